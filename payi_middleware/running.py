@@ -1,0 +1,80 @@
+"""`current()`: what the running request looks like from inside."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from . import carrier, context, identify
+from ._transport import HOOK
+from .attribution import clean
+from .events import Attribution, usd
+from .frames import Activity, attributed
+
+__all__ = ["Current", "current"]
+
+
+class Current:
+    """A view of the running request, or of the outermost `track` block. Outside of both it is empty, and nothing raises."""
+
+    __slots__ = ("_activity", "_frame")
+
+    def __init__(self) -> None:
+        self._frame = context.frame.get()
+        self._activity: Activity | None = None if self._frame is None else self._frame.activity
+
+    @property
+    def attribution(self) -> Attribution:
+        """For whom a call begun now would be made; asks `identify`, if nobody has yet."""
+        if self._activity is not None:
+            identify.ask(self._activity)
+        return attributed(self._frame).attribution
+
+    @property
+    def calls(self) -> int:
+        """Calls that ended."""
+        return 0 if self._activity is None else self._activity.ended_calls
+
+    @property
+    def pending(self) -> int:
+        """Calls in flight."""
+        return 0 if self._activity is None else self._activity.pending
+
+    @property
+    def cost(self) -> Decimal:
+        """USD of the calls that ended and could be priced."""
+        return usd(0 if self._activity is None else self._activity.cost_ticks)
+
+    @property
+    def complete(self) -> bool:
+        """Whether `cost` is the whole cost: nothing in flight, estimated or unpriced."""
+        return self._activity is None or not (self._activity.pending or self._activity.inexact)
+
+    def set(self, **fields: Any) -> None:
+        """Tell more of the request, from a dependency, a thread or a task; for calls begun afterwards.
+
+        Args:
+            fields: `user_id`, `account_name`, `request_tags`, `request_properties`, `use_case_name`, `use_case_id`,
+                `use_case_version`, `use_case_step`, `use_case_properties`, `limit_ids`, `limit_tags`, `price_as`,
+                `resource_scope`. None tells nothing, an empty value clears.
+
+        Raises:
+            TypeError: A field has another name.
+        """
+        given = clean(**fields)
+        if self._activity is not None:
+            self._activity.change(given)
+
+    def carrier(self) -> dict[str, str]:
+        """A small signed mapping for a job queue; `track.from_carrier(mapping)` opens the same attribution in the worker.
+
+        Empty outside of a request.
+        """
+        if self._activity is None:
+            return {}
+        return carrier.make(self.attribution, HOOK.meter_for(self._frame))
+
+
+def current() -> Current:
+    """The running request's view."""
+    return Current()

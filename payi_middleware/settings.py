@@ -1,0 +1,165 @@
+"""Settings: keyword before `PAYI_*` environment before default, checked once, named when wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import msgspec
+
+from .exceptions import SettingsError
+
+__all__ = ["Options", "Settings", "StoreOptions", "load"]
+
+
+class Options(TypedDict, total=False):
+    """The settings as keywords, for type checkers; `store` is apart, since it may come first."""
+
+    application: str
+    hosts: Mapping[str, str]
+    trusted_hosts: Sequence[str]
+    spool_dir: str | os.PathLike[str] | None
+    spool_bytes: int
+    flush: Literal["background", "request"]
+    flush_timeout: float
+    flush_interval: float
+    carrier_key: str | None
+    disabled: bool
+
+
+class StoreOptions(Options, total=False):
+    """All settings as keywords."""
+
+    store: str | os.PathLike[str]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a meter can be told."""
+
+    store: str = "sqlite:///payi.db"
+    """Where events are kept: `sqlite:///relative.db` or `sqlite:////absolute.db`."""
+    application: str = "default"
+    hosts: dict[str, str] = {}
+    """host or host:port -> provider, for gateways, test servers and self-hosted models."""
+    trusted_hosts: tuple[str, ...] = ()
+    """Peers whose xProxy headers count: addresses, networks, `unix`."""
+    spool_dir: str | None = None
+    """Default: the store's path with `.spool` appended."""
+    spool_bytes: int = 1 << 30
+    """The most that waiting events may take on disk."""
+    flush: Literal["background", "request"] = "background"
+    flush_timeout: float = 5.0
+    """Seconds that a flush at the end of a request (`flush="request"`), at shutdown or at exit may take."""
+    flush_interval: float = 0.25
+    """Seconds between two writes to the store while events come in."""
+    carrier_key: str | None = None
+    """Signs what `current().carrier()` makes; processes that exchange carriers share it. Default: a key beside the spool."""
+    disabled: bool = False
+    """Makes every face a no-op."""
+
+    @property
+    def store_path(self) -> Path | None:
+        """The file of a SQLite store; None for one in memory."""
+        path = self.store.removeprefix("sqlite:///")
+        return None if path in ("", ":memory:") else Path(path)
+
+    @property
+    def spool_path(self) -> Path | None:
+        """The spool's folder; None if the store is in memory and no folder is named."""
+        if self.spool_dir:
+            return Path(self.spool_dir)
+        return None if self.store_path is None else self.store_path.with_name(self.store_path.name + ".spool")
+
+
+MAX_SECONDS = 86_400
+
+_ENVIRONMENT = {name: f"PAYI_{name.upper()}" for name in Settings.__struct_fields__}
+
+
+def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from keywords and environment.
+
+    Raises:
+        SettingsError: A setting is unknown or malformed; the message names it and what it may be.
+    """
+    unknown = sorted(given.keys() - set(Settings.__struct_fields__))
+    if unknown:
+        valid = ", ".join(Settings.__struct_fields__)
+        raise SettingsError(f"unknown setting {', '.join(map(repr, unknown))}; valid settings are: {valid}")
+    values: dict[str, Any] = {
+        name: _parsed(name, environ[key]) for name, key in _ENVIRONMENT.items() if environ.get(key)
+    }
+    values |= {name: value for name, value in given.items() if value is not None}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        checked[name] = _checked(name, value, given)
+    settings = Settings(**checked)
+    _check_store(settings.store)
+    _check_hosts(settings.trusted_hosts)
+    for name in ("flush_interval", "flush_timeout"):
+        seconds = getattr(settings, name)
+        if not 0 < seconds <= MAX_SECONDS:
+            raise SettingsError(f"setting {name}={seconds} is not valid: seconds, above 0 and at most {MAX_SECONDS}")
+    if settings.spool_bytes < 1 << 20:
+        raise SettingsError(f"setting spool_bytes={settings.spool_bytes} is not valid: at least 1048576 (1 MiB)")
+    return settings
+
+
+def _parsed(name: str, text: str) -> Any:
+    """A setting's value as the environment spells it: lists by commas, mappings as `key=value` by commas."""
+    if name == "trusted_hosts":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if name == "hosts":
+        pairs = (part.partition("=") for part in text.split(",") if part.strip())
+        return {host.strip(): provider.strip() for host, _, provider in pairs}
+    return text
+
+
+def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
+    if isinstance(value, os.PathLike):
+        path = os.fsdecode(value)
+        value = f"sqlite:///{path}" if name == "store" else path
+    if name == "trusted_hosts" and isinstance(value, str):
+        value = (value,)
+    kind = _TYPES[name]
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except (msgspec.ValidationError, TypeError) as error:
+        where = name if given.get(name) is not None else _ENVIRONMENT[name]
+        raise SettingsError(f"setting {where}={value!r} is not valid: {_VALID.get(name, error)}") from None
+
+
+_VALID = {
+    "disabled": "use 1 or 0, true or false",
+    "flush": "use 'background' or 'request'",
+    "flush_interval": "a number of seconds",
+    "flush_timeout": "a number of seconds",
+    "hosts": "a mapping of host or host:port to a provider's name, such as {'127.0.0.1:9001': 'openai'}",
+    "spool_bytes": "a whole number of bytes",
+    "trusted_hosts": "addresses, networks and 'unix', such as ('10.0.0.0/8', 'unix')",
+}
+
+_TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def _check_store(store: str) -> None:
+    if not store.startswith("sqlite:///"):
+        raise SettingsError(
+            f"setting store={store!r} is not a store; use sqlite:///payi.db (relative), sqlite:////var/lib/payi.db (absolute) "
+            "or sqlite:///:memory:"
+        )
+
+
+def _check_hosts(hosts: Iterable[str]) -> None:
+    for host in hosts:
+        if host == "unix":
+            continue
+        try:
+            ipaddress.ip_network(host, strict=False)
+        except ValueError:
+            raise SettingsError(
+                f"setting trusted_hosts: {host!r} is no address or network; use for example '127.0.0.1', '10.0.0.0/8' or 'unix'"
+            ) from None
