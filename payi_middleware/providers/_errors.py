@@ -1,0 +1,30 @@
+"""The kind of a provider's error, never its text: a text can quote the prompt."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["Error", "error_type"]
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class Error(msgspec.Struct, gc=False):
+    """The members by which providers name the kind of an error."""
+
+    code: Any = None
+    type: Any = None
+    status: Any = None
+
+
+def error_type(error: Error | None) -> str | None:
+    """The most telling of code, status and type; `error` where none is a plain word; None where there is no error."""
+    if error is None:
+        return None
+    told = (str(word) for word in (error.code, error.status, error.type) if isinstance(word, str | int))
+    words = [word for word in told if _PLAIN.fullmatch(word)]
+    # A number (429) says less than a word beside it.
+    return next((word for word in words if not word.isdigit()), words[0] if words else "error")

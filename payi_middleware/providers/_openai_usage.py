@@ -1,0 +1,293 @@
+"""The usage of OpenAI-shaped answers as units that never overlap.
+
+Chat and embeddings say `prompt_tokens`, Responses `input_tokens`; the compatible hosts add members of
+their own. Where the hosts differ in meaning, a `Dialect` says so. Sources: the providers' API references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+import msgspec
+
+from ..events import TICKS_PER_USD, Side, Units, Unpriced
+from ._json import Count, Name
+
+__all__ = ["OPENAI", "Dialect", "Told", "Usage", "stated_cost", "stated_ticks", "stated_total", "told"]
+
+_MOST_USD: Final = 10**6
+
+
+class _WriteDetails(msgspec.Struct, gc=False):
+    ttl_12h_tokens: Count | None = None
+
+
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    cache_write_tokens_details: _WriteDetails | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
+    video_tokens: Count | None = None
+
+
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
+    video_tokens: Count | None = None
+
+
+class _Tools(msgspec.Struct, gc=False):
+    web_search_requests: Count | None = None
+    web_search_calls: Count | None = None
+    x_search_calls: Count | None = None
+    code_interpreter_calls: Count | None = None
+    file_search_calls: Count | None = None
+    document_search_calls: Count | None = None
+    mcp_calls: Count | None = None
+    image_generation_calls: Count | None = None
+
+
+class _CostParts(msgspec.Struct, gc=False):
+    total_cost: Decimal | None = None
+    upstream_inference_cost: Decimal | None = None
+
+
+class Usage(msgspec.Struct, gc=False):
+    """Every member that one of the OpenAI-shaped hosts counts with."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+    cached_tokens: Count | None = None  # Together, Moonshot
+    num_cached_tokens: Count | None = None  # Mistral
+    prompt_cache_hit_tokens: Count | None = None  # DeepSeek
+    prompt_audio_seconds: Count | None = None  # Mistral
+    server_tool_use_details: _Tools | None = None  # OpenRouter
+    server_side_tool_usage_details: _Tools | None = None  # xAI
+    service_tier: Name | None = None
+    cost: Decimal | _CostParts | None = None  # OpenRouter: a number; Perplexity: an object
+    cost_details: _CostParts | None = None
+    is_byok: bool | None = None
+    cost_in_usd_ticks: Count | None = None  # xAI
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """In what a host differs from OpenAI."""
+
+    cached_may_be_extra: bool = False
+    """More cached than prompt tokens are not a contradiction but come on top (xAI's models on Azure)."""
+    rest_is_reasoning: bool = False
+    """Tokens that only `total_tokens` counts are thoughts (Gemini's compatible endpoint)."""
+    stated: Callable[[Usage], int | None] | None = None
+    """Reads the cost that the host itself states, in ticks."""
+
+
+OPENAI: Final = Dialect()
+
+
+Told: TypeAlias = tuple[Units | None, str | None, tuple[Unpriced, ...]]
+"""Units, or None where the usage counts nothing; what is odd about it; what the units leave out."""
+
+
+def told(usage: Usage, dialect: Dialect) -> Told:
+    """What a usage tells. Text, cached and reasoning tokens, all that most answers have, take no further call."""
+    prompt = usage.prompt_tokens
+    completion = usage.completion_tokens
+    if prompt is None or completion is None:
+        prompt, completion = _totals(usage)
+        if prompt is None:
+            return None, "usage has no token counts", ()
+    inputs = usage.prompt_tokens_details or usage.input_tokens_details
+    outputs = usage.completion_tokens_details or usage.output_tokens_details
+    if inputs is None or outputs is None:
+        return _told_fully(usage, prompt, completion, dialect, inputs, outputs)
+    cached = inputs.cached_tokens
+    reasoning = outputs.reasoning_tokens or 0
+    if (
+        cached is None
+        or cached > prompt
+        or (reasoning and (reasoning > completion or usage.total_tokens != prompt + completion))
+        or inputs.audio_tokens
+        or inputs.cache_write_tokens
+        or inputs.image_tokens
+        or inputs.video_tokens
+        or outputs.audio_tokens
+        or outputs.image_tokens
+        or outputs.video_tokens
+        or usage.server_tool_use_details
+        or usage.server_side_tool_usage_details
+        or usage.prompt_audio_seconds
+    ):
+        return _told_fully(usage, prompt, completion, dialect, inputs, outputs)
+    units: Units = {"text": (prompt - cached, completion - reasoning)}
+    if cached:
+        units["text_cache_read"] = (cached, 0)
+    if reasoning:
+        units["reasoning"] = (0, reasoning)
+    return units, None, ()
+
+
+def _totals(usage: Usage) -> tuple[int | None, int]:
+    """Input and output by whichever names the host uses."""
+    prompt = usage.prompt_tokens if usage.prompt_tokens is not None else usage.input_tokens
+    completion = usage.completion_tokens if usage.completion_tokens is not None else usage.output_tokens or 0
+    if prompt is None and usage.total_tokens is not None:
+        prompt = max(usage.total_tokens - completion, 0)  # Voyage tells the total alone
+    return prompt, completion
+
+
+def _told_fully(
+    usage: Usage,
+    prompt: int,
+    completion: int,
+    dialect: Dialect,
+    inputs: _InputDetails | None,
+    outputs: _OutputDetails | None,
+) -> Told:
+    units: Units = {"text": (0, 0)}
+    faults: list[str] = []
+    text_in = _input(usage, prompt, inputs, dialect, units, faults)
+    text_out = _output(usage, prompt, completion, outputs, dialect, units, faults)
+    units["text"] = (text_in, text_out)
+    unpriced = _unpriced(usage, inputs, units)
+    return units, "; ".join(faults) or None, unpriced
+
+
+def _input(
+    usage: Usage, prompt: int, details: _InputDetails | None, dialect: Dialect, units: Units, faults: list[str]
+) -> int:
+    """Puts the parts of the input into `units`; gives what is left as text."""
+    cached = details.cached_tokens if details is not None else None
+    if cached is None:
+        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or usage.num_cached_tokens or 0
+    if cached > prompt:
+        if dialect.cached_may_be_extra:
+            prompt += cached
+        else:
+            faults.append(f"usage tells {cached} cached of {prompt} input tokens: counted as {prompt}")
+            cached = prompt
+    if cached:
+        units["text_cache_read"] = (cached, 0)
+    if details is None:
+        return prompt - cached
+    parts = {
+        "text_cache_write": details.cache_write_tokens,
+        "audio": details.audio_tokens,
+        "vision": details.image_tokens,
+        "video": details.video_tokens,
+    }
+    return _part(parts, prompt - cached, "input", units, faults)
+
+
+def _output(
+    usage: Usage,
+    prompt: int,
+    completion: int,
+    details: _OutputDetails | None,
+    dialect: Dialect,
+    units: Units,
+    faults: list[str],
+) -> int:
+    """Puts the parts of the output into `units`; gives what is left as text."""
+    total = usage.total_tokens
+    reasoning = details.reasoning_tokens or 0 if details is not None else 0
+    rest = completion
+    if dialect.rest_is_reasoning and total is not None and total > prompt + completion:
+        reasoning = total - prompt - completion
+    elif not reasoning or total == prompt + completion + reasoning:
+        pass  # xAI's chat counts reasoning on top of completion_tokens, as its total shows
+    elif reasoning > completion:
+        faults.append(f"usage tells {reasoning} reasoning of {completion} output tokens: counted on top of them")
+    else:
+        rest -= reasoning
+    if reasoning:
+        units["reasoning"] = (0, reasoning)
+    if details is None:
+        return rest
+    parts = {"audio": details.audio_tokens, "image": details.image_tokens, "video": details.video_tokens}
+    return _part(parts, rest, "output", units, faults)
+
+
+def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, faults: list[str]) -> int:
+    """Takes each part out of what is left, and never more than is left."""
+    for unit, part in parts.items():
+        if not part:
+            continue
+        if part > rest:
+            faults.append(f"usage tells {part} {unit} tokens where {rest} {side} tokens are left: counted as {rest}")
+            part = rest
+        before = units.get(unit, (0, 0))
+        units[unit] = (part, before[1]) if side == "input" else (before[0], part)
+        rest -= part
+    return rest
+
+
+def _unpriced(usage: Usage, details: _InputDetails | None, units: Units) -> tuple[Unpriced, ...]:
+    """What the counts leave out. Puts web searches into `units`."""
+    found: tuple[Unpriced, ...] = ()
+    written = details.cache_write_tokens_details if details is not None else None
+    if written is not None and written.ttl_12h_tokens:
+        why = "12 hour cache writes have a rate of their own; counted as text_cache_write"
+        found += (Unpriced("text_cache_write_12h", written.ttl_12h_tokens, why),)
+    if usage.prompt_audio_seconds:
+        found += (Unpriced("audio_second", usage.prompt_audio_seconds, "audio input is billed by its length"),)
+    tools = usage.server_tool_use_details or usage.server_side_tool_usage_details
+    return found if tools is None else found + _tools(tools, units)
+
+
+_OTHER_TOOLS: Final = (
+    "x_search_calls",
+    "code_interpreter_calls",
+    "file_search_calls",
+    "document_search_calls",
+    "mcp_calls",
+    "image_generation_calls",
+)
+
+
+def _tools(tools: _Tools, units: Units) -> tuple[Unpriced, ...]:
+    searches = tools.web_search_requests or tools.web_search_calls
+    if searches:
+        units["web_search_request"] = (0, searches)
+    calls = ((name, getattr(tools, name)) for name in _OTHER_TOOLS)
+    why = "a tool of the provider's without a unit of ours"
+    return tuple(Unpriced(name.removesuffix("s"), n, why) for name, n in calls if n)
+
+
+def stated_ticks(usage: Usage) -> int | None:
+    """xAI: `cost_in_usd_ticks`, in the very ticks we use."""
+    return usage.cost_in_usd_ticks
+
+
+def stated_cost(usage: Usage) -> int | None:
+    """OpenRouter: `cost` in USD; with a key of one's own, what the provider behind it takes comes on top."""
+    if not isinstance(usage.cost, Decimal):
+        return None
+    upstream = usage.cost_details.upstream_inference_cost if usage.is_byok and usage.cost_details is not None else None
+    return _ticks(usage.cost, upstream)
+
+
+def stated_total(usage: Usage) -> int | None:
+    """Perplexity: `cost.total_cost` in USD."""
+    if not isinstance(usage.cost, _CostParts) or usage.cost.total_cost is None:
+        return None
+    return _ticks(usage.cost.total_cost, None)
+
+
+def _ticks(cost: Decimal, more: Decimal | None) -> int | None:
+    for amount in (cost, more):
+        if amount is not None and not (amount.is_finite() and 0 <= amount <= _MOST_USD):
+            return None
+    return round((cost + (more or 0)) * TICKS_PER_USD)

@@ -1,0 +1,106 @@
+"""What every provider file gives, and nothing about any one of them.
+
+A provider maps the path of a request to an `Endpoint`, and an endpoint reads the bytes of an answer. All of it is
+pure: no sockets, files or clocks, and no exception for bad input; what cannot be read comes back as a `Reading` with
+its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..events import Units, Unpriced
+
+__all__ = ["Asked", "Endpoint", "Provider", "Reading", "Route", "Texts"]
+
+
+class Asked(NamedTuple):
+    """What the request's body tells."""
+
+    model: str | None = None
+    streamed: bool = False
+
+
+class Reading(NamedTuple):
+    """What an answer tells."""
+
+    model: str | None = None
+    """The model that answered, as the provider names it; None where the answer does not say."""
+    response_id: str | None = None
+    units: Units | None = None
+    """None where no usable usage was told; `reason` then says why."""
+    complete: bool = True
+    """Whether the provider's last event (or a whole JSON body) was seen."""
+    service_tier: str | None = None
+    """The tier as served, never as asked."""
+    stated_ticks: int | None = None
+    """The cost as the provider itself states it, in ticks of 10^-10 USD."""
+    reason: str | None = None
+    error_type: str | None = None
+    """Set if the answer carries an error of the provider's (the type only, never its text)."""
+    unpriced: tuple[Unpriced, ...] = ()
+    """What was consumed and has no unit of ours."""
+    estimated: bool = False
+    """Whether a part of `units` was counted here, because the answer broke off before its last figures."""
+
+
+class Texts(NamedTuple):
+    """The texts of an exchange, for counting tokens where no usage was told. Held in memory only, never stored."""
+
+    prompt: list[str]
+    answer: list[str]
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One kind of call of a provider's API."""
+
+    template: str
+    """The path's template, for example `/v1/chat/completions`."""
+    ask: Callable[[bytes], Asked]
+    """Reads a request's body."""
+    read: Callable[[bytes], Reading]
+    """Reads a whole body that is not a stream."""
+    read_cut: Callable[[bytes, bytes], Reading]
+    """Reads a JSON body of which only the head and the tail were kept, because it was too large."""
+    read_stream: Callable[[bytes], Reading]
+    """Reads a stream (all of it, or its head and tail joined by a blank line)."""
+    texts: Callable[[bytes, bytes, bool], Texts] | None = None
+    """(request body, answer, streamed) -> the texts to count; None where an estimate makes no sense."""
+
+
+class Route(NamedTuple):
+    """Where a request goes."""
+
+    endpoint: Endpoint
+    model: str | None = None
+    """The model, where the path names it."""
+    provider: Provider | None = None
+    """The provider, where the path and not the host decides it (a router in front of several makers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider's API."""
+
+    id: str
+    """The id of genai-prices, for example `openai`."""
+    category: str
+    """Pay-i's category, for example `system.openai`."""
+    find_route: Callable[[str, str], Route | None]
+    """(method, path without the query) -> the route, or None where the call consumes nothing."""
+    routes: dict[tuple[str, str], Route | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def route(self, method: str, path: str) -> Route | None:
+        """The same as `find_route`, remembered."""
+        key = (method, path)
+        try:
+            return self.routes[key]
+        except KeyError:
+            found = self.find_route(method, path)
+            if len(self.routes) < 4096:  # paths can carry ids, without end
+                self.routes[key] = found
+            return found

@@ -1,0 +1,250 @@
+"""Bodies that are not as they should be: no exception, a plain reason, and nobody's text in it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from answers import body, endpoint
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from payi_middleware.providers import Asked, Endpoint
+
+CHAT = endpoint("api.openai.com", "/v1/chat/completions")
+ENDPOINTS = {
+    "chat": CHAT,
+    "azure": endpoint("x.openai.azure.com", "/openai/deployments/d/chat/completions"),
+    "openrouter": endpoint("openrouter.ai", "/api/v1/chat/completions"),
+    "embeddings": endpoint("api.openai.com", "/v1/embeddings"),
+    "responses": endpoint("api.openai.com", "/v1/responses"),
+    "messages": endpoint("api.anthropic.com", "/v1/messages"),
+    "gemini": endpoint("generativelanguage.googleapis.com", "/v1beta/models/m:generateContent"),
+    "other": endpoint("api.openai.com", "/v1/audio/speech"),
+}
+
+OPENAI_FAULTS = [
+    (b'{"usage":{"prompt_tokens":-1,"completion_tokens":2}}', "usage.prompt_tokens: expected int >= 0"),
+    (b'{"usage":{"prompt_tokens":"12","completion_tokens":2}}', "usage.prompt_tokens: expected int, got str"),
+    (b'{"usage":{"prompt_tokens":true,"completion_tokens":2}}', "usage.prompt_tokens: expected int, got bool"),
+    (b'{"usage":{"prompt_tokens":1.5,"completion_tokens":2}}', "usage.prompt_tokens: expected int, got float"),
+    (b'{"usage":{"prompt_tokens":NaN,"completion_tokens":2}}', "usage.prompt_tokens: expected int, got float"),
+    (b'{"usage":{"prompt_tokens":1e400,"completion_tokens":2}}', "usage.prompt_tokens: expected int, got float"),
+    (b'{"usage":{"prompt_tokens":99999999999999999999}}', "usage.prompt_tokens: expected int <= 1099511627776"),
+    (
+        b'{"usage":{"prompt_tokens":4,"prompt_tokens_details":[1]}}',
+        "usage.prompt_tokens_details: expected object, got array",
+    ),
+    (
+        b'{"usage":{"prompt_tokens":4,"prompt_tokens_details":{"cached_tokens":"x"}}}',
+        "usage.prompt_tokens_details.cached_tokens: expected int, got str",
+    ),
+    (b'{"usage":[1]}', "usage: expected object, got array"),
+    (b'{"usage":"secret"}', "usage: expected object, got str"),
+    (b'{"usage":{}}', "usage has no token counts"),
+    (b'{"usage":null}', "usage is missing"),
+    (b"{}", "usage is missing"),
+    (b"", "the answer is empty"),
+    (b"  \n", "the answer is empty"),
+    (b"[]", "the answer is not a JSON object"),
+    (b'"secret"', "the answer is not a JSON object"),
+    (b"null", "the answer is not whole JSON"),
+    (b"<html>secret</html>", "the answer is not whole JSON"),
+    (b'{"usage":{"prompt_tokens":4,', "the answer is not whole JSON"),
+    (b"\xff\xfe\x00", "the answer is not whole JSON"),
+    (b'{"x":' + b"[" * 100_000, "the answer is not whole JSON"),
+    (b'{"x":1e99999999999999999999,"usage":[]}', "the answer is not whole JSON"),
+]
+
+
+@pytest.mark.parametrize(("raw", "reason"), OPENAI_FAULTS, ids=range(len(OPENAI_FAULTS)))
+def test_the_reason_names_the_field(raw: bytes, reason: str) -> None:
+    """A fault is told by field and type, and never shows a value."""
+    reading = CHAT.read(raw)
+
+    assert reading.units is None
+    assert reading.reason is not None
+    assert reading.reason.replace(", got decimal", ", got float") == reason
+    assert "secret" not in repr(reading)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"model":"gpt-\xff"}', b'{"model":"gpt-\\ud800"}', b'{"model":7,"id":[1],"service_tier":{}}']
+)
+def test_broken_names_leave_the_usage(raw: bytes) -> None:
+    """Names that are broken or no strings do not cost the usage, and what is kept can be written."""
+    raw = raw[:-1] + b',"usage":{"prompt_tokens":4,"completion_tokens":2}}'
+
+    reading = CHAT.read(raw)
+
+    assert reading.units == {"text": (4, 2)}
+    (reading.model or "").encode()
+
+
+def test_endless_names_are_dropped() -> None:
+    """A name of a megabyte is no name."""
+    raw = body({"model": "m" * 1_000_000, "id": "i", "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+
+    assert (CHAT.read(raw).model, CHAT.read(raw).response_id) == (None, "i")
+
+
+def test_a_body_cut_short_is_not_complete() -> None:
+    """A body that ends in the middle was not received whole."""
+    assert not CHAT.read(b'{"id":"x","usage":{"prompt_tok').complete
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "raw", "reason"),
+    [
+        ("messages", b'{"usage":{"input_tokens":"4"}}', "usage.input_tokens: expected int, got str"),
+        ("messages", b'{"usage":{"output_tokens_details":{}}}', "usage has no token counts"),
+        ("messages", b"{}", "usage is missing"),
+        ("responses", b'{"usage":{"input_tokens":-4}}', "usage.input_tokens: expected int >= 0"),
+        (
+            "gemini",
+            b'{"usageMetadata":{"promptTokenCount":"4"}}',
+            "usageMetadata.promptTokenCount: expected int, got str",
+        ),
+        (
+            "gemini",
+            b'{"usageMetadata":{"promptTokensDetails":[{"tokenCount":1},{"tokenCount":-1}]}}',
+            "usageMetadata.promptTokensDetails[1].tokenCount: expected int >= 0",
+        ),
+        ("messages", b"", "the answer is empty"),
+        ("responses", b"nope", "the answer is not whole JSON"),
+        ("gemini", b"", "the answer is empty"),
+    ],
+)
+def test_faults_of_the_other_shapes(endpoint: str, raw: bytes, reason: str) -> None:
+    """The other shapes name their faults the same way."""
+    reading = ENDPOINTS[endpoint].read(raw)
+
+    assert (reading.units, reading.reason) == (None, reason)
+
+
+@pytest.mark.parametrize("name", ["chat", "responses", "messages", "gemini"])
+def test_malformed_usage_in_a_cut_body_and_a_stream(name: str) -> None:
+    """A malformed usage is named wherever it is found."""
+    key, count = ("usageMetadata", "promptTokenCount") if name == "gemini" else ("usage", "input_tokens")
+    raw = b'{"%s":{"%s":"4"}}' % (key.encode(), count.encode())
+
+    for reading in (ENDPOINTS[name].read_cut(raw, raw), ENDPOINTS[name].read_stream(b"data: " + raw + b"\n\n")):
+        assert reading.units is None
+        assert reading.reason == f"{key}.{count}: expected int, got str"
+
+
+def test_hopeless_bodies_are_given_up() -> None:
+    """With more faults than are worth repairing there is a reason and nothing else."""
+    raw = body({"usage": {"input_tokens": 1}, "output": [{"type": n} for n in range(100)]})
+
+    reading = ENDPOINTS["responses"].read(raw)
+
+    assert (reading.units, reading.reason) == (None, "output[0].type: expected str, got int")
+    assert ENDPOINTS["responses"].read_cut(raw, raw).units == {"text": (1, 0)}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "usage",
+                    "usageMetadata",
+                    "model",
+                    "error",
+                    "response",
+                    "message",
+                    "type",
+                    "candidates",
+                    "output",
+                    "choices",
+                    "delta",
+                    "prompt_tokens",
+                    "input_tokens",
+                    "output_tokens",
+                    "promptTokenCount",
+                    "promptTokensDetails",
+                    "tokenCount",
+                    "cost",
+                    "prompt_tokens_details",
+                    "cached_tokens",
+                    "iterations",
+                    "x_groq",
+                    "tool_usage",
+                    "stream",
+                    "messages",
+                    "content",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=24,
+)
+
+
+def _all(endpoint: Endpoint, raw: bytes, other: bytes) -> None:
+    for reading in (
+        endpoint.read(raw),
+        endpoint.read_stream(raw),
+        endpoint.read_cut(raw, other),
+        endpoint.read_cut(other, raw),
+    ):
+        assert reading.units is not None or reading.reason
+        assert reading.units is None or all(side >= 0 for sides in reading.units.values() for side in sides)
+        (f"{reading}").encode()
+    endpoint.ask(raw)
+    if endpoint.texts is not None:
+        for streamed in (True, False):
+            endpoint.texts(raw, other, streamed)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@settings(max_examples=40, deadline=None)
+@given(value=JSON, cut=st.integers(0, 200), raw=st.binary(max_size=60))
+def test_nothing_raises(name: str, value: object, cut: int, raw: bytes) -> None:
+    """Whatever JSON of familiar names, whole, as events or cut, and whatever bytes: units or a reason, no exception."""
+    text = json.dumps(value).encode()
+    for data in (text, b"data: " + text + b"\n\ndata: [DONE]\n\n", text[:cut], raw, text + raw):
+        _all(ENDPOINTS[name], data, raw)
+
+
+def test_other_endpoints_are_seen_and_not_priced() -> None:
+    """What is not priced yet says so, with the model and the kind of error where they are easily had."""
+    other = ENDPOINTS["other"]
+    big = b'{"id":"i","model":"gpt-image-1","data":"' + b"x" * 100_000 + b'"}'
+
+    assert (other.read(b'{"model":"tts-1"}').model, other.read(big).model) == ("tts-1", "gpt-image-1")
+    assert other.read(b"\x00audio" * 20_000) == other.read(b"\x00audio") == other.read_stream(b"\x00")
+    assert other.read(b"{}").reason == "endpoint is not priced yet"
+    assert other.read_stream(b'data: {"model":"tts-1"}\n\n').model == "tts-1"
+    assert other.read(b'{"error":{"code":"bad"}}').error_type == "bad"
+    assert other.read(b'{"error":"secret"}').error_type == "error"
+
+
+@pytest.mark.parametrize(
+    ("raw", "asked"),
+    [
+        (b'{"model":"gpt-4o","stream":true}', Asked("gpt-4o", True)),
+        (b'{"model":"gpt-4o","stream":null,"messages":[]}', Asked("gpt-4o")),
+        (b'{"model":7,"stream":true}', Asked(None, True)),
+        (b'{"model":"","stream":"yes"}', Asked()),
+        (b'--boundary\r\nContent-Disposition: form-data; name="model"', Asked()),
+        (b'{"model":"gpt-4o"', Asked()),
+        (b"", Asked()),
+        (b"--x" * 40_000, Asked()),
+        (b'{"messages":["' + b"x" * 70_000 + b'"],"model":"gpt-4o","stream": true}', Asked("gpt-4o", True)),
+        (b'{"model":"gpt-4o","messages":["' + b'\\"model\\":\\"no\\"' * 9_000 + b'"]}', Asked("gpt-4o")),
+        (
+            b'{"model":{"model":1},"tools":[' + b"1," * 40_000 + b'1],"x":{"model":{"type":"string"}},"model":"m"}',
+            Asked("m"),
+        ),
+        (b'{"x":"' + b"x" * 70_000 + b'"}', Asked()),
+    ],
+)
+def test_asked(raw: bytes, asked: Asked) -> None:
+    """The request tells model and stream, a large one by its ends alone, a form nothing."""
+    assert CHAT.ask(raw) == asked

@@ -1,0 +1,251 @@
+"""Anthropic's messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from answers import body, endpoint, named_events
+
+from payi_middleware.providers import Reading
+
+MESSAGES = endpoint("api.anthropic.com", "/v1/messages")
+
+
+def message(usage: Any, **more: Any) -> dict[str, Any]:
+    content = [{"type": "text", "text": '"usage": {"input_tokens": 9}'}]
+    return {"id": "msg_1", "type": "message", "model": "claude-sonnet-4-6", "content": content, "usage": usage} | more
+
+
+def start(**usage: Any) -> dict[str, Any]:
+    return {"type": "message_start", "message": message(usage, content=[])}
+
+
+def delta(stop: str | None = "end_turn", **usage: Any) -> dict[str, Any]:
+    return {"type": "message_delta", "delta": {"stop_reason": stop}, "usage": usage}
+
+
+TEXT = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "eight ch"}}
+STOP = {"type": "message_stop"}
+
+
+def test_cache_figures_stand_beside_the_input() -> None:
+    """Input is what was not cached; reads and both kinds of writes come on top, thinking is a part of the output."""
+    usage = {
+        "input_tokens": 10,
+        "cache_read_input_tokens": 20,
+        "cache_creation_input_tokens": 70,
+        "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 40},
+        "output_tokens": 50,
+        "output_tokens_details": {"thinking_tokens": 15},
+        "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 4},
+        "service_tier": "standard",
+    }
+
+    assert MESSAGES.read(body(message(usage))) == Reading(
+        model="claude-sonnet-4-6",
+        response_id="msg_1",
+        units={
+            "text": (10, 35),
+            "reasoning": (0, 15),
+            "text_cache_read": (20, 0),
+            "text_cache_write": (30, 0),
+            "text_cache_write_1h": (40, 0),
+            "web_search_request": (0, 2),
+        },
+        service_tier="standard",
+    )
+
+
+@pytest.mark.parametrize(
+    ("usage", "units"),
+    [
+        ({"cache_creation_input_tokens": 7}, {"text_cache_write": (7, 0)}),
+        ({"cache_creation_input_tokens": 7, "cache_creation": None}, {"text_cache_write": (7, 0)}),
+        ({"cache_creation_input_tokens": 7, "cache_creation": {}}, {"text_cache_write": (7, 0)}),
+        (
+            {"cache_creation_input_tokens": 7, "cache_creation": {"ephemeral_1h_input_tokens": 3}},
+            {"text_cache_write": (4, 0), "text_cache_write_1h": (3, 0)},
+        ),
+        ({"cache_creation_input_tokens": None, "cache_read_input_tokens": None, "server_tool_use": None}, {}),
+    ],
+)
+def test_cache_writes_without_a_split(usage: dict[str, Any], units: dict[str, Any]) -> None:
+    """Writes that no split explains were for five minutes; null says nothing."""
+    reading = MESSAGES.read(body(message({"input_tokens": 1, "output_tokens": 2} | usage)))
+
+    assert reading.units == {"text": (1, 2)} | units
+    assert reading.reason is None
+
+
+def test_contradictions_are_said() -> None:
+    """More thinking than output, and a split larger than its sum, are cut and said."""
+    usage = {
+        "input_tokens": 1,
+        "output_tokens": 2,
+        "output_tokens_details": {"thinking_tokens": 9},
+        "cache_creation_input_tokens": 3,
+        "cache_creation": {"ephemeral_5m_input_tokens": 5},
+    }
+
+    reading = MESSAGES.read(body(message(usage)))
+
+    assert reading.units == {"text": (1, 0), "reasoning": (0, 2), "text_cache_write": (5, 0)}
+    assert reading.reason is not None
+    assert "9 thinking of 2" in reading.reason
+    assert "3 written tokens and splits 5" in reading.reason
+
+
+def test_passes_are_added_up() -> None:
+    """With iterations the top level is not the whole: passes are summed, those of another model listed."""
+    usage = {
+        "input_tokens": 2390,
+        "output_tokens": 121,
+        "iterations": [
+            {"type": "message", "input_tokens": 1128, "output_tokens": 110},
+            {"type": "compaction", "input_tokens": 100, "output_tokens": 5, "cache_read_input_tokens": 3},
+            {"type": "advisor_message", "model": "claude-opus-4-8", "input_tokens": 2518, "output_tokens": 22},
+            {"type": "message", "input_tokens": 1262, "output_tokens": 11, "cache_read_input_tokens": 4},
+        ],
+    }
+
+    reading = MESSAGES.read(body(message(usage)))
+
+    assert reading.units == {"text": (2490, 126), "text_cache_read": (7, 0)}
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("token", 2540)]
+    assert reading.unpriced[0].reason.endswith("claude-opus-4-8")
+
+
+def test_foreign_model_can_be_written() -> None:
+    """A pass's model with half a surrogate pair is repaired before it goes into a reason."""
+    raw = b'{"usage":{"input_tokens":1,"iterations":[{"model":"\\ud800","input_tokens":1}]}}'
+
+    assert MESSAGES.read(raw).unpriced[0].reason.encode()
+
+
+def test_surcharges_are_listed() -> None:
+    """The time of a container and the surcharge of a region cannot be priced from the answer."""
+    raw = body(message({"input_tokens": 1, "output_tokens": 2, "inference_geo": "us"}, container={"id": "c"}))
+
+    assert [u.unit for u in MESSAGES.read(raw).unpriced] == ["code_execution", "inference_geo_us"]
+
+
+def test_fast_mode_is_a_tier() -> None:
+    """Fast mode has rates of its own, so it is the tier as served."""
+    usage = {"input_tokens": 1, "output_tokens": 2, "service_tier": "standard", "speed": "fast"}
+
+    assert MESSAGES.read(body(message(usage))).service_tier == "fast"
+
+
+def test_stream_replaces_cumulative_figures() -> None:
+    """The last delta replaces what the start told, member by member; nulls leave it."""
+    data = named_events(
+        start(input_tokens=10, cache_read_input_tokens=5, output_tokens=1, service_tier="standard"),
+        TEXT,
+        delta(None, output_tokens=4),
+        delta(
+            input_tokens=12, output_tokens=90, cache_read_input_tokens=None, server_tool_use={"web_search_requests": 1}
+        ),
+        STOP,
+    )
+
+    assert MESSAGES.read_stream(data) == Reading(
+        model="claude-sonnet-4-6",
+        response_id="msg_1",
+        units={"text": (12, 90), "text_cache_read": (5, 0), "web_search_request": (0, 1)},
+        service_tier="standard",
+    )
+
+
+def test_stream_with_a_container() -> None:
+    """A container shows in the last delta."""
+    last = delta(output_tokens=3)
+    last["delta"]["container"] = {"id": "c"}
+
+    reading = MESSAGES.read_stream(named_events(start(input_tokens=1, output_tokens=1), last, STOP))
+
+    assert [u.unit for u in reading.unpriced] == ["code_execution"]
+
+
+def test_stream_closed_before_its_stop() -> None:
+    """A delta with a stop reason completes the answer, even if `message_stop` was never read."""
+    assert MESSAGES.read_stream(named_events(start(input_tokens=1, output_tokens=1), delta(output_tokens=2))).complete
+
+
+def test_broken_off_stream() -> None:
+    """A stream without its last delta keeps the exact input, counts what was received, and says it is an estimate."""
+    tool = {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"a\\":'}}
+
+    reading = MESSAGES.read_stream(
+        named_events(start(input_tokens=10, cache_read_input_tokens=5, output_tokens=1), TEXT, TEXT, tool)
+    )
+
+    assert reading.units is not None
+    assert reading.units["text_cache_read"] == (5, 0)
+    assert reading.units["text"] == (10, 7)
+    assert (reading.complete, reading.estimated) == (False, True)
+    assert reading.reason is not None
+    assert "broke off" in reading.reason
+
+
+def test_error_event() -> None:
+    """An error in mid-stream tells its type; the input is billed all the same."""
+    data = named_events(
+        start(input_tokens=10, output_tokens=1),
+        {"type": "error", "error": {"type": "overloaded_error", "message": "secret"}},
+    )
+
+    reading = MESSAGES.read_stream(data)
+
+    assert (reading.error_type, reading.complete) == ("overloaded_error", False)
+    assert "secret" not in repr(reading)
+
+
+def test_stream_without_its_head() -> None:
+    """A stream whose first event was lost tells what its last delta tells."""
+    reading = MESSAGES.read_stream(b"x\n\n" + named_events(delta(input_tokens=3, output_tokens=9), STOP))
+
+    assert (reading.units, reading.model) == ({"text": (3, 9)}, None)
+
+
+def test_stream_of_cut_events() -> None:
+    """Events that are cut on both sides still tell what is whole in them."""
+    data = b'e":{"id":"msg_1","model":"claude-x","usage":{"input_tokens":3,"output_tokens":9}'
+
+    reading = MESSAGES.read_stream(b"data: {" + data)
+
+    assert (reading.model, reading.units, reading.complete) == ("claude-x", {"text": (3, 9)}, False)
+
+
+def test_stream_that_told_nothing() -> None:
+    """A first event without usage, and nothing after it, tells none."""
+    reading = MESSAGES.read_stream(named_events({"type": "message_start", "message": {"id": "msg_1"}}))
+
+    assert (reading.units, reading.reason, reading.response_id) == (None, "usage is missing", "msg_1")
+
+
+def test_start_cut_and_delta_whole() -> None:
+    """A malformed first event does not hide the last."""
+    data = b'data: {"type":"message_start","message":{"usage":\n\n' + named_events(delta(output_tokens=9), STOP)
+
+    assert MESSAGES.read_stream(data).units == {"text": (0, 9)}
+
+
+def test_cut_body() -> None:
+    """Of a large body the ends tell model and usage."""
+    raw = body(message({"input_tokens": 4, "output_tokens": 5}))
+
+    reading = MESSAGES.read_cut(raw[:70], raw[-60:])
+
+    assert (reading.model, reading.response_id, reading.units) == ("claude-sonnet-4-6", "msg_1", {"text": (4, 5)})
+
+
+def test_body_and_stream_in_each_other_s_place() -> None:
+    """A stream answered by a JSON body, and the other way round, are both read."""
+    data = named_events(start(input_tokens=1, output_tokens=1), delta(output_tokens=2), STOP)
+
+    assert MESSAGES.read(data).units == {"text": (1, 2)}
+    assert (
+        MESSAGES.read_stream(body({"type": "error", "error": {"type": "not_found_error"}})).error_type
+        == "not_found_error"
+    )

@@ -1,0 +1,244 @@
+"""Which host is which provider, and which path is which endpoint."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from payi_middleware.providers import PROVIDERS, azure, compatible, find, huggingface, named
+
+HOSTS = {
+    "api.openai.com": ("openai", "system.openai"),
+    "API.OpenAI.com:443": ("openai", "system.openai"),
+    "eu.api.openai.com": ("openai", "system.openai"),
+    "contoso.openai.azure.com": ("azure", "system.azureopenai"),
+    "contoso.cognitiveservices.azure.com": ("azure", "system.azureopenai"),
+    "api.anthropic.com": ("anthropic", "system.anthropic"),
+    "generativelanguage.googleapis.com": ("google", "system.google.vertex"),
+    "aiplatform.googleapis.com": ("google", "system.google.vertex"),
+    "europe-west4-aiplatform.googleapis.com": ("google", "system.google.vertex"),
+    "aiplatform.eu.rep.googleapis.com": ("google", "system.google.vertex"),
+    "api.groq.com": ("groq", "system.groq"),
+    "us-east-1.api.x.ai": ("x-ai", "system.x-ai"),
+    "router.huggingface.co": ("huggingface", "system.huggingface"),
+}
+
+
+@pytest.mark.parametrize(("host", "expected"), HOSTS.items())
+def test_host_is_found(host: str, expected: tuple[str, str]) -> None:
+    """A host is found whatever its case, port or region."""
+    provider = find(host)
+
+    assert provider is not None
+    assert (provider.id, provider.category) == expected
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "",
+        "storage.googleapis.com",
+        "api.openai.com.evil.example",
+        "openai.com",
+        "evil-api.openai.com.x",
+        "[::1]:80",
+    ],
+)
+def test_other_hosts_are_no_provider(host: str) -> None:
+    """A host that only looks like a provider's is none."""
+    assert find(host) is None
+
+
+def test_named_gives_every_provider() -> None:
+    """The setting `hosts` can name each provider, and an azure host is OpenAI's until its path says otherwise."""
+    assert all(named(provider.id).id == provider.id for provider in PROVIDERS)
+    assert named("azure") is azure.PROVIDER
+
+
+def test_an_unknown_name_lists_the_valid_ones() -> None:
+    """A wrong name is answered with the names there are."""
+    with pytest.raises(LookupError, match=r"'opnai'; use one of: .*\bgroq\b.*\bopenai\b"):
+        named("opnai")
+
+
+def test_ids_are_those_of_genai_prices() -> None:
+    """Every provider of ours has a price list, but for the router that has none of its own."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    theirs = {provider.id for provider in get_snapshot().providers}
+
+    assert {provider.id for provider in PROVIDERS} - theirs == {"huggingface"}
+
+
+def test_hosts_are_those_of_genai_prices() -> None:
+    """Each host of the table matches genai-prices' own pattern of that provider, but for a second name of one."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    patterns = {provider.id: provider.api_pattern for provider in get_snapshot().providers}
+    ours = {host: provider.id for host, provider in compatible.HOSTS.items()}
+    ours |= {f"router.huggingface.co/{name}": provider.id for name, provider in huggingface.PROVIDERS.items()}
+    ours |= {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "x.openai.azure.com": "azure"}
+
+    strangers = {host for host, id in ours.items() if not re.match(patterns[id], f"https://{host}/v1")}
+
+    assert strangers == {"api.together.ai"}
+
+
+KNOWN = [
+    ("api.openai.com", "/v1/chat/completions", "/v1/chat/completions", None),
+    ("api.openai.com", "/v1/completions", "/v1/completions", None),
+    ("api.openai.com", "/v1/embeddings/", "/v1/embeddings", None),
+    ("api.openai.com", "/v1/responses", "/v1/responses", None),
+    ("api.openai.com", "/v1/responses/compact", "/v1/responses/compact", None),
+    ("api.groq.com", "/openai/v1/chat/completions", "/v1/chat/completions", None),
+    ("api.fireworks.ai", "/inference/v1/chat/completions", "/v1/chat/completions", None),
+    ("api.deepseek.com", "/anthropic/v1/messages", "/v1/messages", None),
+    ("x.openai.azure.com", "/openai/v1/responses", "/v1/responses", None),
+    ("x.services.ai.azure.com", "/models/chat/completions", "/v1/chat/completions", None),
+    (
+        "x.openai.azure.com",
+        "/openai/deployments/my%20gpt/chat/completions",
+        "/openai/deployments/{deployment}/chat/completions",
+        "my gpt",
+    ),
+    ("x.openai.azure.com", "/openai/deployments/d/images/generations", "(other)", "d"),
+    ("api.anthropic.com", "/v1/messages", "/v1/messages", None),
+    (
+        "generativelanguage.googleapis.com",
+        "/v1beta/models/gemini-2.5-flash:streamGenerateContent",
+        "/v1beta/models/{model}:streamGenerateContent",
+        "gemini-2.5-flash",
+    ),
+    ("generativelanguage.googleapis.com", "/v1beta/openai/chat/completions", "/v1/chat/completions", None),
+    (
+        "aiplatform.googleapis.com",
+        "/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-pro:generateContent",
+        "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:generateContent",
+        "gemini-2.5-pro",
+    ),
+    (
+        "aiplatform.googleapis.com",
+        "/v1/projects/p/locations/l/publishers/anthropic/models/claude-sonnet-4@20250514:streamRawPredict",
+        "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:streamRawPredict",
+        "claude-sonnet-4@20250514",
+    ),
+    (
+        "aiplatform.googleapis.com",
+        "/v1/projects/p/locations/l/publishers/google/models/imagen-4:predict",
+        "(other)",
+        "imagen-4",
+    ),
+    ("generativelanguage.googleapis.com", "/v1beta/models/veo-3:predictLongRunning", "(other)", "veo-3"),
+    ("generativelanguage.googleapis.com", "/v1beta/openai/images/generations", "(other)", None),
+    (
+        "aiplatform.googleapis.com",
+        "/v1/projects/p/locations/l/endpoints/7/chat/completions",
+        "/v1/chat/completions",
+        None,
+    ),
+    ("generativelanguage.googleapis.com", "/v1beta/interactions", "(other)", None),
+    ("api.openai.com", "/v1/audio/speech", "(other)", None),
+    ("api.openai.com", "/v1/images/generations", "(other)", None),
+    ("api.openai.com", "/v1/something/new", "(other)", None),
+    ("api.anthropic.com", "/v1/complete", "(other)", None),
+    ("x.openai.azure.com", "/openai/v1/images/generations", "(other)", None),
+]
+
+
+@pytest.mark.parametrize(("host", "path", "template", "model"), KNOWN)
+def test_paths_become_templates(host: str, path: str, template: str, model: str | None) -> None:
+    """A path is known by its end, whatever base stands before it, and only the template goes on."""
+    provider = find(host)
+    assert provider is not None
+
+    route = provider.route("POST", path)
+
+    assert route is not None
+    assert (route.endpoint.template, route.model) == (template, model)
+
+
+FREE = [
+    ("GET", "api.openai.com", "/v1/chat/completions"),
+    ("DELETE", "api.openai.com", "/v1/responses/resp_1"),
+    ("POST", "api.openai.com", "/v1/files"),
+    ("POST", "api.openai.com", "/v1/uploads/u/parts"),
+    ("POST", "api.openai.com", "/v1/moderations"),
+    ("POST", "api.openai.com", "/v1/threads/t/messages"),
+    ("POST", "api.openai.com", "/v1/responses/input_tokens"),
+    ("POST", "api.openai.com", "/v1/responses/resp_1/cancel"),
+    ("POST", "api.openai.com", "/v1/chat/completions/chatcmpl-1"),
+    ("POST", "api.openai.com", "/v1/vector_stores/vs_1/search"),
+    ("POST", "api.openai.com", "/v1/realtime/client_secrets"),
+    ("POST", "api.anthropic.com", "/v1/messages/count_tokens"),
+    ("POST", "api.anthropic.com", "/v1/messages/batches"),
+    ("GET", "api.anthropic.com", "/v1/models"),
+    ("POST", "generativelanguage.googleapis.com", "/v1beta/models/gemini-2.5-flash:countTokens"),
+    ("POST", "generativelanguage.googleapis.com", "/v1beta/cachedContents"),
+    ("GET", "generativelanguage.googleapis.com", "/v1beta/models"),
+    (
+        "POST",
+        "aiplatform.googleapis.com",
+        "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
+    ),
+    ("POST", "x.cognitiveservices.azure.com", "/vision/v3.2/analyze"),
+    ("POST", "x.openai.azure.com", "/openai/files"),
+    ("GET", "x.openai.azure.com", "/openai/deployments/d/chat/completions"),
+    ("POST", "router.huggingface.co", "/together/v1/files"),
+]
+
+
+@pytest.mark.parametrize(("method", "host", "path"), FREE)
+def test_free_calls_are_no_events(method: str, host: str, path: str) -> None:
+    """What costs nothing, or is billed with a later answer, has no route."""
+    provider = find(host)
+    assert provider is not None
+
+    assert provider.route(method, path) is None
+
+
+def test_huggingface_path_names_the_provider() -> None:
+    """Behind Hugging Face's router the path decides whose prices hold."""
+    router = find("router.huggingface.co")
+    assert router is not None
+
+    together = router.route("POST", "/together/v1/chat/completions")
+    automatic = router.route("POST", "/v1/chat/completions")
+
+    assert together is not None
+    assert together.provider is not None
+    assert together.provider.id == "huggingface_together"
+    assert automatic is not None
+    assert automatic.provider is None
+
+
+def test_anthropic_on_azure_has_a_category_of_its_own() -> None:
+    """Foundry's Anthropic models are Azure's in price and `system.azure` in category."""
+    route = azure.PROVIDER.route("POST", "/anthropic/v1/messages")
+
+    assert route is not None
+    assert route.provider is azure.ANTHROPIC
+    assert route.endpoint.template == "/v1/messages"
+
+
+def test_strict_hosts_know_only_known_paths() -> None:
+    """On a host that also serves anything else, an unknown path is none of our business."""
+    from payi_middleware.providers import openai
+
+    provider = openai.host("modal", strict=True)
+
+    assert provider.route("POST", "/v1/chat/completions") is not None
+    assert provider.route("POST", "/my/own/thing") is None
+
+
+def test_every_endpoint_survives_an_empty_exchange() -> None:
+    """No endpoint trips over nothing at all."""
+    for host, path, _, _ in KNOWN:
+        provider = find(host)
+        assert provider is not None
+        route = provider.route("POST", path)
+        assert route is not None
+        endpoint = route.endpoint
+        assert endpoint.ask(b"").model is None
+        assert endpoint.read(b"").units is endpoint.read_stream(b"").units is endpoint.read_cut(b"", b"").units is None

