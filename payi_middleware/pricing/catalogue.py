@@ -1,0 +1,180 @@
+"""genai-prices, read: a model by name, its rates at a time, compiled to a plan. The one file that knows that package.
+
+Importing this file imports genai-prices, 0.5 to 1 s; `Prices.load()` does it, in a background thread.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TypeAlias
+
+import genai_prices
+from genai_prices.data import providers as bundled
+from genai_prices.data_snapshot import DataSnapshot
+from genai_prices.data_units import unit_data
+from genai_prices.types import (
+    ModelInfo,
+    ModelPrice,
+    PriceVariant,
+    Provider,
+    StartDateConstraint,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
+from genai_prices.units import UnitDef, UnitRegistry
+
+from ..events import Side, Unpriced
+from .names import has_one_output, is_another, is_tuned, spellings
+from .plan import REQUEST, Plan, Rate, RateTable
+from .spans import moment_of, span_of
+from .tiers import PROVISIONED, STANDARD, price_context
+from .units import MUST_KEEP, UNITS, Dimensions
+
+__all__ = ["SOURCE", "Catalogue"]
+
+SOURCE = "genai-prices"
+
+_Ladder: TypeAlias = tuple[UnitDef, ...]
+"""The units of genai-prices by which one of ours may be priced, the most specific first."""
+
+_Since: TypeAlias = dict[str, str | None]
+"""Price key -> ISO date since which its price holds."""
+
+
+class Catalogue:
+    """A snapshot of genai-prices, asked for plans."""
+
+    def __init__(self, snapshot: DataSnapshot) -> None:
+        self.snapshot = snapshot
+        self.version = _version(snapshot)
+        registry = UnitRegistry(unit_data)
+        self._ladders = {key: _ladder(registry, dimensions) for key, dimensions in UNITS.items()}
+        self._ladders[REQUEST, "input"] = (registry.units["requests"],)
+
+    def plan(self, provider: str, model: str, at_ns: int, tier: str | None) -> Plan | None:
+        """The plan of a model at a time; None if provider or model is unknown."""
+        try:
+            host = self.snapshot.find_provider(None, provider, None)
+        except LookupError:
+            return None
+        info = self._find(host, model)
+        if is_tuned(model) and not (info and is_tuned(info.id)):
+            return Plan(model, refusal=f"no rate for the fine-tuned {model}; that of its base model does not hold")
+        if info is None:
+            return None
+        served = (tier or "").lower()
+        if served in PROVISIONED:
+            return Plan(info.id, refusal=f"service tier {served} is capacity bought beforehand, not billed by token")
+        return self._compile(host, info, at_ns, served)
+
+    def _find(self, host: Provider, model: str) -> ModelInfo | None:
+        # Provider.find_model remembers nothing; DataSnapshot.find_provider_model would keep every name it is given.
+        for name in spellings(model):
+            info = host.find_model(name, all_providers=self.snapshot.providers)
+            if info is not None:
+                doubtful = not is_tuned(name) and is_another(name, f"{info.id} {info.match!r}")
+                return None if doubtful else info
+        return None
+
+    def _compile(self, host: Provider, info: ModelInfo, at_ns: int, tier: str) -> Plan:
+        moment = moment_of(at_ns)
+        prices = info.get_prices(moment)
+        since = _since(_listed_constraint(info, prices), prices)
+        notes: tuple[Unpriced, ...] = ()
+        if tier not in STANDARD:
+            context = price_context(tier)
+            variants = _variants(host, info, moment, context)
+            if variants:
+                prices = info.get_prices(moment, context)
+                for variant in reversed(variants):  # the first one wins
+                    since |= _since(variant.constraint, variant.prices)
+            else:
+                reason = f"no rate for service tier {tier[:64]} of {info.id}; standard rate used"
+                notes = (Unpriced("service_tier", 1, reason),)
+        starts_ns, ends_ns = _span(info, at_ns)
+        return Plan(info.id, self._tables(info, prices, since), starts_ns=starts_ns, ends_ns=ends_ns, notes=notes)
+
+    def _tables(self, info: ModelInfo, prices: ModelPrice, since: _Since) -> list[RateTable]:
+        """A table for each stretch between two marks of the tiers."""
+        listed: dict[str, Decimal | TieredPrices | None] = vars(prices)
+        priced = {key: price for key, price in listed.items() if price is not None}
+        tiered = [price for price in priced.values() if isinstance(price, TieredPrices)]
+        marks = sorted({tier.start for price in tiered for tier in price.tiers})
+        tables: list[RateTable] = []
+        for above in (-1, *marks):
+            rates: dict[tuple[str, Side], Rate] = {}
+            for (unit, side), ladder in self._ladders.items():
+                step = next((step for step in ladder if step.price_key in priced), None)
+                if step is not None:
+                    usd = _usd(priced[step.price_key], above)
+                    doubt = _doubt(unit, side, step, info.id)
+                    rates[unit, side] = Rate(usd, step.per, SOURCE, since.get(step.price_key), doubt)
+            tables.append(RateTable(above, rates))
+        return tables
+
+
+def _version(snapshot: DataSnapshot) -> str:
+    version = f"{SOURCE} {genai_prices.__version__}"
+    if snapshot.providers is bundled:
+        return version
+    return f"{version}, snapshot of {snapshot.timestamp.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _ladder(registry: UnitRegistry, dimensions: Dimensions) -> _Ladder:
+    steps = [unit for unit in registry.units.values() if unit.dimensions.items() <= dimensions.items()]
+    return tuple(sorted(steps, key=lambda unit: -len(unit.dimensions)))
+
+
+def _usd(price: Decimal | TieredPrices, above: int) -> Decimal:
+    """The price for prompts of more than `above` tokens (up to the next mark)."""
+    if isinstance(price, Decimal):
+        return price
+    return next((tier.price for tier in reversed(price.tiers) if tier.start <= above), price.base)
+
+
+def _doubt(unit: str, side: Side, step: UnitDef, model: str) -> str | None:
+    needed = MUST_KEEP.get((unit, side))
+    if needed is None or needed in step.dimensions or (side == "output" and has_one_output(model)):
+        return None
+    return f"no rate for {unit} {side} of {model}; rate of {step.usage_key} used"
+
+
+_Constraint: TypeAlias = StartDateConstraint | TimeOfDateConstraint | None
+
+
+def _listed_constraint(info: ModelInfo, prices: ModelPrice) -> _Constraint:
+    """The condition under which `prices`, as handed out for a moment, stand in the model's list."""
+    if isinstance(info.prices, ModelPrice):
+        return None
+    return next((listed.constraint for listed in info.prices if listed.prices is prices), None)
+
+
+def _since(constraint: _Constraint, prices: ModelPrice) -> _Since:
+    date = constraint.start_date.isoformat() if isinstance(constraint, StartDateConstraint) else None
+    return {key: date for key, value in vars(prices).items() if value is not None}
+
+
+def _variants(
+    host: Provider, info: ModelInfo, moment: datetime.datetime, context: Mapping[str, str]
+) -> list[PriceVariant]:
+    """The variants in force for a context. A model that the provider borrows from another's list has none here."""
+    if not any(info is model for model in host.models):
+        return []
+    return [
+        variant
+        for variant in info.price_variants or ()
+        if (variant.constraint is None or variant.constraint.active(moment))
+        and all(context.get(key) == value for key, value in variant.when.items())
+    ]
+
+
+def _span(info: ModelInfo, at_ns: int) -> tuple[int, int]:
+    """How long no condition of the model changes its answer."""
+    listed = [] if isinstance(info.prices, ModelPrice) else [price.constraint for price in info.prices]
+    constraints = [*listed, *(variant.constraint for variant in info.price_variants or ())]
+    dates = [constraint.start_date for constraint in constraints if isinstance(constraint, StartDateConstraint)]
+    windows = [constraint for constraint in constraints if isinstance(constraint, TimeOfDateConstraint)]
+    times = [time for window in windows for time in (window.start_time, window.end_time)]
+    return span_of(dates, times, at_ns)

@@ -1,0 +1,186 @@
+"""Plans against genai-prices' own `calc_price`, over the whole catalogue and the published worked examples."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import genai_prices
+import pytest
+from genai_prices.data import providers
+from genai_prices.data_units import unit_data
+from genai_prices.types import PriceCalculation
+
+from payi_middleware.events import TICK, Units
+from payi_middleware.pricing import Prices
+from payi_middleware.pricing.names import is_tuned
+from payi_middleware.pricing.tiers import STANDARD, price_context
+from payi_middleware.pricing.units import UNITS
+
+TIERS = [None, None, "default", "batch", "flex", "priority", "fast", "ON_DEMAND_FLEX"]
+
+
+@pytest.fixture(scope="module")
+def prices() -> Prices:
+    loaded = Prices()
+    loaded.load()
+    return loaded
+
+
+def ns(moment: datetime.datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000_000
+
+
+def on(date: str) -> int:
+    return ns(datetime.datetime.fromisoformat(date).replace(hour=12, tzinfo=datetime.UTC))
+
+
+def usage_of(units: Units) -> genai_prices.Usage:
+    """The same consumption in genai-prices' overlapping counts: each of its units counts all of ours within it."""
+    counts = dict.fromkeys(unit_data.keys() - {"requests"}, 0)
+    for name in counts:
+        for (unit, side), dimensions in UNITS.items():
+            if unit_data[name]["dimensions"].items() <= dimensions.items():
+                counts[name] += units.get(unit, (0, 0))[side == "output"]
+    return genai_prices.Usage(**counts)
+
+
+def calculated(
+    provider: str, model: str, units: Units, moment: datetime.datetime, tier: str | None
+) -> PriceCalculation:
+    context = None if tier is None or tier in STANDARD else price_context(tier.lower())
+    return genai_prices.calc_price(
+        usage_of(units), model, provider_id=provider, genai_request_timestamp=moment, price_context=context
+    )
+
+
+def some_units(chance: random.Random) -> Units:
+    most = chance.choice([3, 2_000, 150_000, 900_000])
+    units: Units = {}
+    for unit, side in chance.sample(sorted(UNITS), k=chance.randint(1, len(UNITS))):
+        taken, made = units.get(unit, (0, 0))
+        quantity = chance.randint(1, most)
+        units[unit] = (quantity, made) if side == "input" else (taken, quantity)
+    return units
+
+
+def some_moment(chance: random.Random) -> datetime.datetime:
+    first = datetime.datetime(2024, 6, 1, tzinfo=datetime.UTC)
+    return first + datetime.timedelta(seconds=chance.randrange(3 * 365 * 86400))
+
+
+@pytest.mark.parametrize("provider", [provider.id for provider in providers])
+def test_every_model_costs_what_calc_price_says(prices: Prices, provider: str) -> None:
+    """For every model, at random moments, tiers and usages, the total is calc_price's to the last digit."""
+    chance = random.Random(provider)
+    models = next(listed.models for listed in providers if listed.id == provider)
+    compared = 0
+    for model in models * 3:
+        tier, moment, units = chance.choice(TIERS), some_moment(chance), some_units(chance)
+        try:
+            expected = calculated(provider, model.id, units, moment, tier)
+        except LookupError:
+            continue  # an id by which the catalogue itself does not find the model
+        plan = prices.plan(provider, model.id, ns(moment), tier)
+        assert plan is not None, model.id
+        cost = plan.price(units).cost
+
+        assert plan.model == expected.model.id
+        if cost is None:
+            assert expected.total_price == 0
+        else:
+            assert sum(line.amount for line in cost.lines) == expected.total_price
+            assert cost.total == expected.total_price.quantize(TICK, ROUND_HALF_EVEN)
+            assert cost.input_ticks + cost.output_ticks == cost.total_ticks
+        compared += 1
+
+    assert compared or provider == "fireworks"  # its ids lack the path that its matches ask for
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "google", "deepseek"])
+def test_nothing_that_calc_price_prices_is_called_unpriced(prices: Prices, provider: str) -> None:
+    """A unit is unpriced only if it costs nothing by calc_price either, so no rate is lost in the mapping."""
+    at = on("2026-11-20")
+    moment = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+    for model in next(listed.models for listed in providers if listed.id == provider):
+        plan = prices.plan(provider, model.id, at)
+        assert plan is not None
+        for unit, side in UNITS:
+            units: Units = {unit: (1000, 0) if side == "input" else (0, 1000)}
+            priced = plan.price(units)
+            if priced.cost is None and not is_tuned(model.id):
+                assert priced.unpriced
+                assert calculated(provider, model.id, units, moment, None).total_price == 0
+
+
+EXAMPLES: list[tuple[str, str, str, str | None, Units, str]] = [
+    (
+        "anthropic",
+        "claude-sonnet-4-20250514",
+        "2025-08-01",
+        None,
+        {"text": (5, 255), "text_cache_write": (4735, 0)},
+        "0.02159625",
+    ),
+    (
+        "anthropic",
+        "claude-opus-5-5",
+        "2026-11-20",
+        "standard",
+        {
+            "text": (10_000, 1_000),
+            "text_cache_write": (20_000, 0),
+            "text_cache_write_1h": (40_000, 0),
+            "text_cache_read": (30_000, 0),
+            "web_search_request": (0, 2),
+        },
+        "0.506",
+    ),
+    ("anthropic", "claude-opus-5-5", "2026-11-20", None, {"text": (5_000, 800)}, "0.036"),
+    ("anthropic", "claude-opus-5-5", "2026-11-20", "batch", {"text": (5_000, 800)}, "0.018"),
+    ("anthropic", "claude-haiku-5-5", "2026-11-20", None, {"text": (100_000, 0)}, "0.01"),
+    ("anthropic", "claude-haiku-5-5", "2026-11-20", None, {"text": (100_001, 0)}, "0.0500005"),
+    ("google", "gemini-2.5-pro", "2026-11-20", None, {"text": (200_000, 0)}, "0.25"),
+    ("google", "models/gemini-2.5-pro", "2026-11-20", None, {"text": (300_000, 0)}, "0.75"),
+    (
+        "x-ai",
+        "grok-4.3",
+        "2026-11-20",
+        None,
+        {"text": (3641, 444), "text_cache_read": (2048, 0)},  # and two searches of $0.005, not in the catalogue
+        "0.00607085",
+    ),
+    (
+        "openai",
+        "gpt-5.6-sol",
+        "2026-07-17",
+        "default",
+        {"text": (8, 5), "text_cache_write": (4012, 0)},
+        "0.025265",
+    ),
+    ("openai", "gpt-5.6-sol", "2026-07-17", "default", {"text": (8, 5), "text_cache_read": (4012, 0)}, "0.002196"),
+    ("openrouter", "openai/gpt-4.1-mini", "2026-11-20", None, {"text": (8174, 30)}, "0.0033176"),  # and one of $0.01
+    ("openrouter", "openai/gpt-5.2", "2026-11-20", None, {"text": (16924, 485)}, "0.036407"),  # and three of $0.01
+    ("google", "gemini-3.1-flash-lite-image", "2026-11-20", None, {"text": (5, 417), "image": (0, 1120)}, "0.03422675"),
+    ("openai", "gpt-image-1", "2025-08-01", None, {"image": (0, 272)}, "0.01088"),
+    ("openai", "gpt-image-1", "2025-08-01", None, {"image": (0, 4160)}, "0.1664"),
+    ("openai", "gpt-image-1.5", "2026-11-20", None, {"image": (0, 1056)}, "0.033792"),
+    ("openai", "text-embedding-3-small", "2026-11-20", None, {"text": (1_000_000, 0)}, "0.02"),
+    ("openai", "gpt-4o-mini", "2026-11-20", None, {"text": (1_000_000, 1_000_000)}, "0.75"),
+    ("openai", "ft:gpt-4o-mini-2024-07-18:acme:live:x1", "2026-11-20", None, {"text": (1_000_000, 1_000_000)}, "1.5"),
+]
+
+
+@pytest.mark.parametrize(("provider", "model", "date", "tier", "units", "usd"), EXAMPLES)
+def test_worked_examples(
+    prices: Prices, provider: str, model: str, date: str, tier: str | None, units: Units, usd: str
+) -> None:
+    """Published rates and recorded charges, at their dates, come out to the last digit with nothing left out."""
+    plan = prices.plan(provider, model, on(date), tier)
+    assert plan is not None
+    priced = plan.price(units)
+
+    assert priced.unpriced == ()
+    assert priced.cost is not None
+    assert priced.cost.total == Decimal(usd)

@@ -1,0 +1,88 @@
+"""Spellings of a model, and matches that are not to be believed."""
+
+from __future__ import annotations
+
+import pytest
+
+from payi_middleware.pricing import Prices
+from payi_middleware.pricing.names import has_one_output, is_another, is_tuned, spellings
+
+NOW = 1_795_000_000 * 10**9
+
+
+@pytest.fixture(scope="module")
+def prices() -> Prices:
+    loaded = Prices()
+    loaded.load()
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [
+        ("gpt-5", ["gpt-5"]),
+        ("gpt-5-2025-08-07", ["gpt-5-2025-08-07", "gpt-5"]),
+        ("claude-haiku-4-5@20251001", ["claude-haiku-4-5@20251001", "claude-haiku-4-5"]),
+        ("models/gemini-2.5-pro", ["models/gemini-2.5-pro", "gemini-2.5-pro"]),
+        (
+            "publishers/google/models/gemini-3-20260101",
+            ["publishers/google/models/gemini-3-20260101", "gemini-3-20260101", "gemini-3"],
+        ),
+        ("gpt-4-0613", ["gpt-4-0613"]),
+    ],
+)
+def test_spellings_go_from_the_whole_name_to_the_bare_one(given: str, tried: list[str]) -> None:
+    """A name is tried whole first, then without its path, then without its date."""
+    assert list(spellings(given)) == tried
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "model"),
+    [
+        ("openai", "gpt-4o-2024-08-06", "gpt-4o"),
+        ("openai", "gpt-4o-2024-05-13", "gpt-4o-2024-05-13"),  # has a rate of its own
+        ("openai", "gpt-4o-mini-2099-01-01", "gpt-4o-mini"),
+        ("openai", "o3-20250416", "o3"),
+        ("google", "models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("google", "publishers/google/models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("google", "claude-haiku-4-5@20251001", "claude-haiku-4-5"),
+        ("azure", "gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("openai", "ft:gpt-4o-mini-2024-07-18:acme:live-search:x1", "ft:gpt-4o-mini"),
+        ("anthropic", "claude-opus-5-5-20261001", "claude-opus-5-5"),
+    ],
+)
+def test_names_of_answers_find_their_model(prices: Prices, provider: str, name: str, model: str) -> None:
+    """Dated, prefixed, hosted and fine-tuned names find the model whose rate they are billed at."""
+    plan = prices.plan(provider, name, NOW)
+
+    assert plan is not None
+    assert plan.model == model
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [
+        ("google", "gemini-3.8-flash-lite"),
+        ("google", "gemini-1.5-flash-8b"),
+        ("google", "gemini-3.6-flash-image"),
+        ("google", "gemini-2.5-pro-live"),
+        ("openai", "gpt-4o-new-thing"),
+    ],
+)
+def test_a_prefix_does_not_make_a_model(prices: Prices, provider: str, name: str) -> None:
+    """A name that only begins like a listed one, and says it is something else, is unknown rather than mispriced."""
+    assert prices.plan(provider, name, NOW) is None
+
+
+def test_telling_words_count_as_words() -> None:
+    """`mini` is not found in `gemini`, and a word that the list knows tells nothing."""
+    assert is_another("gemini-9-mini", "gemini-9")
+    assert not is_another("gemini-9-preview", "gemini-9")
+    assert not is_another("GPT-9-Mini-x", "gpt-9-mini")
+
+
+def test_kinds_of_names() -> None:
+    """Fine-tunes and models with one kind of output are told by their names."""
+    assert all(is_tuned(name) for name in ("ft:gpt-4o:a::b", "gpt-4o.ft-1", "tunedModels/x"))
+    assert not is_tuned("gpt-4o")
+    assert [has_one_output(name) for name in ("tts-1", "gpt-image-2", "gemini-3-pro-image")] == [True, True, False]
