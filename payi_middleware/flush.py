@@ -1,0 +1,185 @@
+"""The named thread that drains the spool to the sinks.
+
+It sleeps while nothing was written, then lingers for `flush_interval` seconds so that calls share a transaction: nothing is lost by
+that, the spool has them. A flush wakes it at once. It starts with the first record, in the process that wrote it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from . import context, health
+from .exceptions import StoreError
+
+__all__ = ["Flusher"]
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries, at most, while a sink refuses; and between two looks around."""
+
+
+class Flusher:
+    """Runs `drain` when there is something to drain.
+
+    Args:
+        drain: Delivers everything that waits; raises if a sink refuses, whereupon it is tried again later.
+        prepare: Run once as the thread starts.
+        interval: Seconds to linger.
+        idle: Called soon after the thread starts and about every half minute while it lives. If it takes long it calls
+            `serve` now and then.
+    """
+
+    def __init__(
+        self, drain: Callable[[], None], *, prepare: Callable[[], None], interval: float, idle: Callable[[], None]
+    ) -> None:
+        self._drain = drain
+        self._prepare = prepare
+        self._idle = idle
+        self._interval = interval
+        self._pause = 0.0
+        self._changed = threading.Condition()
+        self._working = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._number = 0
+        """Of the thread that is to run; another one ends."""
+        self._armed = False
+        self._asked = 0
+        self._done = 0
+        self._failed = False
+
+    def start(self) -> None:
+        """Start the thread, if it does not run, so that it is prepared before there is anything to drain."""
+        with self._changed:
+            if not self._runs():
+                self._start()
+
+    def arm(self) -> bool:
+        """There is something to drain; returns whether a thread will."""
+        with self._changed:
+            self._armed = True
+            if not self._runs():
+                return self._start()
+            self._changed.notify_all()
+            return True
+
+    def hurry(self) -> None:
+        """Drain now, without waiting for it."""
+        with self._changed:
+            if self._runs():
+                self._asked += 1
+                self._changed.notify_all()
+
+    def flush(self, timeout: float) -> bool:
+        """Drain now; returns whether everything was delivered within `timeout` seconds."""
+        with self._changed:
+            if self._runs():
+                self._asked += 1
+                mine = self._asked
+                self._changed.notify_all()
+                return self._changed.wait_for(lambda: self._done >= mine, timeout) and not self._failed
+        return self._drained_here(timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Drain, then end the thread, in `timeout` seconds; returns whether everything was delivered."""
+        deadline = time.monotonic() + timeout
+        delivered = self.flush(timeout)
+        with self._changed:
+            self._number += 1
+            thread, self._thread = self._thread, None
+            self._changed.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return delivered
+
+    def pause(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for the work in progress, and let no other begin before `resume` if that is True."""
+        return self._working.acquire(timeout=timeout)
+
+    def resume(self) -> None:
+        """Go on after a `pause`."""
+        self._working.release()
+
+    def serve(self) -> None:
+        """Within `idle`: do what was asked for meanwhile."""
+        with self._changed:
+            target = self._asked
+            if target == self._done:
+                return
+        self._report(target, delivered=self._drained())
+
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _start(self) -> bool:
+        if sys.is_finalizing():  # no other thread runs any more, and to start one is to wait for it
+            return False
+        # The thread is nobody's: it must not inherit the request that happens to run now.
+        frame = context.frame.set(None)
+        try:
+            thread = threading.Thread(target=self._run, args=(self._number,), name="payi-flush", daemon=True)
+            thread.start()
+            self._thread = thread
+        except RuntimeError:  # the process has too many, or ends: then the exit handler drains
+            health.count("thread_refused")
+            return False
+        finally:
+            context.frame.reset(frame)
+        return True
+
+    def _drained_here(self, timeout: float = -1) -> bool:
+        if not self._working.acquire(timeout=timeout):
+            return False
+        try:
+            return self._drained()
+        finally:
+            self._working.release()
+
+    def _drained(self) -> bool:
+        try:
+            self._drain()
+        except StoreError as error:  # its message names the cure
+            health.note("sink_refused", "events wait in the spool: %s", error)
+            return False
+        except Exception:
+            health.note("sink_refused", "events could not be delivered and wait in the spool", exc_info=True)
+            return False
+        return True
+
+    def _run(self, number: int) -> None:
+        with self._working:
+            try:
+                self._prepare()
+            except Exception:
+                health.note("prepare", "rates could not be loaded yet", exc_info=True)
+        looked: float | None = None
+        while True:
+            with self._changed:
+                if not self._awaited(number, self._interval if looked is None else LONGEST_PAUSE):
+                    return
+                target = self._asked
+                self._armed = False
+            delivered = self._drained_here()
+            self._report(target, delivered=delivered)
+            self._pause = 0.0 if delivered else min(LONGEST_PAUSE, 2 * self._pause or self._interval)
+            if delivered and (looked is None or time.monotonic() - looked > LONGEST_PAUSE):
+                with self._working:
+                    self._idle()
+                looked = time.monotonic()
+
+    def _report(self, target: int, *, delivered: bool) -> None:
+        with self._changed:
+            self._done, self._failed = max(self._done, target), not delivered
+            self._armed = self._armed or not delivered
+            self._changed.notify_all()
+
+    def _awaited(self, number: int, patience: float) -> bool:
+        """Wait until there is something to do, or it is time to look around; False if the thread is to end. The lock is held."""
+
+        def is_urgent() -> bool:
+            return self._asked > self._done or self._number != number
+
+        if self._changed.wait_for(lambda: self._armed or is_urgent(), patience):
+            self._changed.wait_for(is_urgent, max(self._interval, self._pause))
+        return self._number == number or self._asked > self._done

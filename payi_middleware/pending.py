@@ -1,0 +1,67 @@
+"""What the draining thread still does to a record: count its texts, price it, make it a `CallEvent`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from . import health, record
+from .costing import cost_of
+from .estimates import BY_LENGTH, Estimates
+from .events import CallEvent
+from .pricing import Prices
+from .spool import TO_PRICE
+
+__all__ = ["finished"]
+
+_FAULT = "the call could not be priced: a fault of payi-middleware, see its log"
+
+
+def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | None = None) -> list[CallEvent]:
+    """The events of ended records. One that cannot be read is left out and counted: it must not hold up the others."""
+    events: list[CallEvent] = []
+    payloads = list(payloads)
+    if any(payload[:1] == TO_PRICE for payload in payloads):
+        prices.load()
+    for payload in payloads:
+        try:
+            event, to_price = record.event_of(payload)
+        except Exception:
+            health.note("record_unreadable", "a record of the spool cannot be read; it is left out", exc_info=True)
+            continue
+        try:
+            events.append(_priced(event, prices, estimates) if to_price else event)
+        except Exception:
+            health.note("pricing", "a call could not be priced; it is kept without a cost", exc_info=True)
+            events.append(msgspec.structs.replace(event, cost=None, cost_source="none", reason=_FAULT))
+    return events
+
+
+def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> CallEvent:
+    units, reason = event.units, event.reason
+    counted = estimates.counted(event.event_id) if estimates is not None else None
+    if counted is not None:
+        units, how = counted
+        reason = (reason or "").removesuffix(BY_LENGTH) + how
+    costed = cost_of(
+        prices,
+        event.provider,
+        event.resource,
+        units,
+        event.started_ns,
+        tier=event.service_tier,
+        price_as=event.attribution.price_as,
+        source=event.cost_source,
+        seen=event.unpriced,
+        reason=reason,
+    )
+    return msgspec.structs.replace(
+        event,
+        units=units,
+        cost=costed.cost,
+        cost_source=costed.source,
+        unpriced=costed.unpriced,
+        reason=costed.reason,
+        price_version=prices.version,
+    )

@@ -1,0 +1,1 @@
+"""The places events go, a file each."""

@@ -1,0 +1,57 @@
+"""The kind of a call: what decides how it is counted, as one small number.
+
+Sums are kept by kind, so that calls, failures, estimates, retries and what is unpriced need no columns of their own.
+"""
+
+from __future__ import annotations
+
+from ..events import COST_SOURCES, OUTCOMES, CallEvent, CostSource, Outcome
+
+__all__ = ["PLAIN", "is_retried", "is_unattributed", "is_unpriced", "kind_of", "outcome_of", "source_of"]
+
+_RETRIED = 1 << 5
+_PARTLY = 1 << 6
+_NOBODY = 1 << 7
+
+_OUTCOME = {outcome: n for n, outcome in enumerate(OUTCOMES)}
+_SOURCE = {source: n << 3 for n, source in enumerate(COST_SOURCES)}
+
+PLAIN = frozenset((_OUTCOME["ok"] | _SOURCE["usage"], _OUTCOME["ok"] | _SOURCE["provider"]))
+"""The kinds of which nothing is to be told but their sums: most calls."""
+
+
+def kind_of(event: CallEvent) -> int:
+    """Outcome, cost source, whether it is a second or later attempt, partly unpriced, or of no known user."""
+    kind = _OUTCOME[event.outcome] | _SOURCE[event.cost_source]
+    if event.attempt > 1:
+        kind |= _RETRIED
+    if event.unpriced:
+        kind |= _PARTLY
+    if event.attribution.user_id is None:
+        kind |= _NOBODY
+    return kind
+
+
+def outcome_of(kind: int) -> Outcome:
+    """How the calls of this kind ended."""
+    return OUTCOMES[kind & 7]
+
+
+def source_of(kind: int) -> CostSource:
+    """Where their cost is from."""
+    return COST_SOURCES[kind >> 3 & 3]
+
+
+def is_retried(kind: int) -> bool:
+    """Whether they are a second or later attempt."""
+    return bool(kind & _RETRIED)
+
+
+def is_unpriced(kind: int) -> bool:
+    """Whether they consumed something that their cost leaves out; a refused or failed call consumed nothing."""
+    return bool(kind & _PARTLY) or (source_of(kind) == "none" and outcome_of(kind) not in ("error", "blocked"))
+
+
+def is_unattributed(kind: int) -> bool:
+    """Whether nobody knows for whom they were made."""
+    return bool(kind & _NOBODY)

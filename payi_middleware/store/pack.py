@@ -1,0 +1,340 @@
+"""A `CallEvent` as a row of `events`, and back, without loss."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import zlib
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..events import Attribution, CallEvent, Cost, Inbound, Line, Unpriced
+from .histogram import letter
+from .interned import Interned, Names, Shape, Wide
+from .kinds import kind_of, outcome_of, source_of
+from .periods import HOUR_NS
+
+__all__ = ["COLUMNS", "Packer", "request_key", "unpacked"]
+
+COLUMNS = (
+    "event_id, hour, started_ns, duration_ns, first_byte_ns, latency, first_byte, "
+    "wide, user, account, route, tags, failure, kind, input_tokens, output_tokens, cost_ticks, shape, request_key, rest"
+)
+
+_LARGEST = 1 << 50
+"""The most tokens or ticks of one call (112,000 USD); a larger number is nonsense and would spoil every sum."""
+
+_NOT_TOKENS = ("_request", "_call", "_page", "_second", "_hour", "_character", "_image", "_search")
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+class _Rare(msgspec.Struct, frozen=True, array_like=True):
+    request_properties: dict[str, str]
+    use_case_properties: dict[str, str]
+    limit_ids: tuple[str, ...]
+    limit_tags: tuple[str, ...]
+    price_as: str | None
+    resource_scope: str | None
+    limits: dict[str, str]
+    unpriced: tuple[Unpriced, ...]
+    reason: str | None
+
+
+class _Rest(msgspec.Struct, frozen=True, array_like=True):
+    units: list[int]
+    cost: list[int] | None
+    """Input ticks, output ticks, then the quantity of each line."""
+    call_group: bytes | None
+    """None where it is the event itself."""
+    # Bytes where the text is a UUID or hexadecimal, else the text; the decoder's types cannot say so.
+    use_case_id: Any
+    request_id: Any
+    trace_id: Any
+    span_id: Any
+    response_id: str | None
+    rare: _Rare | None = None
+
+
+_NOTHING_RARE = _Rare({}, {}, (), (), None, None, {}, (), None)
+_DECODER = msgspec.msgpack.Decoder(_Rest)
+
+
+class Packer:
+    """Makes rows, within a transaction that writes: new texts get their numbers as they come."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._texts: Interned[str] = Interned(connection, "texts", (), lambda text: (text,))
+        self._wide: Interned[Wide] = Interned(connection, "wide", Wide.__struct_fields__, _wide_row)
+        self._shapes: Interned[Shape] = Interned(connection, "shapes", (), lambda shape: (_ENCODER.encode(shape),))
+        self._tags: dict[tuple[str, ...], int] = {}
+
+    def forget(self) -> None:
+        """Forget all numbers, after a rollback."""
+        for interned in (self._texts, self._wide, self._shapes):
+            interned.forget()
+        self._tags.clear()
+
+    def row(self, event: CallEvent) -> tuple[Any, ...]:
+        """The event's row, in the order of `COLUMNS`.
+
+        Raises:
+            OverflowError: A number of the event cannot be true.
+            UnicodeEncodeError: A text of the event is no text.
+        """
+        who, where, kind = event.attribution, event.inbound, kind_of(event)
+        text = self._texts.id
+        tokens_in, tokens_out = _tokens(event)
+        ticks = event.cost.total_ticks if event.cost else 0
+        if tokens_in + tokens_out + abs(ticks) > _LARGEST or event.duration_ns > _LARGEST << 8:
+            raise OverflowError("a number of this event cannot be true")
+        first, request = event.first_byte_ns, where.http_request_id
+        return (
+            event.event_id,
+            event.started_ns // HOUR_NS,
+            event.started_ns,
+            event.duration_ns,
+            first,
+            letter(event.duration_ns),
+            None if first is None else letter(first),
+            self._wide.id(_wide(event)),
+            0 if who.user_id is None else text(who.user_id),
+            0 if who.account_name is None else text(who.account_name),
+            0 if where.http_route is None else text(where.http_route),
+            self._tag_set(who.request_tags) if who.request_tags else 0,
+            text(_failure(event)) if event.outcome != "ok" or event.attempt > 1 else 0,
+            kind,
+            tokens_in,
+            tokens_out,
+            ticks,
+            self._shapes.id(_shape(event)),
+            None if request is None else request_key(request),
+            _ENCODER.encode(_rest(event)),
+        )
+
+    def _tag_set(self, tags: tuple[str, ...]) -> int:
+        known = self._tags.get(tags)
+        if known is None:
+            known = self._texts.id(msgspec.json.encode(tags).decode())
+            members = [(known, self._texts.id(tag)) for tag in tags]
+            self._connection.executemany("INSERT INTO tags (tags, tag) VALUES (?, ?) ON CONFLICT DO NOTHING", members)
+            if len(self._tags) < 65_536:
+                self._tags[tags] = known
+        return known
+
+
+def request_key(request_id: str) -> int:
+    """A small number by which a request's events are found; others may share it."""
+    return zlib.crc32(request_id.encode())
+
+
+def _tokens(event: CallEvent) -> tuple[int, int]:
+    into = out = 0
+    for unit, sides in event.units.items():
+        if _is_tokens(unit):
+            into += sides[0]
+            out += sides[1]
+    return into, out
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_tokens(unit: str) -> bool:
+    return not unit.endswith(_NOT_TOKENS) and not unit.startswith("guardrail_")
+
+
+def _wide(event: CallEvent) -> Wide:
+    who = event.attribution
+    return Wide(
+        event.application,
+        who.use_case_name,
+        who.use_case_version,
+        who.use_case_step,
+        event.provider,
+        event.category,
+        event.resource,
+    )
+
+
+def _wide_row(wide: Wide) -> tuple[Any, ...]:
+    return (_ENCODER.encode(wide), *msgspec.structs.astuple(wide))
+
+
+def _failure(event: CallEvent) -> str:
+    return msgspec.json.encode(
+        (event.outcome, event.http_status, event.error_type, event.provider, event.resource or event.requested_resource)
+    ).decode()
+
+
+def _shape(event: CallEvent) -> Shape:
+    lines = event.cost.lines if event.cost else ()
+    return Shape(
+        event.origin,
+        event.requested_resource,
+        event.endpoint,
+        event.service_tier,
+        event.http_status,
+        event.error_type,
+        event.streamed,
+        event.attempt,
+        event.inbound.http_method,
+        event.price_version,
+        tuple(event.units),
+        tuple([(line.unit, line.side, line.rate, line.per, line.source, line.valid_from) for line in lines]),
+    )
+
+
+def _rest(event: CallEvent) -> _Rest:
+    who, where, cost = event.attribution, event.inbound, event.cost
+    return _Rest(
+        [n for sides in event.units.values() for n in sides],
+        None if cost is None else [cost.input_ticks, cost.output_ticks, *[line.quantity for line in cost.lines]],
+        None if event.call_group == event.event_id else event.call_group,
+        _uuid_or_text(who.use_case_id),
+        _uuid_or_text(where.http_request_id),
+        _hex_or_text(where.trace_id),
+        _hex_or_text(where.span_id),
+        event.provider_response_id,
+        _rare(event),
+    )
+
+
+def _rare(event: CallEvent) -> _Rare | None:
+    who = event.attribution
+    texts = (event.reason, who.price_as, who.resource_scope)
+    mappings = who.request_properties or who.use_case_properties or event.limits
+    if not (mappings or who.limit_ids or who.limit_tags or event.unpriced) and texts == (None, None, None):
+        return None
+    return _Rare(
+        who.request_properties,
+        who.use_case_properties,
+        who.limit_ids,
+        who.limit_tags,
+        who.price_as,
+        who.resource_scope,
+        event.limits,
+        event.unpriced,
+        event.reason,
+    )
+
+
+def _uuid_or_text(text: str | None) -> bytes | str | None:
+    """16 bytes for a UUID in its usual spelling, which can be told back from them; else the text."""
+    if text is None or len(text) != 36 or text[8:24:5] != "----" or text != text.lower():
+        return text
+    try:
+        packed = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return text
+    return packed if len(packed) == 16 else text
+
+
+def _uuid(packed: bytes | str | None) -> str | None:
+    if not isinstance(packed, bytes):
+        return packed
+    text = packed.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _hex_or_text(text: str | None) -> bytes | str | None:
+    if text is None:
+        return None
+    try:
+        packed = bytes.fromhex(text)
+    except ValueError:
+        return text
+    return packed if packed.hex() == text else text
+
+
+def _hex(packed: bytes | str | None) -> str | None:
+    return packed.hex() if isinstance(packed, bytes) else packed
+
+
+class _Row(NamedTuple):
+    event_id: bytes
+    hour: int
+    started_ns: int
+    duration_ns: int
+    first_byte_ns: int | None
+    latency: bytes
+    first_byte: bytes | None
+    wide: int
+    user: int
+    account: int
+    route: int
+    tags: int
+    failure: int
+    kind: int
+    input_tokens: int
+    output_tokens: int
+    cost_ticks: int
+    shape: int
+    request_key: int | None
+    rest: bytes
+
+
+def unpacked(values: tuple[Any, ...], names: Names) -> CallEvent:
+    """The event of a row in the order of `COLUMNS`."""
+    row = _Row(*values)
+    rest, shape, wide = _DECODER.decode(row.rest), names.shape(row.shape), names.wide(row.wide)
+    rare = rest.rare or _NOTHING_RARE
+    kind = row.kind
+    tags = names.text(row.tags)
+    return CallEvent(
+        event_id=row.event_id,
+        application=wide.application,
+        origin=shape.origin,
+        started_ns=row.started_ns,
+        duration_ns=row.duration_ns,
+        first_byte_ns=row.first_byte_ns,
+        provider=wide.provider,
+        category=wide.category,
+        resource=wide.model,
+        requested_resource=shape.requested_resource,
+        endpoint=shape.endpoint,
+        service_tier=shape.service_tier,
+        http_status=shape.http_status,
+        outcome=outcome_of(kind),
+        error_type=shape.error_type,
+        streamed=shape.streamed,
+        attempt=shape.attempt,
+        call_group=rest.call_group or row.event_id,
+        attribution=Attribution(
+            user_id=names.text(row.user),
+            account_name=names.text(row.account),
+            request_tags=msgspec.json.decode(tags, type=tuple[str, ...]) if tags else (),
+            request_properties=rare.request_properties,
+            use_case_name=wide.use_case,
+            use_case_id=_uuid(rest.use_case_id),
+            use_case_version=wide.use_case_version,
+            use_case_step=wide.use_case_step,
+            use_case_properties=rare.use_case_properties,
+            limit_ids=rare.limit_ids,
+            limit_tags=rare.limit_tags,
+            price_as=rare.price_as,
+            resource_scope=rare.resource_scope,
+        ),
+        inbound=Inbound(
+            shape.http_method,
+            names.text(row.route),
+            _uuid(rest.request_id),
+            _hex(rest.trace_id),
+            _hex(rest.span_id),
+        ),
+        units=dict(zip(shape.units, zip(rest.units[::2], rest.units[1::2], strict=True), strict=True)),
+        cost=None if rest.cost is None else _cost(row.cost_ticks, rest.cost, shape),
+        cost_source=source_of(kind),
+        unpriced=rare.unpriced,
+        reason=rare.reason,
+        price_version=shape.price_version,
+        provider_response_id=rest.response_id,
+        limits=rare.limits,
+    )
+
+
+def _cost(total: int, packed: list[int], shape: Shape) -> Cost:
+    lines = tuple(
+        Line(unit, side, quantity, rate, per, source, since)  # type: ignore[arg-type]
+        for quantity, (unit, side, rate, per, source, since) in zip(packed[2:], shape.lines, strict=True)
+    )
+    return Cost(packed[0], packed[1], total, lines)

@@ -1,0 +1,47 @@
+"""The health of each process that writes: what it hooked, what it dropped and why. `payi doctor` reads it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, NamedTuple
+
+import msgspec
+
+__all__ = ["Process", "processes", "put"]
+
+_MOST = 1_000  # processes remembered; workers that are recycled every minute must not fill the store
+
+_PUT = """
+INSERT INTO processes (process, seen_ns, events, health) VALUES (?, ?, ?, ?)
+ON CONFLICT (process) DO UPDATE SET
+    seen_ns = excluded.seen_ns, events = processes.events + excluded.events, health = excluded.health
+"""
+_FORGET = """
+DELETE FROM processes WHERE seen_ns < (SELECT seen_ns FROM processes ORDER BY seen_ns DESC LIMIT 1 OFFSET ?)
+"""
+
+
+class Process(NamedTuple):
+    """One process as it last described itself."""
+
+    process: str
+    seen_ns: int
+    events: int
+    """How many events it has written to this store."""
+    health: dict[str, Any]
+
+
+def put(connection: sqlite3.Connection, health: dict[str, Any], events: int) -> None:
+    """Store how a process is. Within a transaction that writes."""
+    process = str(health.get("process") or f"{health.get('host', '')}:{health.get('pid', '')}")
+    row = (process, int(health.get("seen_ns") or 0), events, msgspec.json.encode(health))
+    before = connection.execute("SELECT 1 FROM processes WHERE process = ?", (process,)).fetchone()
+    connection.execute(_PUT, row)
+    if before is None:
+        connection.execute(_FORGET, (_MOST - 1,))
+
+
+def processes(connection: sqlite3.Connection) -> list[Process]:
+    """All processes, the last seen first."""
+    rows = connection.execute("SELECT process, seen_ns, events, health FROM processes ORDER BY seen_ns DESC, process")
+    return [Process(process, seen, n, msgspec.json.decode(health)) for process, seen, n, health in rows]

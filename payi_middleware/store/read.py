@@ -1,0 +1,53 @@
+"""Events out of the store, in the order in which their calls began."""
+
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from ..events import CallEvent
+from .interned import Names
+from .pack import COLUMNS, request_key, unpacked
+
+__all__ = ["count", "latest", "of_request", "oldest_first"]
+
+_OF_REQUEST = f"""
+WITH RECURSIVE hours (hour) AS (
+    SELECT min(hour) FROM events
+    UNION ALL
+    SELECT (SELECT min(e.hour) FROM events AS e WHERE e.hour > hours.hour) FROM hours WHERE hours.hour IS NOT NULL
+)
+SELECT {", ".join(f"e.{name}" for name in COLUMNS.split(", "))} FROM hours
+JOIN events AS e ON e.hour = hours.hour AND e.request_key = ? ORDER BY e.started_ns, e.id
+"""
+
+
+def oldest_first(connection: sqlite3.Connection) -> Iterator[CallEvent]:
+    """All events, one by one."""
+    names = Names(connection)
+    for row in connection.execute(f"SELECT {COLUMNS} FROM events ORDER BY hour, started_ns, id"):
+        yield unpacked(row, names)
+
+
+def latest(connection: sqlite3.Connection, n: int) -> list[CallEvent]:
+    """The last `n` events, newest last."""
+    names = Names(connection)
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM events ORDER BY hour DESC, started_ns DESC, id DESC LIMIT ?", (n,)
+    )
+    return [unpacked(row, names) for row in rows][::-1]
+
+
+def of_request(connection: sqlite3.Connection, request_id: str) -> list[CallEvent]:
+    """The events of one web request, newest last."""
+    names = Names(connection)
+    # Hour by hour, since the index begins with it; a year has 8,760.
+    events = (unpacked(row, names) for row in connection.execute(_OF_REQUEST, (request_key(request_id),)))
+    return [event for event in events if event.inbound.http_request_id == request_id]
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """How many events there are, without counting them: they are only ever added."""
+    n: int = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
+    return n

@@ -1,0 +1,184 @@
+"""Reports: who spent what on what, in a range of time."""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ..events import format_time
+from .interned import Names
+from .periods import HOUR_NS, day_of_month, month_of_hour
+from .query import Extent, Group, Grouping, extent, grouping, read
+from .schema import OTHER
+from .sums import Sums, money
+
+__all__ = ["SCHEMA", "Report", "ReportRow", "failures", "report"]
+
+SCHEMA = 1
+"""Version of the JSON form of a report."""
+
+Key = tuple[str | None, ...]
+
+
+class ReportRow(NamedTuple):
+    """One group of calls."""
+
+    key: Key
+    """A value for each member of `by`; None for calls without one."""
+    sums: Sums
+
+
+class Report(NamedTuple):
+    """A report's rows and their total; by tag, rows overlap."""
+
+    by: tuple[str, ...]
+    since_ns: int | None
+    until_ns: int | None
+    timezone: str
+    rows: list[ReportRow]
+    total: Sums
+    unpriced: dict[str | None, int]
+    """Model -> calls whose cost leaves something out."""
+    seconds: float
+    """How long the questions took."""
+    note: str | None
+    """Why events were read instead of sums alone, and how long it took."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the contract: money as decimal strings, times as RFC 3339 in UTC."""
+        return {
+            "schema": SCHEMA,
+            "since": None if self.since_ns is None else format_time(self.since_ns),
+            "until": None if self.until_ns is None else format_time(self.until_ns),
+            "timezone": self.timezone,
+            "by": list(self.by),
+            "rows": [
+                {"key": row.key[0] if len(row.key) == 1 else list(row.key)} | row.sums.to_dict() for row in self.rows
+            ],
+            "total": self.total.to_dict(),
+            "unpriced": [{"model": model, "calls": calls} for model, calls in self.unpriced.items()],
+            "unattributed": {"calls": self.total.unattributed_calls, "cost": money(self.total.unattributed_ticks)},
+            "note": self.note,
+        }
+
+
+def report(
+    connection: sqlite3.Connection, by: tuple[str, ...], since_ns: int | None, until_ns: int | None, timezone: str
+) -> Report:
+    """Calls that began in [since, until), grouped; dearest first, days in their order.
+
+    Args:
+        connection: A store, within one snapshot.
+        by: Members of `query.BY`.
+        since_ns: Nanoseconds since the epoch; None for the first call.
+        until_ns: None for the last call.
+        timezone: In which days begin, an IANA name.
+    """
+    began = time.perf_counter()
+    how = grouping(tuple(name for name in by if name != "day"))
+    held = extent(connection)
+    rows: list[ReportRow] = []
+    total, unpriced = Sums(), dict[str | None, int]()
+    if held is not None:
+        low, high = _range(held, since_ns, until_ns)
+        total, unpriced = _total(connection, low, high, held)
+        names = Names(connection)
+        for day, first, end in _days(low, high, timezone) if "day" in by else [("", low, high)]:
+            groups = _collect(read(connection, how, first, end, held), len(how.by))
+            rows += _named(groups, how, names, by, day)
+    rows.sort(key=_dearest(by))
+    seconds = time.perf_counter() - began
+    note = _note(how, since_ns, until_ns, seconds)
+    return Report(by, since_ns, until_ns, timezone, rows, total, unpriced, seconds, note)
+
+
+def failures(connection: sqlite3.Connection, since_ns: int | None, until_ns: int | None, timezone: str) -> Report:
+    """What failed or was tried again, by kind: outcome, HTTP status, error type, provider, model."""
+    found = report(connection, ("failure",), since_ns, until_ns, timezone)
+    rows = [ReportRow(tuple(msgspec.json.decode(row.key[0] or "[]")), row.sums) for row in found.rows]
+    return found._replace(by=("outcome", "http_status", "error_type", "provider", "model"), rows=rows)
+
+
+def _range(held: Extent, since_ns: int | None, until_ns: int | None) -> tuple[int, int]:
+    """The range, where it is open out to whole months, of which there are sums."""
+    first, last = month_of_hour(held.first_hour), month_of_hour(held.end_hour - 1)
+    low = day_of_month(first) * 24 * HOUR_NS if since_ns is None else since_ns
+    high = day_of_month(last + 1) * 24 * HOUR_NS if until_ns is None else until_ns
+    return low, max(low, high)
+
+
+def _total(connection: sqlite3.Connection, low: int, high: int, held: Extent) -> tuple[Sums, dict[str | None, int]]:
+    total, by_model = Sums(), dict[str | None, Sums]()
+    for group in read(connection, grouping(("model",)), low, high, held):
+        total.add(*group[1:])
+        by_model.setdefault(group[0], Sums()).add(*group[1:])
+    unpriced = {model: sums.unpriced_calls for model, sums in by_model.items() if sums.unpriced_calls}
+    return total, dict(sorted(unpriced.items(), key=lambda item: -item[1]))
+
+
+def _days(low: int, high: int, timezone: str) -> Iterator[tuple[str, int, int]]:
+    """The local days of a range, cut to it: name, first and end nanosecond."""
+    zone = ZoneInfo(timezone)
+    day = datetime.datetime.fromtimestamp(low // 10**9, zone).date()
+    first = _midnight(day, zone)
+    while first < high:
+        following = day + datetime.timedelta(days=1)
+        end = _midnight(following, zone)
+        yield day.isoformat(), max(first, low), min(end, high)
+        day, first = following, end
+
+
+def _midnight(day: datetime.date, zone: ZoneInfo) -> int:
+    return int(datetime.datetime.combine(day, datetime.time(), zone).timestamp()) * 10**9
+
+
+def _collect(groups: Iterable[Group], width: int) -> dict[Group, Sums]:
+    """Sums by key, of which the first `width` members of each group are."""
+    found: dict[Group, Sums] = {}
+    for group in groups:
+        key = group[:width]
+        sums = found.get(key)
+        if sums is None:
+            sums = found[key] = Sums()
+        sums.add(*group[width:])
+    return found
+
+
+def _named(found: dict[Group, Sums], how: Grouping, names: Names, by: tuple[str, ...], day: str) -> Iterator[ReportRow]:
+    names.texts([number for key in found for number, is_one in zip(key, how.numbered, strict=True) if is_one])
+    for key, sums in found.items():
+        values = (_value(names, value, is_number) for value, is_number in zip(key, how.numbered, strict=True))
+        yield ReportRow(tuple([day if name == "day" else next(values) for name in by]), sums)
+
+
+def _value(names: Names, value: Any, is_number: bool) -> str | None:
+    if not is_number:
+        text: str | None = value
+        return text
+    return "(other)" if value == OTHER else names.text(value)
+
+
+def _dearest(by: tuple[str, ...]) -> Callable[[ReportRow], tuple[Any, ...]]:
+    """The order of rows: days as they come, then by cost."""
+    days = [n for n, name in enumerate(by) if name == "day"]
+
+    def order(row: ReportRow) -> tuple[Any, ...]:
+        key, sums = row
+        return (*[key[n] for n in days], -sums.cost_ticks, -sums.calls, [value or "" for value in key])
+
+    return order
+
+
+def _note(how: Grouping, since_ns: int | None, until_ns: int | None, seconds: float) -> str | None:
+    if how.dim is None:
+        what = " and ".join(how.by)
+        return f"there are no sums by {what}: every event of the range was read, which took {seconds:.2f} s"
+    if any(edge is not None and edge % HOUR_NS for edge in (since_ns, until_ns)):
+        return f"the range cuts an hour: the events of its edges were read, which took {seconds:.2f} s"
+    return None

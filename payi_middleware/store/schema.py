@@ -1,0 +1,135 @@
+"""The tables, as steps from one version of the schema to the next.
+
+Plain SQL, so that a twin for another database can follow; what only SQLite knows is in `sqlite.py`.
+
+`events`    one row a call. What is grouped by stands in columns, what repeats is a number (`texts`, `wide`, `shapes`),
+            the rest is packed.
+`rollup`    sums by dimension and period (hour, day, month of UTC) over the events up to the mark in `folded`. What lies
+            beyond the mark, some thousand rows at most, is read from `events`, so a report is exact at any moment.
+`processes` the health of each process that writes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ACCOUNT",
+    "DAY",
+    "DIMENSIONS",
+    "FAILURE",
+    "HOUR",
+    "MIGRATIONS",
+    "MONTH",
+    "NOT_GIVEN",
+    "OTHER",
+    "ROUTE",
+    "TAG",
+    "USER",
+    "VERSION",
+    "WIDE",
+]
+
+HOUR: Final = 0
+DAY: Final = 1
+MONTH: Final = 2
+
+WIDE: Final = 0
+USER: Final = 1
+ACCOUNT: Final = 2
+TAG: Final = 3
+ROUTE: Final = 4
+FAILURE: Final = 5
+
+DIMENSIONS: Final = {USER: "user", ACCOUNT: "account", TAG: "tag", ROUTE: "route"}
+"""The dimensions whose values come from outside and can be many: dimension -> column of `events`."""
+
+NOT_GIVEN: Final = 0
+"""The key of events that have no value in a dimension."""
+OTHER: Final = -1
+"""The key under which a rollup counts what is beyond its bound of values a day."""
+
+_EVENTS = """
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    event_id BLOB NOT NULL UNIQUE,
+    hour INTEGER NOT NULL,
+    started_ns INTEGER NOT NULL,
+    duration_ns INTEGER NOT NULL,
+    first_byte_ns INTEGER,
+    latency BLOB NOT NULL,
+    first_byte BLOB,
+    wide INTEGER NOT NULL,
+    user INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    route INTEGER NOT NULL,
+    tags INTEGER NOT NULL,
+    failure INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost_ticks INTEGER NOT NULL,
+    shape INTEGER NOT NULL,
+    request_key INTEGER,
+    rest BLOB NOT NULL
+)
+"""
+
+_ROLLUP = """
+CREATE TABLE rollup (
+    dim INTEGER NOT NULL,
+    grain INTEGER NOT NULL,
+    period INTEGER NOT NULL,
+    key INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cost_ticks INTEGER NOT NULL,
+    latency BLOB NOT NULL,
+    first_byte BLOB NOT NULL,
+    PRIMARY KEY (dim, grain, period, key, kind)
+) WITHOUT ROWID
+"""
+
+_WIDE = """
+CREATE TABLE wide (
+    id INTEGER PRIMARY KEY,
+    packed BLOB NOT NULL UNIQUE,
+    application TEXT NOT NULL,
+    use_case TEXT,
+    use_case_version INTEGER,
+    use_case_step TEXT,
+    provider TEXT NOT NULL,
+    category TEXT NOT NULL,
+    model TEXT
+)
+"""
+
+_PROCESSES = """
+CREATE TABLE processes (
+    process TEXT PRIMARY KEY,
+    seen_ns INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    health BLOB NOT NULL
+)
+"""
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        _EVENTS,
+        # The hour first: ids and request ids are random, and an index in random order was the bottleneck of writing.
+        "CREATE INDEX events_by_hour ON events (hour, request_key)",
+        _ROLLUP,
+        _WIDE,
+        "CREATE TABLE texts (id INTEGER PRIMARY KEY, packed TEXT NOT NULL UNIQUE)",
+        "CREATE TABLE shapes (id INTEGER PRIMARY KEY, packed BLOB NOT NULL UNIQUE)",
+        "CREATE TABLE tags (tags INTEGER NOT NULL, tag INTEGER NOT NULL, PRIMARY KEY (tags, tag)) WITHOUT ROWID",
+        "CREATE TABLE folded (id INTEGER NOT NULL)",
+        "INSERT INTO folded (id) VALUES (0)",
+        _PROCESSES,
+    ),
+)
+"""Step n takes a schema of version n to n + 1. Steps are only ever added."""
+
+VERSION: Final = len(MIGRATIONS)

@@ -1,0 +1,141 @@
+"""The store as one object: opened, written, asked, closed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..exceptions import StoreError
+from ..settings import Settings
+from . import sqlite
+from .fold import EVERY, MOST_KEYS
+from .processes import Process, processes
+from .read import count, latest, of_request, oldest_first
+from .report import Report, failures, report
+from .write import Writer
+
+if TYPE_CHECKING:
+    from ..events import CallEvent
+
+__all__ = ["Store", "open_store"]
+
+T = TypeVar("T")
+
+
+def open_store(
+    store: str | Settings,
+    *,
+    create: bool,
+    timeout: float = sqlite.BUSY_TIMEOUT,
+    fold_every: int = EVERY,
+    most_keys: int = MOST_KEYS,
+) -> Store:
+    """Open the store.
+
+    Args:
+        store: Its URL (`sqlite:///payi.db`), or settings that name it.
+        create: Open for writing, made if missing and brought up to date if old; else for reading only.
+        timeout: Seconds to wait for a lock of another process.
+        fold_every: Events after which rollups are brought up to date.
+        most_keys: Values of one dimension that rollups tell apart in a day; the rest is counted as `(other)`.
+
+    Raises:
+        StoreError: It cannot be opened, or (without `create`) is not there; the message names the cure.
+    """
+    settings = store if isinstance(store, Settings) else Settings(store=store)
+    if not settings.store.startswith("sqlite:///"):
+        raise StoreError(f"{settings.store!r} is not a store; use for example sqlite:///payi.db")
+    path = settings.store_path
+    return Store(path, create=create, timeout=timeout, fold_every=fold_every, most_keys=most_keys)
+
+
+class Store:
+    """An open store. Any thread may use it, one at a time; a forked child opens its own."""
+
+    def __init__(self, path: Path | None, *, create: bool, timeout: float, fold_every: int, most_keys: int) -> None:
+        self.path = path
+        self._connection = sqlite.connect(path, create=create, timeout=timeout)
+        self._file = _identity(path)
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._writer = Writer(self._connection, fold_every=fold_every, most_keys=most_keys)
+
+    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
+        """Store the events that are new, and this process's health; how many were new.
+
+        Raises:
+            StoreError: Nothing was written; the message names the cure.
+        """
+        with self._lock, sqlite.translated(self.path):
+            return self._writer.write(events, health)
+
+    def processes(self) -> list[Process]:
+        """The processes that wrote, the last seen first."""
+        return self._ask(lambda: processes(self._connection))
+
+    def report(
+        self, by: Sequence[str], *, since_ns: int | None = None, until_ns: int | None = None, timezone: str = "UTC"
+    ) -> Report:
+        """Calls that began in [since, until), grouped by members of `query.BY`; dearest first, days in their order."""
+        return self._ask(lambda: report(self._connection, tuple(by), since_ns, until_ns, timezone))
+
+    def failures(self, *, since_ns: int | None = None, until_ns: int | None = None, timezone: str = "UTC") -> Report:
+        """What failed or was tried again, by kind, with the money it took."""
+        return self._ask(lambda: failures(self._connection, since_ns, until_ns, timezone))
+
+    def events(self) -> Iterator[CallEvent]:
+        """All events, in the order in which their calls began."""
+        with sqlite.translated(self.path):
+            yield from oldest_first(self._connection)
+
+    def latest(self, n: int) -> list[CallEvent]:
+        """The last `n` events, newest last."""
+        return self._ask(lambda: latest(self._connection, n))
+
+    def of_request(self, request_id: str) -> list[CallEvent]:
+        """The events of one web request, newest last."""
+        return self._ask(lambda: of_request(self._connection, request_id))
+
+    def count(self) -> int:
+        """How many events the store holds."""
+        return self._ask(lambda: count(self._connection))
+
+    def is_current(self) -> bool:
+        """Whether this is still the file at the path, opened by this process."""
+        if self._pid != os.getpid():
+            return False
+        return self.path is None or self._file is None or sqlite.is_current(self.path, self._file)
+
+    def close(self) -> None:
+        """Close the file, unless it is a parent's or was replaced; never raises."""
+        if not self.is_current():
+            sqlite.leave(self._connection)
+            return
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        """Ask within one snapshot, so that rollups and events agree."""
+        with self._lock, sqlite.translated(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                return question()
+            finally:
+                self._connection.execute("ROLLBACK")
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    if path is None:
+        return None
+    with sqlite.translated(path):
+        found = os.stat(path)
+    return found.st_dev, found.st_ino

@@ -1,0 +1,74 @@
+"""Batches of events into the store: each event once, however often it is offered."""
+
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from .. import health as faults
+from ..events import CallEvent
+from .fold import EVERY, MOST_KEYS, fold, waiting
+from .pack import COLUMNS, Packer
+from .processes import put
+
+__all__ = ["Writer"]
+
+_MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
+_INSERT = f"INSERT INTO events ({COLUMNS}) VALUES ({_MARKS})"
+_ASKED_AT_ONCE = 500  # ids in one question; every database takes that many parameters
+
+
+class Writer:
+    """Writes batches over one connection, one transaction a batch."""
+
+    def __init__(self, connection: sqlite3.Connection, *, fold_every: int = EVERY, most_keys: int = MOST_KEYS) -> None:
+        self._connection = connection
+        self._packer = Packer(connection)
+        self._fold_every = fold_every
+        self._most_keys = most_keys
+
+    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
+        """Store the events that are new, and this process's health with them; how many were new.
+
+        Raises:
+            sqlite3.Error: Nothing of the batch was written.
+        """
+        try:
+            return self._transaction(events, health)
+        except (ValueError, OverflowError, TypeError):
+            # One event that no database could take must not hold up all others for ever.
+            if len(events) > 1:
+                half = len(events) // 2
+                return self.write(events[:half]) + self.write(events[half:], health)
+            faults.note("event_unstorable", "an event cannot be stored and is left out", exc_info=True, n=len(events))
+            return 0
+
+    def _transaction(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
+        # Immediate: which events are new must still hold when they are written.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            rows = [self._packer.row(event) for event in self._new(events)]
+            self._connection.executemany(_INSERT, rows)
+            if rows and waiting(self._connection) >= self._fold_every:
+                fold(self._connection, most_keys=self._most_keys)
+            if health:
+                put(self._connection, health, len(rows))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._packer.forget()
+            if self._connection.in_transaction:  # a full disk has rolled back by itself
+                self._connection.execute("ROLLBACK")
+            raise
+        return len(rows)
+
+    def _new(self, events: Sequence[CallEvent]) -> list[CallEvent]:
+        by_id = {event.event_id: event for event in events}
+        ids = list(by_id)
+        for start in range(0, len(ids), _ASKED_AT_ONCE):
+            part = ids[start : start + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            for (known,) in self._connection.execute(f"SELECT event_id FROM events WHERE event_id IN ({marks})", part):
+                del by_id[known]
+        return list(by_id.values())

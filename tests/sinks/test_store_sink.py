@@ -1,0 +1,150 @@
+"""The sink that writes to the store."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from forking import in_child
+from made import call
+
+from payi_middleware.exceptions import StoreError
+from payi_middleware.settings import Settings
+from payi_middleware.sinks.store import StoreSink
+from payi_middleware.store import open_store
+from payi_middleware.types import Sink
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(store=f"sqlite:///{folder / 'payi.db'}")
+
+
+def count(folder: Path) -> int:
+    with open_store(settings(folder), create=False) as store:
+        return store.report(("user",)).total.calls
+
+
+def test_the_store_is_opened_by_the_first_write(tmp_path: Path) -> None:
+    """Making a sink and closing it touches no file; writing makes the store, with the health beside the events."""
+    sink: Sink = StoreSink(settings(tmp_path))
+    sink.close()
+    assert list(tmp_path.iterdir()) == []
+
+    sink.write([call()], {"process": "p", "seen_ns": 1})
+    sink.close()
+
+    assert count(tmp_path) == 1
+    with open_store(settings(tmp_path), create=False) as store:
+        assert [process.events for process in store.processes()] == [1]
+
+
+def test_threads_may_take_turns(tmp_path: Path) -> None:
+    """The drainer writes, another thread writes at exit, a third closes."""
+    sink = StoreSink(settings(tmp_path))
+    for _ in range(3):
+        thread = threading.Thread(target=sink.write, args=([call()], {}))
+        thread.start()
+        thread.join()
+    sink.close()
+
+    assert count(tmp_path) == 3
+
+
+def test_after_an_error_the_store_is_opened_anew(tmp_path: Path) -> None:
+    """A corrupt store is refused until somebody moves it away; then the same sink makes a new one and goes on."""
+    sink = StoreSink(settings(tmp_path))
+    path = tmp_path / "payi.db"
+    path.write_bytes(b"garbage" * 1000)
+    event = call()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="move it away"):
+            sink.write([event], {})
+    path.rename(tmp_path / "damaged.db")
+
+    sink.write([event], {})
+    sink.close()
+
+    assert count(tmp_path) == 1
+
+
+def test_a_write_that_fails_leaves_the_sink_usable(tmp_path: Path) -> None:
+    """An error while writing is told, the file is let go, and the same events go in with the next write."""
+    sink = StoreSink(settings(tmp_path))
+    sink.write([call()], {})
+    store = sink._store
+    assert store is not None
+    store._connection.execute("PRAGMA query_only = ON")
+    event = call()
+
+    with pytest.raises(StoreError, match="read-only; give this user the right to write"):
+        sink.write([event], {})
+    sink.write([event], {})
+    sink.close()
+
+    assert count(tmp_path) == 2
+
+
+def test_a_deleted_store_is_made_anew(tmp_path: Path) -> None:
+    """When the file is deleted under a running application, the next events go to a new store, not to nowhere."""
+    sink = StoreSink(settings(tmp_path))
+    sink.write([call()], {})
+    for file in tmp_path.glob("payi.db*"):
+        file.unlink()
+
+    sink.write([call(), call()], {})
+    sink.close()
+
+    assert count(tmp_path) == 2
+
+
+def test_a_replaced_store_is_opened_and_not_harmed(tmp_path: Path) -> None:
+    """When another file takes the store's place, the next events go there, and what is in its log stays."""
+    other = tmp_path / "other"
+    other.mkdir()
+    sink = StoreSink(settings(tmp_path))
+    sink.write([call()], {})
+    replacement = StoreSink(settings(other))
+    replacement.write([call(), call(), call()], {})
+    for file in other.glob("payi.db*"):
+        shutil.copy(file, tmp_path / f"{file.name}.new")
+    for file in tmp_path.glob("*.new"):
+        file.rename(file.with_suffix(""))
+
+    sink.write([call()], {})
+    sink.close()
+    replacement.close()
+
+    assert count(tmp_path) == 4
+
+
+def test_a_forked_child_opens_its_own(tmp_path: Path) -> None:
+    """A child that inherits an open sink writes by a connection of its own; the parent's goes on undisturbed."""
+    first, childs, last = call(), call(), call()
+    sink = StoreSink(settings(tmp_path))
+    sink.write([first], {})
+    inherited = sink._store
+
+    def write() -> str:
+        sink.write([childs], {})
+        return "inherited" if sink._store is inherited else "its own"
+
+    assert in_child(write) == "its own"
+    sink.write([last], {})
+    sink.close()
+
+    assert count(tmp_path) == 3
+
+
+def test_a_store_of_another_program_stops_only_us(tmp_path: Path) -> None:
+    """What is not ours is refused and stays as it was."""
+    other = sqlite3.connect(tmp_path / "payi.db")
+    other.execute("CREATE TABLE mine (id INTEGER)")
+    other.commit()
+
+    with pytest.raises(StoreError, match="another program"):
+        StoreSink(settings(tmp_path)).write([call()], {})
+    assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+    other.close()

@@ -1,0 +1,148 @@
+"""Writing: each event once, whoever writes and however often."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+from made import START_NS, call
+from writing import write_overlapping
+
+from payi_middleware.store import open_store
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'payi.db'}"
+
+
+def sums(store_url: str) -> dict[str | None, tuple[int, int]]:
+    """User -> calls and ticks."""
+    with open_store(store_url, create=False) as store:
+        return {row.key[0]: (row.sums.calls, row.sums.cost_ticks) for row in store.report(("user",)).rows}
+
+
+@pytest.mark.parametrize("fold_every", [1, 10**6])
+def test_the_same_batch_twice_changes_nothing(tmp_path: Path, fold_every: int) -> None:
+    """Events that were stored are not stored again: in another batch, in the same one, or after a restart."""
+    events = [call(user_id=f"user-{n % 3}") for n in range(30)]
+    with open_store(url(tmp_path), create=True, fold_every=fold_every) as store:
+        assert store.write(events[:20]) == 20
+        assert store.write(events[:20]) == 0
+    once = sums(url(tmp_path))
+    with open_store(url(tmp_path), create=True, fold_every=fold_every) as store:
+        assert store.write(events[10:20] + events[10:20]) == 0
+        assert sums(url(tmp_path)) == once
+        assert store.write([*events[15:], events[29]]) == 10
+        assert store.write([]) == 0
+
+    assert sums(url(tmp_path)) == {f"user-{n}": (10, 10 * 35_000_000) for n in range(3)}
+
+
+def test_large_batches_are_compared_in_parts(tmp_path: Path) -> None:
+    """A batch of thousands, half of it known, stores the other half."""
+    events = [call() for _ in range(2500)]
+    with open_store(url(tmp_path), create=True) as store:
+        store.write(events[::2])
+
+        assert store.write(events) == 1250
+        assert store.count() == 2500
+
+
+def test_several_processes_make_and_write_one_store(tmp_path: Path) -> None:
+    """Four processes that create the same store at once and write the same and different events store each one once."""
+    shared = [call(user_id="shared", ticks=7) for _ in range(150)]
+    barrier = SPAWN.Barrier(4)
+    own = [[call(user_id=f"own-{n}", ticks=5) for _ in range(100)] for n in range(4)]
+    shuffled = [random.Random(n).sample(shared + mine, k=250) for n, mine in enumerate(own)]
+    processes = [SPAWN.Process(target=write_overlapping, args=(url(tmp_path), events, barrier)) for events in shuffled]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert sums(url(tmp_path)) == {"shared": (150, 1050)} | {f"own-{n}": (100, 500) for n in range(4)}
+    with open_store(url(tmp_path), create=False) as store:
+        assert len(store.processes()) == 4
+        assert sum(process.events for process in store.processes()) == 550
+
+
+def test_a_reader_sees_whole_batches(tmp_path: Path) -> None:
+    """A report that runs while another connection writes sees a batch wholly or not at all."""
+    with (
+        open_store(url(tmp_path), create=True, fold_every=3) as writer,
+        open_store(url(tmp_path), create=False) as reader,
+    ):
+        for n in range(1, 8):
+            writer.write([call() for _ in range(5)])
+
+            assert reader.report(("user",)).total.calls == 5 * n
+
+
+def test_health_is_kept_for_each_process(tmp_path: Path) -> None:
+    """A process's health is written with its events and without any, the newest wins, and unknown members are kept."""
+    with open_store(url(tmp_path), create=True) as store:
+        store.write([call(), call()], {"process": "aa", "seen_ns": 5, "counters": {"late": 1}, "odd": [1]})
+        store.write([], {"process": "aa", "seen_ns": 9, "counters": {"late": 2}})
+        store.write([call()], {"host": "h", "pid": 3})
+
+        first, second = store.processes()
+
+    assert (first.process, first.seen_ns, first.events) == ("aa", 9, 2)
+    assert first.health == {"process": "aa", "seen_ns": 9, "counters": {"late": 2}}
+    assert (second.process, second.seen_ns, second.events) == ("h:3", 0, 1)
+
+
+def test_only_so_many_processes_are_remembered(tmp_path: Path) -> None:
+    """Workers that come and go by the thousand do not fill the store; the last thousand stay."""
+    with open_store(url(tmp_path), create=True) as store:
+        for n in range(1010):
+            store.write([], {"process": f"p{n}", "seen_ns": n})
+
+        assert [process.seen_ns for process in store.processes()] == list(range(1009, 9, -1))
+
+
+def test_events_are_read_in_order(tmp_path: Path) -> None:
+    """Events come out by the time their calls began, whenever written: all, the last few, those of a request."""
+    hour = 3600 * 10**9
+    events = [
+        call(started_ns=START_NS + n * hour // 3, http_request_id=f"request-{n % 4}" if n % 5 else None)
+        for n in range(60)
+    ]
+    with open_store(url(tmp_path), create=True) as store:
+        store.write(events[::-1])
+
+        assert list(store.events()) == events
+        assert store.latest(7) == events[-7:]
+        assert store.of_request("request-2") == [e for e in events if e.inbound.http_request_id == "request-2"]
+        assert store.of_request("request") == []
+
+
+def test_requests_with_the_same_small_key_are_told_apart(tmp_path: Path) -> None:
+    """Two request ids of one CRC-32 do not get each other's events."""
+    one, other = "plumless", "buckeroo"
+    with open_store(url(tmp_path), create=True) as store:
+        store.write([call(http_request_id=one), call(http_request_id=other)])
+
+        assert [e.inbound.http_request_id for e in store.of_request(one)] == [one]
+
+
+def test_numbers_of_texts_survive_a_failed_batch(tmp_path: Path) -> None:
+    """A text first met in a batch that was rolled back is stored anew with the next batch."""
+    with open_store(url(tmp_path), create=True) as store:
+        store._connection.execute("CREATE TEMP TRIGGER no BEFORE INSERT ON events BEGIN SELECT raise(FAIL, 'no'); END")
+        with pytest.raises(Exception, match="no"):
+            store.write([call(user_id="jane", request_tags=("red",))])
+        store._connection.execute("DROP TRIGGER no")
+        store.write([call(user_id="paul")])
+        store.write([call(user_id="jane", request_tags=("red",))])
+
+    assert set(sums(url(tmp_path))) == {"jane", "paul"}
+    with sqlite3.connect(tmp_path / "payi.db") as connection:
+        assert connection.execute("SELECT count(*) FROM tags").fetchone() == (1,)
+    connection.close()
