@@ -1,0 +1,327 @@
+"""The shared half of the outbound faces: where to hook, what to read off a request, how to tap an answer.
+
+httpx and httpx2 have the same shapes and no common class. The logic is here, over what both have; each face adds the
+few classes that must inherit from its own library. One method is patched, `_transport_for_url` of a client class: what
+it returns is wrapped for the hosts of providers, so that every transport (pools, mounts, proxies, mocks, the SDKs' own)
+is seen, redirect by redirect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Protocol
+
+from . import context, health, identify
+from .call import Call, Exchange
+from .frames import Frame, attributed
+from .headers import PREFIX
+from .meter import Meter, default_meter
+from .providers.base import Provider
+
+__all__ = ["HOOK", "AsyncTap", "AsyncWrapper", "InnerWrapper", "SyncTap", "SyncWrapper", "wrapped_for_url"]
+
+_RETRY = "x-stainless-retry-count"
+_OWN = "payi_own_headers"
+
+
+class Hook:
+    """What is patched, and for which meter."""
+
+    def __init__(self) -> None:
+        self.active = False
+        """Whether what is patched has anything to do: somebody may have patched over it, so that it stays."""
+        self.meter: Meter | None = None
+        """`instrument`'s; a bound request's or block's comes first, the default one last."""
+
+    def meter_for(self, frame: Frame | None) -> Meter:
+        """The meter of a call made in a frame."""
+        if frame is not None and frame.activity.meter is not None:
+            return frame.activity.meter
+        return self.meter if self.meter is not None else default_meter()
+
+
+HOOK = Hook()
+
+
+def wrapped_for_url(
+    original: Callable[[Any, Any], Any], wrapper: Callable[[Any, Meter, Provider], Any]
+) -> Callable[[Any, Any], Any]:
+    """The patched method: a wrapper around the transport for a provider's host, the transport itself for any other."""
+    find_frame = context.frame.get
+
+    def _transport_for_url(self: Any, url: Any) -> Any:
+        transport = original(self, url)
+        if not HOOK.active:
+            return transport
+        try:
+            meter = HOOK.meter_for(find_frame())
+            provider = meter.hosts.find(url)
+            return transport if provider is None or meter.disabled else wrapper(transport, meter, provider)
+        except Exception:
+            health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
+            return transport
+
+    return _transport_for_url
+
+
+class Requestlike(Protocol):
+    """What httpx and httpx2 requests have in common."""
+
+    method: str
+    url: Any
+    headers: Any
+    extensions: Any
+
+
+def begin(request: Requestlike, meter: Meter, provider: Provider, outer: Call | None = None) -> Call | None:
+    """The call of a request, or None if it consumes nothing. Never raises.
+
+    `outer` is the call that this one takes over.
+    """
+    try:
+        own = _own_headers(request)
+        path = request.url.path
+        route = provider.route(request.method, path)
+        if route is None:
+            return None
+        frame = context.frame.get()
+        activity = None if frame is None else frame.activity
+        if activity is not None:
+            if activity.late:
+                health.note("late", "a call began more than 15 minutes after its request ended; it is unattributed")
+                frame = activity = None
+            elif activity.needs_identify():
+                identify.ask(activity)
+        elif outer is None:
+            health.count("unattributed")
+        if outer is not None:
+            own = own or outer.exchange.own_headers
+            outer.give_way()
+        retry = None if context.last_attempt.get() is None else request.headers.get(_RETRY)
+        exchange = Exchange(request.method, path, _content(request), own, retry)
+        return Call(meter, activity, attributed(frame), provider, route, exchange)
+    except Exception:
+        health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
+        return None
+
+
+def _own_headers(request: Requestlike) -> dict[str, str] | None:
+    """The xProxy headers of the SDK's call, taken off now, or before another hop of it was sent."""
+    if b"xproxy-" not in b"\n".join([name for name, _ in request.headers.raw]).lower():  # one search instead of a dozen
+        return request.extensions.get(_OWN) if request.extensions else None
+    own: dict[str, str] = {}
+    for name, value in list(request.headers.items()):
+        if name.lower().startswith(PREFIX):
+            own[name.lower()] = value
+            del request.headers[name]
+    # A redirect copies the extensions of its request, an authentication sends the same request twice.
+    request.extensions = {**request.extensions, _OWN: own}
+    return own
+
+
+def _content(request: Any) -> bytes:
+    try:
+        content = request.content
+    except Exception:  # a stream that was not read: the library's own error, of a class we do not know
+        return b""
+    return content if isinstance(content, bytes) else b""
+
+
+class SyncWrapper:
+    """A transport around a client's transport, for one exchange with a provider."""
+
+    tap_class: type[Any]
+    async_tap_class: type[Any]
+
+    def __init__(self, inner: Any, meter: Any, provider: Any = None) -> None:
+        self.inner = inner
+        self.meter = meter
+        self.provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # while it is being copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def handle_request(self, request: Any) -> Any:
+        """Send, and tap the answer."""
+        call = self._begin(request)
+        if call is None:
+            return self.inner.handle_request(request)
+        return send(call, self.inner, request, self.tap_class)
+
+    def _begin(self, request: Any) -> Call | None:
+        if context.owner.get() is not None:  # an outer face has this exchange
+            return None
+        return begin(request, self.meter, self.provider)
+
+
+class AsyncWrapper(SyncWrapper):
+    """The same for an async client."""
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send, and tap the answer."""
+        frame = context.frame.get()
+        if frame is not None and frame.activity.needs_identify():
+            await identify.ask_async(frame.activity)
+        call = self._begin(request)
+        if call is None:
+            return await self.inner.handle_async_request(request)
+        return await send_async(call, self.inner, request, self.async_tap_class)
+
+
+def send(call: Call, inner: Any, request: Any, tap_class: type[Any]) -> Any:
+    """Send a call's request through a transport."""
+    token = context.owner.set(call)
+    try:
+        response = inner.handle_request(request)
+    except BaseException as error:
+        call.failed(error)
+        raise
+    finally:
+        context.owner.reset(token)
+    return tap(call, response, tap_class)
+
+
+async def send_async(call: Call, inner: Any, request: Any, tap_class: type[Any]) -> Any:
+    """Send a call's request through an async transport."""
+    token = context.owner.set(call)
+    try:
+        response = await inner.handle_async_request(request)
+    except BaseException as error:
+        call.failed(error)
+        raise
+    finally:
+        context.owner.reset(token)
+    return tap(call, response, tap_class)
+
+
+def tap(call: Call, response: Any, tap_class: type[Any]) -> Any:
+    """Watch the answer's parts as the application reads them. Never raises."""
+    if call.taken:
+        return response
+    try:
+        call.answered(response.status_code, _encoding(response.headers.raw))
+        if response.is_stream_consumed:  # made whole, as mocks do
+            call.whole(response.content)
+        else:
+            response.stream = tap_class(response.stream, call)
+    except Exception:
+        health.note("tap", "an answer could not be watched; it goes through unseen", exc_info=True)
+        call.end("unknown")
+    return response
+
+
+def _encoding(raw: list[tuple[bytes, bytes]]) -> str | None:
+    """The content-encoding; the library's own look-up takes three times as long."""
+    found = [value for name, value in raw if len(name) == 16 and name.lower() == b"content-encoding"]
+    return b",".join(found).decode("ascii", "replace") if found else None
+
+
+class InnerWrapper(AsyncWrapper):
+    """What `PayiTransport` puts inside a client or a retrying transport: it takes over from an outer face."""
+
+    def _begin(self, request: Any) -> Call | None:
+        try:
+            meter: Meter = self.meter if self.meter is not None else HOOK.meter_for(context.frame.get())
+            provider = meter.hosts.find(request.url)
+        except Exception:
+            health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
+            return None
+        if provider is None or meter.disabled:
+            return None
+        outer = context.owner.get()
+        call = begin(request, meter, provider, outer)
+        if call is not None and outer is not None:
+            outer.take_over()
+        return call
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self.inner.close()
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self.inner.aclose()
+
+    def __enter__(self) -> Any:
+        self.inner.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.inner.__exit__(*error)
+
+    async def __aenter__(self) -> Any:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self.inner.__aexit__(*error)
+
+
+class _Tap:
+    """Ends its call once, whatever becomes of the stream."""
+
+    def __init__(self, stream: Any, call: Call) -> None:
+        self._stream = stream
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_stream":  # while it is being copied
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+    def __del__(self) -> None:
+        call = self.__dict__.get("_call")
+        if call is not None:
+            call.end("aborted")  # abandoned; a second end does nothing
+
+
+class SyncTap(_Tap):
+    """Hands on each part as it comes, and keeps a reference."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        call = self._call
+        feed = call.feed
+        try:
+            for part in self._stream:
+                feed(part)
+                yield part
+        except GeneratorExit:
+            raise  # the reader stopped; close() tells when the call is over
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.end()
+
+    def close(self) -> None:
+        """Close the answer, which ends the call: aborted, unless the provider had said everything."""
+        try:
+            self._stream.close()
+        finally:
+            self._call.end("aborted")
+
+
+class AsyncTap(_Tap):
+    """The same for an async client."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        call = self._call
+        feed = call.feed
+        try:
+            async for part in self._stream:
+                feed(part)
+                yield part
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.end()
+
+    async def aclose(self) -> None:
+        """Close the answer, which ends the call: aborted, unless the provider had said everything."""
+        try:
+            await self._stream.aclose()
+        finally:
+            self._call.end("aborted")

@@ -1,0 +1,290 @@
+"""What is kept of an answer's bytes: references while it is small, its head and its tail once it is large.
+
+The parts go through untouched; only references are kept. An answer over 1 MiB (a large embeddings answer, a very long
+stream) is cut to its head and its tail, where model and usage stand. A compressed one is decoded when it ends, or, once
+it is large, as it comes, and never beyond the bounds.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+__all__ = ["MAX_DECODED", "MAX_RATIO", "WHOLE", "Body"]
+
+MAX_DECODED = 64 << 20
+"""Bytes of one decoded answer that are looked at."""
+MAX_RATIO = 100
+"""Decoded bytes for one received, beyond which an answer counts as a decompression bomb."""
+
+WHOLE = 1 << 20
+"""Bytes of an answer that are kept whole."""
+HEAD = 64 << 10
+TAIL = 192 << 10
+_FLOOR = 1 << 20  # a small answer may compress as well as it likes
+_STEP = 64 << 10  # decoded at a time
+_LONGEST = 100  # characters of a content-encoding
+_MOST = 4  # encodings over one another: each may multiply what the last one made
+
+
+class Body:
+    """The parts of one answer."""
+
+    __slots__ = (
+        "_decoder",
+        "_head",
+        "_kept",
+        "_limit",
+        "_over",
+        "_parts",
+        "_received",
+        "cut",
+        "encoding",
+        "note",
+        "unknown",
+    )
+
+    def __init__(self, encoding: str = "") -> None:
+        self.encoding = encoding
+        """The answer's content-encoding."""
+        self.cut = 0
+        """Bytes left out between head and tail."""
+        self.note: str | None = None
+        """What the event has to say about the bounds."""
+        self.unknown = ""
+        """Content-encodings that cannot be undone here. HTTP libraries pass them over: the answer may be readable."""
+        self._parts: list[bytes] = []
+        self._kept = 0
+        self._limit = WHOLE
+        self._head = b""
+        self._received = 0
+        self._decoder: _Decoder | None = None
+        self._over = False
+
+    @property
+    def size(self) -> int:
+        """Bytes seen so far; decoded ones, once decoding has begun."""
+        return len(self._head) + self.cut + self._kept
+
+    def add(self, part: bytes) -> None:
+        """Keep a part as it was received."""
+        if self._decoder is not None:
+            self._decode(part)
+            return
+        self._parts.append(part)
+        self._kept += len(part)
+        if self._kept > self._limit:
+            if self.encoding:
+                self._decode_kept()
+            else:
+                self._keep_ends()
+
+    def parts(self) -> tuple[bytes, bytes]:
+        """(head, tail), decoded; the tail is empty if nothing was cut."""
+        if self.encoding and self._decoder is None and self._parts:
+            self._decode_kept()
+        joined = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        if self.cut:
+            return self._head, joined
+        return self._head + joined, b""
+
+    def _keep_ends(self) -> None:
+        """The answer is large: keep its head, and of what follows the tail."""
+        joined = b"".join(self._parts)
+        start = 0
+        if not self._head:
+            self._head, start = joined[:HEAD], HEAD
+            self._limit = 2 * TAIL
+        tail = joined[max(start, len(joined) - TAIL) :]
+        self._parts, self._kept = [tail], len(tail)
+        self.cut += len(joined) - start - len(tail)
+        if self.size > MAX_DECODED:
+            self.note = f"the answer is over the bound of {MAX_DECODED >> 20} MB; only its head and tail were read"
+
+    def _decode_kept(self) -> None:
+        self._decoder, self.unknown = _decoder(self.encoding)
+        if self._decoder is None:
+            self.encoding = ""
+            if self._kept > self._limit:
+                self._keep_ends()
+            return
+        raw, self._parts, self._kept = b"".join(self._parts), [], 0
+        self._decode(raw)
+
+    def _decode(self, raw: bytes) -> None:
+        self._received += len(raw)
+        if self._over or self._decoder is None:
+            return
+        try:
+            for piece in self._decoder.pieces(raw):
+                self._parts.append(piece)
+                self._kept += len(piece)
+                if self._kept > self._limit:
+                    self._keep_ends()
+                if self._too_large():
+                    return
+        except Exception as error:  # any codec's own error: the bytes are not what their header says
+            self._over = True
+            self.note = f"the answer cannot be decoded ({type(error).__name__})"
+
+    def _too_large(self) -> bool:
+        size = self.size
+        if size > MAX_DECODED:
+            bound = f"{MAX_DECODED >> 20} MB"
+        elif size > max(_FLOOR, self._received * MAX_RATIO):
+            bound = f"{MAX_RATIO} times its compressed size"
+        else:
+            return False
+        self._over = True
+        self.note = f"the answer is over the bound of {bound}; the rest was not read"
+        return True
+
+
+class _Decoder(Protocol):
+    def pieces(self, raw: bytes) -> Iterator[bytes]:
+        """Decoded pieces of bounded size."""
+        ...
+
+
+class _Chain:
+    """Encodings laid over one another, the outermost first."""
+
+    def __init__(self, decoders: list[_Decoder]) -> None:
+        self._outer, *rest = decoders
+        self._inner = rest[0] if len(rest) == 1 else _Chain(rest)
+
+    def pieces(self, raw: bytes) -> Iterator[bytes]:
+        for piece in self._outer.pieces(raw):
+            yield from self._inner.pieces(piece)
+
+
+class _Zlib:
+    """gzip, zlib and raw deflate."""
+
+    def __init__(self, wbits: int) -> None:
+        self._inner = zlib.decompressobj(wbits)
+        self._deflate = wbits == zlib.MAX_WBITS
+
+    def pieces(self, raw: bytes) -> Iterator[bytes]:
+        try:
+            piece = self._inner.decompress(raw, _STEP)
+        except zlib.error:
+            if not self._deflate:
+                raise
+            self._inner = zlib.decompressobj(-zlib.MAX_WBITS)  # some servers send deflate without its header
+            piece = self._inner.decompress(raw, _STEP)
+        self._deflate = False
+        while piece:
+            yield piece
+            piece = self._inner.decompress(self._inner.unconsumed_tail, _STEP)
+
+
+class _Brotli:
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def pieces(self, raw: bytes) -> Iterator[bytes]:
+        process = getattr(self._inner, "process", None) or self._inner.decompress
+        if not hasattr(self._inner, "can_accept_more_data"):  # before brotli 1.2 output cannot be bounded: small inputs
+            for start in range(0, len(raw), 1024):
+                yield process(raw[start : start + 1024])
+            return
+        piece = process(raw, output_buffer_limit=_STEP)
+        while piece:
+            yield piece
+            if self._inner.can_accept_more_data():
+                return
+            piece = process(b"", output_buffer_limit=_STEP)
+
+
+class _Zstd:
+    """The standard library's since 3.14, and its backport."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._inner = make()
+
+    def pieces(self, raw: bytes) -> Iterator[bytes]:
+        while raw:
+            if self._inner.eof:
+                self._inner = self._make()  # a server may send frame after frame
+            piece = self._inner.decompress(raw, _STEP)
+            while piece:
+                yield piece
+                if self._inner.eof or self._inner.needs_input:
+                    break
+                piece = self._inner.decompress(b"", _STEP)
+            raw = self._inner.unused_data if self._inner.eof else b""
+
+
+class _Zstandard:
+    """The package `zstandard`, which httpx uses: its output cannot be bounded, so it gets little at a time."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._inner = make()
+
+    def pieces(self, raw: bytes) -> Iterator[bytes]:
+        for start in range(0, len(raw), 256):
+            piece = raw[start : start + 256]
+            while piece:
+                if self._inner.eof:
+                    self._inner = self._make()
+                yield self._inner.decompress(piece)
+                piece = self._inner.unused_data if self._inner.eof else b""
+
+
+def _decoder(encodings: str) -> tuple[_Decoder | None, str]:
+    """(the decoder of a content-encoding, or None; the encodings that are unknown, or whose library is not here)."""
+    decoders: list[_Decoder] = []
+    unknown: list[str] = []
+    for encoding in reversed(encodings[:_LONGEST].split(",")):
+        name = encoding.strip().lower()
+        try:
+            decoders.append(_MAKERS[name]())
+        except (KeyError, ImportError):
+            if name != "identity":
+                unknown.append(name)
+    if len(decoders) > _MOST:
+        return None, encodings[:_LONGEST]
+    decoder = None if not decoders else decoders[0] if len(decoders) == 1 else _Chain(decoders)
+    return decoder, ", ".join(unknown)
+
+
+def _gzip() -> _Decoder:
+    return _Zlib(zlib.MAX_WBITS | 16)
+
+
+def _deflate() -> _Decoder:
+    return _Zlib(zlib.MAX_WBITS)
+
+
+def _brotli() -> _Decoder:
+    try:
+        import brotli
+    except ImportError:
+        import brotlicffi as brotli
+    return _Brotli(brotli.Decompressor())
+
+
+def _zstd() -> _Decoder:
+    try:
+        from compression import zstd  # Python 3.14
+    except ImportError:
+        try:
+            from backports import zstd
+        except ImportError:
+            import zstandard
+
+            return _Zstandard(lambda: zstandard.ZstdDecompressor().decompressobj())
+    return _Zstd(zstd.ZstdDecompressor)
+
+
+_MAKERS: dict[str, Callable[[], _Decoder]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "br": _brotli,
+    "zstd": _zstd,
+}

@@ -1,0 +1,144 @@
+"""Hooking the outbound HTTP libraries, and undoing it; or one client alone, without any patch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, TypeVar
+
+from . import health
+from . import threads as _threads
+from ._patches import Patches
+from ._transport import HOOK, InnerWrapper, SyncWrapper, wrapped_for_url
+from .meter import Meter, default_meter
+
+__all__ = ["PayiTransport", "hooked", "instrument", "uninstrument"]
+
+SEAM = "_transport_for_url"
+FACES = ("httpx2", "httpx")
+
+T = TypeVar("T")
+
+_patches = Patches()
+
+
+def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
+    """See every call to a GenAI provider that goes through httpx or httpx2, also of clients made before.
+
+    The middleware calls this; scripts and workers call it themselves. A second call does nothing but to set the meter.
+
+    Args:
+        meter: For calls outside of a bound request or a `track` block with a meter; None for the process's own.
+        threads: Carry the running request into threads and executors.
+    """
+    if meter is None:
+        meter = HOOK.meter or default_meter()
+    if meter.disabled:
+        return
+    HOOK.meter = meter
+    HOOK.active = True
+    for name in FACES:
+        meter.hooks[name] = _hook(name)
+    if threads:
+        _threads.patch()
+
+
+def uninstrument() -> None:
+    """Undo `instrument`: what is ours is put back; what others patched over does nothing any more."""
+    HOOK.meter = None
+    HOOK.active = False
+    _patches.undo()
+    _threads.unpatch()
+
+
+def hooked() -> bool:
+    """Whether calls are seen now without a `PayiTransport`."""
+    return HOOK.active
+
+
+def _hook(name: str) -> str:
+    """Hook one library; returns what was done, for `payi doctor`."""
+    if not _is_installed(name):
+        return "absent"
+    try:
+        face = import_module(f".{name}", __package__)
+        if SEAM not in face.CLIENT.__dict__ or SEAM not in face.ASYNC_CLIENT.__dict__:
+            return _fall_back(name, face)
+        _put_seam(face.CLIENT, face.Seam)
+        _put_seam(face.ASYNC_CLIENT, face.AsyncSeam)
+    except Exception:
+        health.note("hook_import", "%s is installed but cannot be hooked; its calls are not seen", name, exc_info=True)
+        return "broken"
+    return "seam"
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # a stand-in without a spec, in somebody's tests
+        return False
+
+
+def _put_seam(owner: type[Any], wrapper: type[SyncWrapper]) -> None:
+    _patches.put(owner, SEAM, lambda original: wrapped_for_url(original, wrapper))
+
+
+def _fall_back(name: str, face: ModuleType) -> str:
+    """The seam is gone in this version: hook the standard transports, which misses custom ones."""
+    health.note("hook_fallback", "%s has no %s in this version; only its own transports are seen", name, SEAM)
+    library = import_module(name)
+    _put_handling(library.HTTPTransport, "handle_request", face.Transport)
+    _put_handling(library.AsyncHTTPTransport, "handle_async_request", face.AsyncTransport)
+    return "fallback"
+
+
+def _put_handling(owner: type[Any], method: str, wrapper: type[InnerWrapper]) -> None:
+    _patches.put(owner, method, lambda original: _handling(original, method, wrapper))
+
+
+def _handling(original: Any, method: str, wrapper: type[InnerWrapper]) -> Any:
+    class Inner:
+        """The original method as the transport to send by."""
+
+        def __init__(self, transport: Any) -> None:
+            self.transport = transport
+
+        def handle_request(self, request: Any) -> Any:
+            return original(self.transport, request)
+
+        async def handle_async_request(self, request: Any) -> Any:
+            return await original(self.transport, request)
+
+    def handle(self: Any, request: Any) -> Any:
+        if not HOOK.active:
+            return original(self, request)
+        return getattr(wrapper(Inner(self), None), method)(request)
+
+    return handle
+
+
+def PayiTransport(inner: T, meter: Meter | None = None) -> T:  # noqa: N802  # a transport to its user
+    """One client's transport with our hook around it; nothing is patched.
+
+    Put inside a transport that retries, it sees attempt by attempt.
+
+    Args:
+        inner: The transport that sends, of httpx or httpx2, sync or async.
+        meter: The meter; None for the running request's, `instrument`'s or the default one.
+
+    Raises:
+        TypeError: `inner` is a transport of neither library.
+    """
+    for name in FACES:
+        if not _is_installed(name):
+            continue
+        library = import_module(name)
+        face = import_module(f".{name}", __package__)
+        is_sync = isinstance(inner, library.BaseTransport)
+        if isinstance(inner, library.AsyncBaseTransport):
+            wrapper = face.DualTransport if is_sync else face.AsyncTransport
+            return wrapper(inner, meter)  # type: ignore[no-any-return]
+        if is_sync:
+            return face.Transport(inner, meter)  # type: ignore[no-any-return]
+    raise TypeError(f"{type(inner).__name__} is no transport of httpx or httpx2")

@@ -1,0 +1,391 @@
+"""The running whole of a process: settings, rates, spool, the thread that drains it, and the sinks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from types import TracebackType
+from typing import Any, ClassVar, Self, Unpack
+
+import msgspec
+
+from . import frames, health
+from .estimates import Estimates
+from .events import CallEvent
+from .exceptions import SettingsError
+from .flush import Flusher
+from .hosts import Hosts
+from .intake import orphans
+from .pending import finished
+from .pricing import Prices
+from .settings import Options, Settings, StoreOptions, load
+from .spool import Spool, waiting_bytes
+from .types import Sink
+
+__all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
+
+BATCH = 1_000
+"""Events of one transaction, at most."""
+HEALTH_SECONDS = 20.0
+"""Between two reports of a process that does nothing."""
+FORK_PATIENCE = 2.0
+"""Seconds a fork waits for the draining thread to finish what it does: an import or a database, copied half-way, never ends."""
+
+_VERSIONED = (
+    "payi-middleware",
+    "genai-prices",
+    "httpx",
+    "httpx2",
+    "starlette",
+    "fastapi",
+    "flask",
+    "openai",
+    "anthropic",
+    "google-genai",
+)
+
+
+class Meter:
+    """Settings and running parts, shared by all faces of a process. Making one opens no file, thread or socket.
+
+    Args:
+        store: Where events are kept, `sqlite:///payi.db` by default.
+        sinks: Places events go instead of the store; for tests and extensions.
+        settings: The other settings, see `Settings`. A keyword beats `PAYI_*` in the environment, that beats the default.
+
+    Raises:
+        SettingsError: A setting is unknown or malformed.
+    """
+
+    _captured: ClassVar[Sink | None] = None
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | None = None,
+        *,
+        sinks: Sequence[Sink] | None = None,
+        **settings: Unpack[Options],
+    ) -> None:
+        self.settings = load({"store": store, **settings})
+        self._placed = _placed(self.settings)
+        self.application = self.settings.application
+        self.hosts = Hosts(self.settings.hosts)
+        self.prices = Prices()
+        self.carrier_key: bytes | None = None
+        self.hooks: dict[str, str] = {}
+        """What is hooked: library -> `seam`, `fallback` or `absent`."""
+        self._given_sinks = sinks
+        self.cold = True
+        """Whether nothing was prepared in this process yet."""
+        self._fresh()
+        with _registry:
+            _meters.add(self)
+
+    def _fresh(self) -> None:
+        self.estimates = Estimates()
+        self._process = secrets.token_hex(8)
+        self._started_ns = time.time_ns()
+        self._reported = 0.0
+        self.cold = True
+        captured = Meter._captured
+        given = self._given_sinks if captured is None else [captured]
+        self._sinks: list[Sink] | None = None if given is None else list(given)
+        self._batch: list[CallEvent] = []
+        """Taken from the spool, and not yet taken by the sinks: a refused batch is offered again as it is."""
+        folder = self._placed.spool_path if captured is None else None
+        self.flusher = Flusher(
+            self._drain, prepare=self.prices.load, interval=self.settings.flush_interval, idle=self._look_around
+        )
+        self.spool = Spool(folder, limit=self.settings.spool_bytes, wake=self.flusher.arm)
+
+    @property
+    def disabled(self) -> bool:
+        """Whether every face is to be a no-op."""
+        return self.settings.disabled
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Deliver everything that ended so far.
+
+        Args:
+            timeout: Seconds; None for the setting `flush_timeout`.
+
+        Returns:
+            Whether the sinks have it; if not, it waits in the spool.
+        """
+        return self.flusher.flush(self.settings.flush_timeout if timeout is None else timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Flush, end the thread and let go of all files. A later call opens them anew, and calls in flight keep theirs.
+
+        Args:
+            timeout: Seconds; None for the setting `flush_timeout`.
+
+        Returns:
+            Whether the sinks have everything; if not, it waits in the spool.
+        """
+        timeout = self.settings.flush_timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        delivered = self.flusher.close(timeout)
+        if not self.flusher.pause(max(0.0, deadline - time.monotonic())):
+            return delivered  # a sink hangs: nothing is pulled from under its feet, and the process's end closes all
+        try:
+            self.spool.close()
+            for sink in self._sinks or ():
+                sink.close()
+            if self._given_sinks is None and Meter._captured is None:
+                self._sinks = None
+        finally:
+            self.flusher.resume()
+        return delivered
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def warm(self) -> None:
+        """Load rates in the background, so that the first call finds them."""
+        self.cold = False
+        self.flusher.start()
+
+    def request_ended(self) -> None:
+        """A web request that made calls is over: nothing waits, but what only memory holds is delivered at once."""
+        if not self.spool.durable:
+            self.flusher.hurry()
+
+    def activity_ended(self) -> None:
+        """The outermost block of a script is over."""
+        if self.settings.flush == "request":
+            self.flush()
+        else:
+            self.request_ended()
+
+    def _drain(self) -> None:
+        """Deliver what the spool has, a transaction a batch; what is written meanwhile comes later, or this would never end."""
+        if not self._batch and not self.spool.waiting and not self._health_is_due():
+            return
+        self.prices.load()
+        is_over = self.spool.mark()
+        while True:
+            if not self._batch:  # else it was refused before
+                self._batch = finished(self.spool.take(BATCH), self.prices, self.estimates)
+            if self._batch or self._health_is_due():
+                self._write(self._batch)
+                self._batch = []
+            self.spool.commit()
+            if is_over():
+                return
+
+    def _write(self, events: Sequence[CallEvent]) -> None:
+        report = self.health()
+        for sink in self._opened():
+            sink.write(events, report)
+        self._reported = time.monotonic()
+
+    def _opened(self) -> list[Sink]:
+        if self._sinks is None:
+            from .sinks.store import StoreSink
+
+            self._sinks = [StoreSink(self._placed)]
+        return self._sinks
+
+    def _health_is_due(self) -> bool:
+        return self._reported > 0 and time.monotonic() - self._reported > HEALTH_SECONDS
+
+    def _look_around(self) -> None:
+        """Take in what other processes left behind when they died."""
+        try:
+            orphans(self._placed.spool_path, self.prices, self._take_in)
+        except Exception:
+            health.note(
+                "intake", "what dead processes left could not be taken in; it waits in the spool", exc_info=True
+            )
+
+    def _take_in(self, events: Sequence[CallEvent]) -> None:
+        self._write(events)
+        self.flusher.serve()  # who flushes must not wait for all that the dead left
+
+    def health(self) -> dict[str, Any]:
+        """What this process tells of itself, for `payi doctor`."""
+        folder = self._placed.spool_path
+        return {
+            "host": os.uname().nodename if hasattr(os, "uname") else "",
+            "pid": os.getpid(),
+            "process": self._process,
+            "started_ns": self._started_ns,
+            "seen_ns": time.time_ns(),
+            "application": self.application,
+            "versions": _versions(),
+            "hooks": dict(self.hooks),
+            "hosts": dict(self.settings.hosts),
+            "spool": {"dir": str(folder or ""), "bytes": waiting_bytes(folder), "durable": self.spool.durable},
+            "prices": self.prices.version,
+            "counters": health.counters(),
+        }
+
+    @classmethod
+    @contextmanager
+    def capturing(cls, sink: Sink) -> Iterator[None]:
+        """Deliver the events of every meter to one sink, keeping nothing on disk, until the block ends. For tests."""
+        for meter in meters():
+            meter.close()
+        Meter._captured = sink
+        try:
+            for meter in meters():
+                meter._fresh()
+            yield
+        finally:
+            Meter._captured = None
+            for meter in meters():
+                meter.close()
+                meter._fresh()
+
+    def after_fork(self) -> None:
+        """In a forked child: files, thread and connections stayed with the parent."""
+        self.spool.abandon()
+        _left_behind.append(self._sinks)  # closing a database that the parent has open would drop the parent's locks
+        if not self.prices.ready:
+            self.prices = Prices()  # the parent's thread may have been loading it
+        self._fresh()
+
+
+def meters() -> list[Meter]:
+    """Every meter of the process."""
+    with _registry:
+        return list(_meters)
+
+
+def _placed(settings: Settings) -> Settings:
+    """The settings with absolute paths, so that a later change of the working directory does not split the data."""
+    store, spool = settings.store_path, settings.spool_path
+    try:
+        return msgspec.structs.replace(
+            settings,
+            store=settings.store if store is None else f"sqlite:///{store.absolute()}",
+            spool_dir=None if spool is None else str(spool.absolute()),
+        )
+    except OSError:  # the working directory is gone
+        return settings
+
+
+_versions_known: dict[str, str] | None = None
+
+
+def _versions() -> dict[str, str]:
+    global _versions_known
+    if _versions_known is None:
+        found: dict[str, str] = {}
+        for name in _VERSIONED:
+            try:
+                found[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue
+        _versions_known = found
+    return _versions_known
+
+
+_meters: weakref.WeakSet[Meter] = weakref.WeakSet()
+_registry = threading.RLock()
+"""Held while meters are added, counted or forked."""
+_left_behind: list[Any] = []
+_default: Meter | None = None
+_default_lock = threading.Lock()
+
+
+def default_meter(**settings: Unpack[StoreOptions]) -> Meter:
+    """The process's own meter, made at first use.
+
+    Raises:
+        SettingsError: It exists with other settings; the message names them.
+    """
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Meter(**settings)
+        else:
+            _check_same(_default, {name: value for name, value in settings.items() if value is not None})
+        return _default
+
+
+def existing_default() -> Meter | None:
+    """The process's own meter, if there is one."""
+    return _default
+
+
+def forget_default() -> None:
+    """Close the process's own meter; the next use makes another. For tests and reloads."""
+    global _default
+    with _default_lock:
+        meter, _default = _default, None
+    if meter is not None:
+        meter.close()
+
+
+def _check_same(meter: Meter, given: Mapping[str, Any]) -> None:
+    wanted = load(given)
+    differing = [
+        f"{name} (is {getattr(meter.settings, name)!r}, not {getattr(wanted, name)!r})"
+        for name in given
+        if getattr(meter.settings, name) != getattr(wanted, name)
+    ]
+    if differing:
+        raise SettingsError(
+            f"the default meter exists already with other settings: {'; '.join(sorted(differing))}; "
+            "give all faces the same settings, or make a Meter and hand it to each"
+        )
+
+
+def _at_exit() -> None:
+    for meter in meters():
+        try:
+            meter.close()
+        except Exception:
+            health.note("exit", "the last events could not be delivered at exit; they wait in the spool", exc_info=True)
+
+
+_held: list[tuple[Meter, bool]] = []
+"""The meters of a fork under way, and whether their draining threads pause."""
+
+
+def _before_fork() -> None:
+    """Nothing may be half done in the copy that the child gets: no record, no import, no transaction."""
+    _registry.acquire()
+    deadline = time.monotonic() + FORK_PATIENCE
+    for meter in list(_meters):
+        pauses = meter.flusher.pause(max(0.0, deadline - time.monotonic()))
+        meter.spool.lock.acquire()
+        _held.append((meter, pauses))
+
+
+def _after_fork_in_parent() -> None:
+    for meter, pauses in _held:
+        meter.spool.lock.release()
+        if pauses:
+            meter.flusher.resume()
+    _held.clear()
+    _registry.release()
+
+
+def _after_fork_in_child() -> None:
+    global _registry, _default_lock
+    _registry, _default_lock = threading.RLock(), threading.Lock()
+    health.reset()
+    frames.after_fork()
+    for meter, _ in _held:
+        meter.after_fork()
+    _held.clear()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
