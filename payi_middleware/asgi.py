@@ -1,0 +1,278 @@
+"""The ASGI middleware, for Starlette, FastAPI and any other ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from . import context, health
+from .attribution import NOTHING, Given, clean
+from .blocks import annotation_of
+from .events import Inbound
+from .frames import Activity
+from .headers import PREFIX, trace_of
+from .inbound import REQUEST_IDS, Identify, Trust, cost_headers, incoming, request_id
+from .instrumentation import instrument
+from .meter import Meter, default_meter
+from .settings import StoreOptions
+from .types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["PayiMiddleware"]
+
+BOUND = "payi_middleware"
+"""The key of the scope under which a request's meter stands, so that a second middleware leaves it alone."""
+
+
+class PayiMiddleware:
+    """Tie every GenAI call of a web request to its user, tags and use case.
+
+    Args:
+        app: The ASGI application.
+        meter: The meter; None for the process's default one, made from `settings` and the environment.
+        identify: Who the request is for: called once a request, at its first GenAI call, with a connection (Starlette's
+            `HTTPConnection` where Starlette is installed). Returns a user id, a mapping of fields or an `Attribution`.
+            Without it, `scope["user"].identity` of an authenticated user.
+        cost_headers: Add `x-payi-cost` (USD) and `Server-Timing` to responses whose cost is known before the headers go out.
+        settings: Settings of the default meter.
+
+    Raises:
+        SettingsError: A setting is unknown or malformed, or the default meter exists with others.
+    """
+
+    origin = "request"
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        meter: Meter | None = None,
+        *,
+        identify: Identify | None = None,
+        cost_headers: bool = False,
+        **settings: Unpack[StoreOptions],
+    ) -> None:
+        self.app = app
+        self.meter = meter if meter is not None else default_meter(**settings)
+        self._identify = identify
+        self._trust = Trust(self.meter.settings.trusted_hosts)
+        self._cost_headers = cost_headers
+        self._wraps_send = cost_headers or self.meter.settings.flush == "request"
+        if not self.meter.disabled:
+            instrument(self.meter)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Bind the request for as long as the application serves it."""
+        kind = scope["type"]
+        if (kind != "http" and kind != "websocket") or scope.get(BOUND) is self.meter or self.meter.disabled:
+            if kind == "lifespan" and not self.meter.disabled:
+                self.meter.warm()
+                send = self._flushing_at_shutdown(send)
+            await self.app(scope, receive, send)
+            return
+        if self.meter.cold:
+            self.meter.warm()
+        scope[BOUND] = self.meter
+        activity = Activity(self.meter, self, scope)
+        if self._identify is not None:
+            activity.loop = _running_loop()
+        token = context.frame.set(activity)
+        try:
+            if self._wraps_send:
+                await self._responding(activity, scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+        finally:
+            activity.end()
+            if activity.calls:
+                self.meter.request_ended()
+            try:
+                context.frame.reset(token)
+            except ValueError:  # an abandoned request is closed in any context, where there is nothing to put back
+                pass
+
+    async def _responding(self, activity: Activity, scope: Scope, receive: Receive, send: Send) -> None:
+        responder = _Responder(activity, send, self._cost_headers, self.meter)
+        try:
+            await self.app(scope, receive, responder)
+        except Exception:
+            await responder.flush()
+            raise
+        await responder.flush()  # what background tasks called after the last body message
+
+    def _flushing_at_shutdown(self, send: Send) -> Send:
+        async def flushing(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await _flush(self.meter)
+            await send(message)
+
+        return flushing
+
+    # What frames ask of a face:
+
+    def key(self, request: Scope) -> tuple[object, ...]:
+        """The endpoint, the user and the router's use case, once the framework knows them."""
+        return (request.get("endpoint"), request.get("user"), request.get(ROUTER))
+
+    def annotation(self, request: Scope) -> Given | None:
+        """What `use_case` left on the endpoint: a function, or a class or its method."""
+        endpoint = request.get("endpoint")
+        if not isinstance(endpoint, type):
+            return annotation_of(endpoint)
+        method = getattr(endpoint, request.get("method", "").lower() or "dispatch", None)
+        return annotation_of(method) or annotation_of(endpoint)
+
+    def layers(self, request: Scope) -> Sequence[Given]:
+        """Trusted headers, the router's use case, the route's."""
+        client = request.get("client")
+        return (
+            incoming(_headers(request), client[0] if client else None, self._trust),
+            *request.get(ROUTER, ()),
+            self.annotation(request) or NOTHING,
+        )
+
+    def needs_identify(self) -> bool:
+        """Whether the application gave an `identify`."""
+        return self._identify is not None
+
+    def identify(self, request: Scope) -> Any:
+        """Ask the application's `identify`."""
+        assert self._identify is not None
+        return self._identify(_connection(request))
+
+    def identity(self, request: Scope) -> Given:
+        """The authenticated user as Starlette keeps it."""
+        user = request.get("user")
+        try:
+            if user is None or not getattr(user, "is_authenticated", False):
+                return NOTHING
+            return clean(user_id=_identity_of(user) or None)
+        except Exception:  # the application's own class: it may ask a database
+            health.note(
+                "identity_raised", "scope['user'] could not tell its identity; the user is unknown", exc_info=True
+            )
+            return NOTHING
+
+    def inbound(self, request: Scope) -> Inbound:
+        """Method, route, request id and trace of the request."""
+        headers = _headers(request)
+        trace, span = trace_of(headers.get("traceparent"))
+        method = request.get("method") or ("WEBSOCKET" if request["type"] == "websocket" else None)
+        return Inbound(method, _route(request), request_id(headers), trace, span)
+
+
+HEADERS = "payi_middleware.headers"
+"""The key of the scope under which those headers stand."""
+_XPROXY = PREFIX.encode()
+_WANTED = frozenset(name.encode() for name in ("traceparent", *REQUEST_IDS))
+
+ROUTER = "payi_middleware.router"
+"""The key of the scope under which the use cases of routers stand, the outermost first."""
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # another library's loop
+        return None
+
+
+_LAST = frozenset(("http.response.body", "http.response.pathsend", "websocket.close"))
+_PARAMETER = re.compile(r"{(\w+)")
+
+
+def _identity_of(user: Any) -> Any:
+    try:
+        return user.identity
+    except (AttributeError, NotImplementedError):  # BaseUser leaves it to its subclasses; SimpleUser has none
+        return getattr(user, "username", None) or getattr(user, "display_name", None)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """The headers that mean something here, decoded once a request; ASGI has their names in lower case."""
+    found: dict[str, str] | None = scope.get(HEADERS)
+    if found is None:
+        found = scope[HEADERS] = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope.get("headers") or ()
+            if name in _WANTED or name[:7] == _XPROXY
+        }
+    return found
+
+
+def _route(scope: Scope) -> str | None:
+    """The template of the route, with the prefixes of routers and mounts."""
+    fastapi = scope.get("fastapi")
+    effective = fastapi.get("effective_route_context") if isinstance(fastapi, dict) else None
+    route = scope.get("route") or _route_to(scope.get("endpoint"), scope.get("router"))
+    path = getattr(effective, "path", None) or getattr(route, "path", None)
+    return _mounted_at(scope, path) + path if isinstance(path, str) else None
+
+
+def _route_to(endpoint: Any, router: Any) -> Any:
+    """The route, where the framework does not tell (Starlette before 1.0)."""
+    routes = getattr(router, "routes", None) or ()
+    return next(
+        (route for route in routes if endpoint is not None and getattr(route, "endpoint", None) is endpoint), None
+    )
+
+
+def _mounted_at(scope: Scope, path: str) -> str:
+    """The template of the mounts above a route. Starlette keeps their matched path, so parameters are put back by their values."""
+    root, above = scope.get("root_path", ""), scope.get("app_root_path")
+    if above is None or not root.startswith(above):
+        return ""
+    own = set(_PARAMETER.findall(path))
+    names = {str(value): name for name, value in scope.get("path_params", {}).items() if name not in own}
+    return "/".join(f"{{{names[part]}}}" if part in names else part for part in root[len(above) :].split("/"))
+
+
+def _connection(scope: Scope) -> Any:
+    """What `identify` gets: Starlette's connection, or the scope itself where Starlette is not installed."""
+    try:
+        from starlette.requests import HTTPConnection
+    except ImportError:
+        return scope
+    return HTTPConnection(scope)
+
+
+async def _flush(meter: Meter) -> None:
+    """Flush without holding the event loop."""
+    try:
+        if _running_loop() is not None:
+            await asyncio.to_thread(meter.flush)
+        else:
+            import anyio.to_thread
+
+            await anyio.to_thread.run_sync(meter.flush)
+    except Exception:
+        health.note("flush", "the last events could not be flushed; they wait in the spool", exc_info=True)
+
+
+class _Responder:
+    """`send` for one request: adds cost headers, and holds the last message until the events are delivered."""
+
+    def __init__(self, activity: Activity, send: Send, cost_headers: bool, meter: Meter) -> None:
+        self._activity = activity
+        self._send = send
+        self._cost_headers = cost_headers
+        self._flushes = meter.settings.flush == "request"
+        self._meter = meter
+        self._flushed = 0  # calls that had ended when the last flush began
+
+    async def __call__(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start" and self._cost_headers:
+            told = [(name.encode(), value.encode()) for name, value in cost_headers(self._activity)]
+            if told:
+                message = {**message, "headers": [*message.get("headers", ()), *told]}
+        elif kind in _LAST and not message.get("more_body"):
+            await self.flush()
+        await self._send(message)
+
+    async def flush(self) -> None:
+        """Deliver the calls that ended since the last time, if requests are to wait for that."""
+        ended = self._activity.ended_calls
+        if self._flushes and ended > self._flushed:
+            self._flushed = ended
+            await _flush(self._meter)

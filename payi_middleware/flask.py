@@ -1,0 +1,219 @@
+"""The face of Flask: `Payi(app)`, or `Payi()` and `init_app` for application factories."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Awaitable, Sequence
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Unpack
+
+from . import context, health
+from .attribution import NOTHING, Given, clean
+from .blocks import annotation_of
+from .events import Inbound
+from .inbound import Identify, incoming
+from .meter import Meter
+from .settings import StoreOptions
+from .types import Environ
+from .wsgi import PayiWSGIMiddleware, headers_of, inbound_of
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+__all__ = ["Payi"]
+
+EXTENSION = "payi_middleware"
+
+
+class Payi:
+    """The Flask extension.
+
+    Args:
+        app: The application; None if `init_app` follows.
+        meter: The meter; None for the process's default one, made from `settings` and the environment.
+        identify: Who the request is for: called once a request, at its first GenAI call, with Flask's `request`.
+            Returns a user id, a mapping of fields or an `Attribution`. Without it, `flask_login`'s current user, if the
+            application has a login manager.
+        cost_headers: Add `x-payi-cost` (USD) and `Server-Timing` to responses whose cost is known before the headers
+            go out.
+        settings: Settings of the default meter.
+
+    Raises:
+        SettingsError: A setting is unknown or malformed, or the default meter exists with others.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        meter: Meter | None = None,
+        *,
+        identify: Identify | None = None,
+        cost_headers: bool = False,
+        **settings: Unpack[StoreOptions],
+    ) -> None:
+        self._arguments: dict[str, Any] = {"identify": identify, "cost_headers": cost_headers, **settings}
+        self._meter = meter
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Wrap an application; a second time does nothing."""
+        if EXTENSION in app.extensions:
+            return
+        face = _FlaskFace(app, app.wsgi_app, self._meter, **self._arguments)
+        if not face.meter.disabled:
+            app.after_request(_leaving)  # first, since Flask refuses it where the application serves already
+            app.before_request_funcs.setdefault(None, []).insert(0, _matched)  # before any that makes calls
+            app.wsgi_app = face  # type: ignore[method-assign]
+        app.extensions[EXTENSION] = face
+
+
+class _Bound:
+    """A request as the face knows it."""
+
+    __slots__ = ("by_login", "context", "environ", "rule", "view")
+
+    def __init__(self, environ: Environ, by_login: bool) -> None:
+        self.environ = environ
+        self.by_login = by_login
+        """Whether flask_login tells the user, and not the application's `identify`."""
+        self.rule: str | None = None
+        self.view: Any = None
+        self.context: Context | None = None
+        """Flask's own variables: a plain generator, and a thread, have lost them."""
+
+
+def _running() -> _Bound | None:
+    """The request that runs now, if it is bound to a Flask application."""
+    frame = context.frame.get()
+    request = None if frame is None else frame.activity.request
+    return request if isinstance(request, _Bound) else None
+
+
+def _matched() -> None:
+    """Note the route while Flask knows it."""
+    from flask import current_app, request
+
+    bound = _running()
+    if bound is None:
+        return
+    rule = request.url_rule
+    if rule is not None:
+        bound.rule = rule.rule
+        bound.view = current_app.view_functions.get(rule.endpoint)
+    token = context.frame.set(None)  # else the copy would hold the activity, which holds the copy
+    bound.context = copy_context()
+    context.frame.reset(token)
+
+
+def _leaving(response: Response) -> Response:
+    """Load the user of a streamed answer while that is possible: the generator may make the first call."""
+    bound = _running()
+    if bound is not None and bound.by_login and response.is_streamed and not response.direct_passthrough:
+        _login_id()
+    return response
+
+
+def _login_id() -> str | None:
+    """The id of flask_login's current user, where this application has that and somebody is logged in."""
+    from flask import current_app
+
+    flask_login = sys.modules.get("flask_login")
+    if flask_login is None or not hasattr(current_app, "login_manager"):
+        return None
+    try:
+        return _id_of(flask_login.current_user)
+    except Exception:
+        health.note("identity_raised", "flask_login could not tell the user; the user is unknown", exc_info=True)
+        return None
+
+
+def _id_of(user: Any) -> str | None:
+    return str(user.get_id()) if getattr(user, "is_authenticated", False) else None
+
+
+def _login_id_known() -> str | None:
+    """The same after the request: what was loaded by then. To load it now could open a session that nobody closes."""
+    from flask import g
+
+    return _id_of(g.get("_login_user"))
+
+
+async def _within(known: Context, answer: Awaitable[Any]) -> Any:
+    """The answer of an async `identify` that finds Flask's variables."""
+
+    async def awaited() -> Any:
+        return await answer
+
+    return await asyncio.get_running_loop().create_task(awaited(), context=known)
+
+
+class _FlaskFace(PayiWSGIMiddleware):
+    """WSGI, with Flask's routes and users."""
+
+    def __init__(self, app: Flask, wsgi_app: Any, meter: Meter | None, **arguments: Any) -> None:
+        super().__init__(wsgi_app, meter, **arguments)
+        self._flask = app
+
+    def bound(self, environ: Environ) -> _Bound:
+        return _Bound(environ, self._identify is None)
+
+    def key(self, request: _Bound) -> tuple[object, ...]:
+        return (request.view, self._user(request) if request.by_login else None)
+
+    def annotation(self, request: _Bound) -> Given | None:
+        """What `use_case` left on the view, on its class's method, or on its class."""
+        view = request.view
+        found = annotation_of(view)
+        view_class = getattr(view, "view_class", None)
+        if found is not None or view_class is None:
+            return found
+        name = str(request.environ.get("REQUEST_METHOD", "")).lower()
+        method = getattr(view_class, name, None) or (getattr(view_class, "get", None) if name == "head" else None)
+        return (
+            annotation_of(method)
+            or annotation_of(getattr(view_class, "dispatch_request", None))
+            or annotation_of(view_class)
+        )
+
+    def layers(self, request: _Bound) -> Sequence[Given]:
+        environ = request.environ
+        told = incoming(headers_of(environ), environ.get("REMOTE_ADDR"), self._trust)
+        return (told, self.annotation(request) or NOTHING)
+
+    def identify(self, request: _Bound) -> Any:
+        """Ask the application's `identify`, with Flask's request."""
+        from flask import has_request_context
+
+        if has_request_context():
+            return self._identify_here()
+        if request.context is not None:
+            answer = request.context.copy().run(self._identify_here)
+            return _within(request.context.copy(), answer) if inspect.isawaitable(answer) else answer
+        assert self._identify is not None
+        return self._identify(self._flask.request_class(request.environ))
+
+    def _identify_here(self) -> Any:
+        from flask import request
+
+        assert self._identify is not None
+        return self._identify(request._get_current_object())  # type: ignore[attr-defined]  # a proxy of it
+
+    def identity(self, request: _Bound) -> Given:
+        """flask_login's user, or the server's."""
+        user = self._user(request)
+        return clean(user_id=user) if user else super().identity(request.environ)
+
+    def _user(self, request: _Bound) -> str | None:
+        if "flask_login" not in sys.modules:
+            return None
+        from flask import has_request_context
+
+        if has_request_context():
+            return _login_id()
+        return None if request.context is None else request.context.copy().run(_login_id_known)
+
+    def inbound(self, request: _Bound) -> Inbound:
+        return inbound_of(request.environ, request.rule)

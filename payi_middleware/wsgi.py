@@ -1,0 +1,194 @@
+"""The WSGI middleware, for any WSGI application; Flask has its own face over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Unpack
+
+from . import context
+from .attribution import NOTHING, Given, clean
+from .blocks import annotation_of
+from .events import Inbound
+from .frames import Activity
+from .headers import trace_of
+from .inbound import Identify, Trust, cost_headers, incoming, request_id
+from .instrumentation import instrument
+from .meter import Meter, default_meter
+from .settings import StoreOptions
+from .types import Environ, StartResponse, WSGIApp
+
+__all__ = ["PayiWSGIMiddleware"]
+
+BOUND = "payi_middleware.meter"
+"""The key of the environ under which a request's meter stands, so that a second middleware leaves it alone; WSGI allows
+only strings under a key without a dot."""
+
+
+class PayiWSGIMiddleware:
+    """Tie every GenAI call of a web request to its user, tags and use case.
+
+    Args:
+        app: The WSGI application.
+        meter: The meter; None for the process's default one, made from `settings` and the environment.
+        identify: Who the request is for: called once a request, at its first GenAI call, with the environ. Returns a
+            user id, a mapping of fields or an `Attribution`. Without it, `REMOTE_USER`.
+        cost_headers: Add `x-payi-cost` (USD) and `Server-Timing` to responses whose cost is known before the headers
+            go out.
+        settings: Settings of the default meter.
+
+    Raises:
+        SettingsError: A setting is unknown or malformed, or the default meter exists with others.
+    """
+
+    origin = "request"
+
+    def __init__(
+        self,
+        app: WSGIApp,
+        meter: Meter | None = None,
+        *,
+        identify: Identify | None = None,
+        cost_headers: bool = False,
+        **settings: Unpack[StoreOptions],
+    ) -> None:
+        self.app = app
+        self.meter = meter if meter is not None else default_meter(**settings)
+        self._identify = identify
+        self._trust = Trust(self.meter.settings.trusted_hosts)
+        self._cost_headers = cost_headers
+        if not self.meter.disabled:
+            instrument(self.meter)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Bind the request for each step of the application's answer."""
+        if environ.get(BOUND) is self.meter or self.meter.disabled:
+            return self.app(environ, start_response)
+        if self.meter.cold:
+            self.meter.warm()
+        environ[BOUND] = self.meter
+        activity = Activity(self.meter, self, self.bound(environ))
+        if self._cost_headers:
+            start_response = _telling_cost(activity, start_response)
+        token = context.frame.set(activity)
+        try:
+            answer = self.app(environ, start_response)
+        except BaseException:
+            self.end(activity)
+            raise
+        finally:
+            context.frame.reset(token)
+        if type(answer) in (list, tuple) or _is_file(answer, environ):  # nothing more can be called while it is sent
+            self.end(activity)
+            return answer
+        return _Answer(answer, activity, self)
+
+    def bound(self, environ: Environ) -> Any:
+        """What stands for the request in the methods below."""
+        return environ
+
+    def delivered(self, activity: Activity, before: int) -> int:
+        """Calls that are delivered now, where a part of the answer is to wait for that; `before` were already."""
+        ended = activity.ended_calls
+        if ended > before and self.meter.settings.flush == "request":
+            self.meter.flush()
+        return ended
+
+    def end(self, activity: Activity) -> None:
+        """The request is over."""
+        activity.end()
+        if activity.calls:
+            self.meter.activity_ended()
+
+    # What frames ask of a face:
+
+    def key(self, request: Any) -> tuple[object, ...]:
+        """The user, once a server or middleware knows one."""
+        return (request.get("REMOTE_USER"),)
+
+    def annotation(self, request: Any) -> Given | None:
+        """What `use_case` left on the application: WSGI itself has no routes."""
+        return annotation_of(self.app)
+
+    def layers(self, request: Any) -> Sequence[Given]:
+        """Trusted headers, the route's use case."""
+        return (
+            incoming(headers_of(request), request.get("REMOTE_ADDR"), self._trust),
+            self.annotation(request) or NOTHING,
+        )
+
+    def needs_identify(self) -> bool:
+        """Whether the application gave an `identify`."""
+        return self._identify is not None
+
+    def identify(self, request: Any) -> Any:
+        """Ask the application's `identify`."""
+        assert self._identify is not None
+        return self._identify(request)
+
+    def identity(self, request: Any) -> Given:
+        """The user as the server authenticated it."""
+        return clean(user_id=request.get("REMOTE_USER") or None)
+
+    def inbound(self, request: Any) -> Inbound:
+        """Method, request id and trace of the request; WSGI itself has no routes."""
+        return inbound_of(request, None)
+
+
+def inbound_of(environ: Environ, route: str | None) -> Inbound:
+    """The facts of a request whose route is known."""
+    headers = headers_of(environ)
+    trace, span = trace_of(headers.get("traceparent"))
+    return Inbound(environ.get("REQUEST_METHOD"), route, request_id(headers), trace, span)
+
+
+def headers_of(environ: Environ) -> dict[str, str]:
+    """The request's headers, names in lower case."""
+    return {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+
+
+def _is_file(answer: Iterable[bytes], environ: Environ) -> bool:
+    """Whether the server may send the answer by the system's own means, as it does for nothing that is wrapped."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(answer, wrapper)
+
+
+def _telling_cost(activity: Activity, start_response: StartResponse) -> StartResponse:
+    def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        return start_response(status, [*headers, *cost_headers(activity)], *rest)
+
+    return start
+
+
+class _Answer:
+    """The application's answer, each step of it under the request: a plain generator has lost it by then."""
+
+    def __init__(self, answer: Iterable[bytes], activity: Activity, face: PayiWSGIMiddleware) -> None:
+        self._answer = answer
+        self._steps: Iterator[bytes] | None = None
+        self._activity = activity
+        self._face = face
+        self._delivered = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        token = context.frame.set(self._activity)
+        try:
+            if self._steps is None:
+                self._steps = iter(self._answer)
+            return next(self._steps)
+        finally:
+            context.frame.reset(token)
+            self._delivered = self._face.delivered(self._activity, self._delivered)
+
+    def close(self) -> None:
+        """Close the answer, which ends the request."""
+        token = context.frame.set(self._activity)
+        try:
+            close = getattr(self._answer, "close", None)
+            if close is not None:
+                close()
+        finally:
+            context.frame.reset(token)
+            self._face.end(self._activity)

@@ -1,0 +1,244 @@
+"""Settings: who wins, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from asking import Asking, browser, ids
+from flask import Flask
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from payi_middleware import Meter, PayiMiddleware, SettingsError, current, health, instrument, track, use_case
+from payi_middleware.demo.standin import StandIn
+from payi_middleware.flask import Payi
+from payi_middleware.instrumentation import hooked
+from payi_middleware.meter import default_meter, existing_default, forget_default
+from payi_middleware.settings import Options, Settings, StoreOptions, load
+from payi_middleware.wsgi import PayiWSGIMiddleware
+
+EXAMPLES: dict[str, tuple[str, Any, Any]] = {
+    "store": ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db", "sqlite:///b.db"),
+    "application": ("one", "one", "two"),
+    "hosts": ("a.test=openai, b.test:80=azure", {"a.test": "openai", "b.test:80": "azure"}, {"c.test": "anthropic"}),
+    "trusted_hosts": ("10.0.0.0/8, unix", ("10.0.0.0/8", "unix"), ("127.0.0.1",)),
+    "spool_dir": ("/tmp/spool", "/tmp/spool", "other"),
+    "spool_bytes": ("2000000", 2_000_000, 3_000_000),
+    "flush": ("request", "request", "background"),
+    "flush_timeout": ("1.5", 1.5, 2.0),
+    "flush_interval": ("0.5", 0.5, 1.0),
+    "carrier_key": ("secret", "secret", "other"),
+    "disabled": ("1", True, False),
+}
+"""As the environment spells it, what that means, and a keyword."""
+
+
+def test_every_setting_has_an_example() -> None:
+    """The table above, the settings and their types for checkers name the same."""
+    assert EXAMPLES.keys() == set(Settings.__struct_fields__)
+    assert StoreOptions.__annotations__.keys() | Options.__annotations__.keys() == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_precedence(name: str) -> None:
+    """A keyword beats the environment, the environment beats the default; a keyword of None is none, nor is empty text."""
+    text, meant, keyword = EXAMPLES[name]
+    environment = {f"PAYI_{name.upper()}": text}
+
+    assert getattr(load({name: keyword}, environment), name) == keyword
+    assert getattr(load({name: None}, environment), name) == meant
+    assert getattr(load({}, environment), name) == meant
+    assert getattr(load({}, {f"PAYI_{name.upper()}": ""}), name) == getattr(Settings(), name)
+    assert getattr(load({}, {}), name) == getattr(Settings(), name)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sotre": "x"}, "unknown setting 'sotre'; valid settings are: store, application, hosts"),
+        ({"store": "postgresql://db"}, "setting store='postgresql://db' is not a store; use sqlite:///payi.db"),
+        ({"store": "payi.db"}, "use sqlite:///payi.db (relative), sqlite:////var/lib/payi.db (absolute)"),
+        ({"store": 7}, "setting store=7 is not valid"),
+        ({"trusted_hosts": ("localhost",)}, "'localhost' is no address or network; use for example '127.0.0.1'"),
+        ({"trusted_hosts": ("10.0.0.0/33",)}, "'10.0.0.0/33' is no address or network"),
+        ({"trusted_hosts": 7}, "setting trusted_hosts=7 is not valid: addresses, networks and 'unix'"),
+        ({"flush": "sometimes"}, "setting flush='sometimes' is not valid: use 'background' or 'request'"),
+        ({"flush_timeout": 0}, "setting flush_timeout=0.0 is not valid: seconds, above 0 and at most 86400"),
+        ({"flush_timeout": float("inf")}, "setting flush_timeout=inf is not valid"),
+        ({"flush_interval": float("nan")}, "setting flush_interval=nan is not valid"),
+        ({"flush_interval": "soon"}, "setting flush_interval='soon' is not valid: a number of seconds"),
+        ({"spool_bytes": 1000}, "setting spool_bytes=1000 is not valid: at least 1048576 (1 MiB)"),
+        ({"spool_bytes": "1 GB"}, "setting spool_bytes='1 GB' is not valid: a whole number of bytes"),
+        ({"hosts": ["a.test"]}, "setting hosts=['a.test'] is not valid: a mapping of host or host:port"),
+        ({"disabled": "perhaps"}, "setting disabled='perhaps' is not valid: use 1 or 0, true or false"),
+    ],
+)
+def test_wrong_settings(given: dict[str, Any], message: str) -> None:
+    """A wrong setting is an error at start that names it and what it may be."""
+    with pytest.raises(SettingsError) as error:
+        load(given, {})
+
+    assert message in str(error.value)
+    assert isinstance(error.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("PAYI_FLUSH", "never", "setting PAYI_FLUSH='never' is not valid: use 'background' or 'request'"),
+        ("PAYI_DISABLED", "perhaps", "setting PAYI_DISABLED='perhaps' is not valid: use 1 or 0"),
+        ("PAYI_SPOOL_BYTES", "many", "setting PAYI_SPOOL_BYTES='many' is not valid: a whole number of bytes"),
+        ("PAYI_STORE", "mysql://db", "setting store='mysql://db' is not a store"),
+    ],
+)
+def test_wrong_environment(name: str, text: str, message: str) -> None:
+    """A wrong variable is named as it is spelled in the environment."""
+    with pytest.raises(SettingsError) as error:
+        load({}, {name: text})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("spelling", [{"gw.test": "opnai"}, {"gw.test": ""}])
+def test_unknown_provider_in_hosts(spelling: dict[str, str]) -> None:
+    """An unknown provider in `hosts` is an error at start that names the host and lists what is valid."""
+    with pytest.raises(SettingsError, match=r"setting hosts: 'gw\.test' is mapped to .*openai"):
+        Meter("sqlite:///:memory:", hosts=spelling)
+
+
+def test_paths() -> None:
+    """A path is a store too; one address may stand without a tuple; the spool is beside the store, or where it is told."""
+    settings = load(
+        {"store": Path("/var/lib/x.db"), "trusted_hosts": "10.0.0.0/8", "spool_dir": Path("/var/spool/x")}, {}
+    )
+
+    assert settings.store_path == Path("/var/lib/x.db")
+    assert settings.trusted_hosts == ("10.0.0.0/8",)
+    assert settings.spool_path == Path("/var/spool/x")
+    assert load({"store": "sqlite:///y.db"}, {}).spool_path == Path("y.db.spool")
+    assert load({"store": "sqlite:///:memory:"}, {}).store_path is None
+    assert load({"store": "sqlite:///:memory:"}, {}).spool_path is None
+
+
+FACES: dict[str, Callable[..., Any]] = {
+    "asgi": lambda **settings: PayiMiddleware(Starlette(), **settings),
+    "wsgi": lambda **settings: PayiWSGIMiddleware(lambda environ, start: [], **settings),
+    "flask": lambda **settings: Payi(Flask("app"), **settings),
+}
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_default_meter_is_shared(face: str) -> None:
+    """Faces with the same settings, or none, share the process's meter; other settings are an error that names them."""
+    store = "sqlite:///:memory:"
+    FACES[face](store=store, application="web")
+    meter = existing_default()
+    assert meter is not None
+    for other in FACES.values():
+        other()
+        other(application="web", store=store)
+
+    assert existing_default() is meter
+    with pytest.raises(SettingsError) as error:
+        FACES[face](application="other", store="sqlite:///x.db")
+    assert "application (is 'web', not 'other'); store (is 'sqlite:///:memory:', not 'sqlite:///x.db')" in str(
+        error.value
+    )
+    with pytest.raises(SettingsError, match="unknown setting 'sotre'"):
+        FACES[face](sotre=store)
+    assert default_meter() is meter
+
+
+def test_making_a_meter_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A meter, and a face over it, open no file and no thread before there is anything to do."""
+    import threading
+
+    monkeypatch.chdir(tmp_path)
+    before = threading.active_count()
+    with Meter() as meter:
+        PayiMiddleware(Starlette(), meter)
+        Payi(Flask("app"), meter)
+
+        assert threading.active_count() == before
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_disabled(standin: StandIn, sdk: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With PAYI_DISABLED=1 every face is a no-op: nothing is hooked, bound, changed, counted or written."""
+    monkeypatch.setenv("PAYI_DISABLED", "1")
+    monkeypatch.chdir(tmp_path)
+
+    @use_case("A")
+    async def endpoint(request: Request) -> Response:
+        with track(user_id="jane"):
+            await sdk.aask(extra_headers={"x-other": "stays"})
+        current().set(user_id="tom")
+        return PlainTextResponse("ok")
+
+    settings: dict[str, Any] = {"hosts": {standin.host: "openai"}}
+    app = Starlette(
+        routes=[Route("/", endpoint)],
+        middleware=[Middleware(PayiMiddleware, cost_headers=True, flush="request", **settings)],
+    )
+    async with app.router.lifespan_context(app), browser(app) as client:
+        answer = await client.get("/", headers=ids("jane"))
+
+    instrument()
+    assert answer.text == "ok"
+    assert set(answer.headers) == {"content-length", "content-type"}
+    assert not hooked()
+    assert health.counters() == {}
+    assert list(tmp_path.iterdir()) == []
+    assert len(standin.requests) == 1
+
+
+def test_disabled_flask(
+    standin: StandIn, blocking_sdk: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same of Flask and plain WSGI."""
+    monkeypatch.setenv("PAYI_DISABLED", "1")
+    monkeypatch.chdir(tmp_path)
+    app = Flask("app")
+
+    @app.get("/")
+    @use_case("A")
+    def view() -> str:
+        blocking_sdk.ask()
+        return "ok"
+
+    wsgi_app = app.wsgi_app
+    Payi(app, hosts={standin.host: "openai"}, cost_headers=True)
+    assert app.wsgi_app == wsgi_app
+    app.wsgi_app = PayiWSGIMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+
+    answer = app.test_client().get("/")
+    assert answer.text == "ok"
+    assert "x-payi-cost" not in answer.headers
+    assert not hooked()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lifespan_of_a_disabled_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disabled meter starts no thread at lifespan startup."""
+    from starlette.testclient import TestClient
+
+    monkeypatch.setenv("PAYI_DISABLED", "true")
+    with TestClient(Starlette(middleware=[Middleware(PayiMiddleware)])):
+        meter = existing_default()
+        assert meter is not None
+        assert meter.disabled
+        assert meter.cold
+    forget_default()
+
+
+def test_settings_are_frozen() -> None:
+    """Nobody changes the settings of a running meter."""
+    with pytest.raises(AttributeError):
+        Settings().application = "other"  # type: ignore[misc]
+    assert msgspec.structs.asdict(Settings())["application"] == "default"
