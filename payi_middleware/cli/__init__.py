@@ -1,0 +1,49 @@
+"""The command line, `payi`: a file a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from . import demo, doctor, events, report
+
+__all__ = ["app", "main"]
+
+# Plain help and errors: rich's boxes take a third of a second to load and break a message over several lines.
+app = typer.Typer(
+    name="payi", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+app.command("report")(report.command)
+app.command("events")(events.command)
+app.command("doctor")(doctor.command)
+app.command("demo")(demo.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"payi-middleware {version('payi-middleware')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _payi(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Who spends what on GenAI calls: reads what payi-middleware has stored."""
+
+
+def main() -> None:
+    """Run the command of this process's arguments, and exit."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader (`head`) has what it wanted; without this, Python complains again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

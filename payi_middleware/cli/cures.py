@@ -1,0 +1,65 @@
+"""What each counted fault means, and its cure."""
+
+from __future__ import annotations
+
+__all__ = ["CURES", "UNKNOWN"]
+
+UNKNOWN = (
+    "{n} faults of the kind {kind}",
+    "look for the log line of the logger `payi_middleware` that tells of it once",
+)
+
+CURES: dict[str, tuple[str, str]] = {
+    "dropped": (
+        "{n} events were dropped, because the spool could not be written and the memory queue was full",
+        "free disk space, or set PAYI_SPOOL_DIR to a folder that the application may write",
+    ),
+    "spool_refused": (
+        "the spool could not be written {n} times; events waited in memory",
+        "free disk space, set PAYI_SPOOL_DIR to a folder that the application may write, or raise PAYI_SPOOL_BYTES",
+    ),
+    "spool_torn": ("{n} spool files had damaged records", "check the disk; a power cut does this too"),
+    "spool_foreign": (
+        "{n} spool files are of another version",
+        "upgrade the older side, or remove the files once all run one version",
+    ),
+    "sink_refused": (
+        "the store refused events {n} times; they wait in the spool",
+        "see the application's log: locked, missing, full, corrupt or read-only; each message names its cure",
+    ),
+    "event_unstorable": (
+        "{n} events could not be stored by any means and were left out",
+        "report them with the traceback in the log",
+    ),
+    "record_unreadable": (
+        "{n} records of the spool could not be read",
+        "check that all processes run the same version",
+    ),
+    "headers_ignored": (
+        "{n} requests carried xProxy headers that were ignored, since their peer is not trusted",
+        "if the peer is your own gateway, name it in the setting trusted_hosts (PAYI_TRUSTED_HOSTS)",
+    ),
+    "header_dropped": (
+        "{n} xProxy headers were malformed and dropped",
+        "see the log for the first one, and Pay-i's formats",
+    ),
+    "field_cut": ("{n} values were longer than allowed and were cut", "give shorter ids and properties"),
+    "field_dropped": ("{n} values were malformed and dropped", "see the log for the first one"),
+    "tags_dropped": ("{n} request tags were dropped", "a tag is 1 to 64 of A-Z a-z 0-9 _ -, at most 32 a call"),
+    "identify_raised": ("`identify` raised {n} times; those users are unknown", "see the traceback in the log"),
+    "identify_answer": ("`identify` answered nonsense {n} times", "return a user id, a mapping or an Attribution"),
+    "identify_fields": ("`identify` returned unknown fields {n} times", "return only fields of Attribution"),
+    "late": (
+        "{n} calls began over 15 minutes after their request had ended and are unattributed",
+        "put a `track(...)` block around work that outlives its request",
+    ),
+    "carrier_refused": ("{n} carriers were ignored", "give both processes the same PAYI_CARRIER_KEY"),
+    "hook_fallback": (
+        "{n} libraries lack the seam in the installed version; custom transports are not seen",
+        "install a version that docs/ names, or wrap the client's transport in PayiTransport",
+    ),
+    "hook_import": (
+        "{n} libraries are installed but cannot be imported",
+        "repair the installation; the log names the library",
+    ),
+}

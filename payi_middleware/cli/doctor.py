@@ -1,0 +1,75 @@
+"""`payi doctor`: what is hooked, stored, waiting, dropped, and how to cure what is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .faults import told
+from .source import settings_of
+
+__all__ = ["command"]
+
+
+def command(
+    store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """What is hooked, stored, waiting and dropped, each problem with its cure."""
+    import time
+
+    from .diagnosis import examine
+
+    with told():
+        found = examine(settings_of(store), time.time_ns())
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(found))
+        return
+    _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    from .tables import console, say
+
+    on = console()
+    for line in _lines(found):
+        say(on, line)
+    if not found["problems"]:
+        say(on, "No problems found.")
+    for problem in found["problems"]:
+        say(on, f"PROBLEM: {problem['problem']}", loud=True)
+        say(on, f"   Cure: {problem['cure']}")
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    from .amounts import count, percent, size
+
+    store, spool, prices = found["store"], found["spool"], found["prices"]
+    lines = [f"payi-middleware {found['version']}", f"Store    {store['path']}"]
+    if store["exists"] and store["error"] is None:
+        calls = found["unattributed"]
+        lines += [
+            f"         {size(store['bytes'])}, schema {store['schema']}, {count(store['events'])} calls, last began "
+            f"{store['last_event'] or 'never'}, last written {store['last_write'] or 'never'}",
+            f"         {count(calls['calls'])} calls of no known user ({percent(calls['calls'], store['events'])})",
+        ]
+    named = ", ".join(f"{host} = {name}" for host, name in found["hosts"].items())
+    lines += [
+        f"Spool    {spool['dir']}: {count(spool['files'])} files, {size(spool['bytes'])}",
+        f"Prices   {prices['version']}" + (f"; in use: {', '.join(prices['in_use'])}" if prices["in_use"] else ""),
+        f"Hosts    {named or 'none named beside the known providers'}",
+    ]
+    lines += [f"Process  {_process(process)}" for process in found["processes"]]
+    lines += [f"Counted  {name}: {count(n)}" for name, n in found["counters"].items()]
+    return lines
+
+
+def _process(process: dict[str, Any]) -> str:
+    hooks = ", ".join(f"{name} {process['versions'].get(name, '')} by {how}" for name, how in process["hooks"].items())
+    return (
+        f"{process['host']} {process['pid']} ({process['application']}): {process['state']}, "
+        f"last seen {process['seen']}, {process['events']} calls; hooked: {hooks or 'nothing'}"
+    )

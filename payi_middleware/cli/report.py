@@ -1,0 +1,78 @@
+"""`payi report`: who spent what on what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .faults import WrongOption, told
+from .moments import check_range, moment, timezone
+from .source import opened
+
+if TYPE_CHECKING:
+    from ..store.report import Report
+
+__all__ = ["command"]
+
+
+def command(
+    store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHAT", help="user, account, use-case, tag, model, provider, route, application or day; repeatable."
+        ),
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="2026-09-21, 2026-09-21T14:00, 7d, 24h.")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The same; calls from then on are left out.")
+    ] = None,
+    zone: Annotated[str, typer.Option("--timezone", metavar="NAME", help="In which days begin.")] = "UTC",
+    failures: Annotated[bool, typer.Option("--failures", help="What failed or was tried again, by kind.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.")] = 50,
+) -> None:
+    """Cost, calls, tokens, failures and latency, by user and whatever else."""
+    with told():
+        found = _ask(store, by, since, until, zone, failures=failures)
+        if as_json:
+            _print_json(found)
+        elif as_csv:
+            from .csv import print_csv
+
+            print_csv(found)
+        else:
+            from .report_table import print_report
+
+            print_report(found, limit=limit, failures=failures)
+
+
+def _ask(
+    store: str | None, by: list[str] | None, since: str | None, until: str | None, zone: str, *, failures: bool
+) -> Report:
+    place = timezone(zone)
+    since_ns, until_ns = moment("--since", since, place), moment("--until", until, place)
+    check_range(since_ns, until_ns)
+    what = _checked_by(by or ["user"])
+    with opened(store) as source:
+        if failures:
+            return source.failures(since_ns=since_ns, until_ns=until_ns, timezone=zone)
+        return source.report(what, since_ns=since_ns, until_ns=until_ns, timezone=zone)
+
+
+def _checked_by(by: list[str]) -> tuple[str, ...]:
+    from ..store.query import BY
+
+    names = tuple(dict.fromkeys(name.strip().lower().replace("_", "-") for part in by for name in part.split(",")))
+    for name in names:
+        if name not in BY:
+            raise WrongOption("--by", f"{name!r} is none of {', '.join(BY)}")
+    return names
+
+
+def _print_json(found: Report) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.encode(found.to_dict()))

@@ -1,0 +1,44 @@
+"""The store a command reads, with what dead processes left taken in before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..exceptions import StoreError
+from ..settings import Settings, load
+from .faults import warn
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+__all__ = ["opened", "settings_of"]
+
+
+def settings_of(store: str | None) -> Settings:
+    """The settings, of which `--store` may name one.
+
+    Raises:
+        SettingsError: One is malformed.
+    """
+    return load({} if store is None else {"store": store})
+
+
+@contextmanager
+def opened(store: str | None) -> Iterator[Store]:
+    """The store, for reading. It is never created here; taking in a spool may create it.
+
+    Raises:
+        SettingsError, StoreError: As they say.
+    """
+    from ..intake import take_in
+    from ..store import open_store
+
+    settings = settings_of(store)
+    try:
+        take_in(settings)
+    except (StoreError, OSError) as error:
+        warn(f"what waits in the spool is not shown, it cannot be taken in: {error}")
+    with open_store(settings, create=False) as found:
+        yield found

@@ -1,0 +1,223 @@
+"""`payi doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from made import call
+from typer.testing import CliRunner
+
+from payi_middleware.cli import app
+from payi_middleware.store import open_store
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'payi.db'}"
+
+
+def examined(folder: Path) -> dict[str, Any]:
+    result = CliRunner().invoke(app, ["doctor", "--store", url(folder), "--json"])
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.output)
+    return found
+
+
+def problems(folder: Path) -> str:
+    """All problems and cures, a line each."""
+    return "\n".join(f"{p['problem']} -> {p['cure']}" for p in examined(folder)["problems"])
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    """The health of a process that runs here and is well."""
+    now = time.time_ns()
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "process": "abc",
+        "started_ns": now - 10**10,
+        "seen_ns": now,
+        "application": "shop",
+        "versions": {"httpx2": "2.16.2", "payi-middleware": "0.1.0"},
+        "hooks": {"httpx2": "seam", "httpx": "absent"},
+        "hosts": {"llm.internal": "azure"},
+        "spool": {"dir": "/tmp/x", "bytes": 4096, "durable": True},
+        "prices": "genai-prices 0.2.3",
+        "counters": {},
+    } | changes
+
+
+def stored(folder: Path, *healths: dict[str, Any], calls: int = 2, **who: Any) -> None:
+    with open_store(url(folder), create=True) as store:
+        store.write([call(**({"user_id": "jane"} | who)) for _ in range(calls)])
+        for health in healths:
+            store.write([], health)
+
+
+def ended_pid() -> int:
+    """The id of a process that is no more."""
+    return int(
+        subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True).stdout
+    )
+
+
+def test_a_healthy_application(tmp_path: Path) -> None:
+    """With all well, the doctor tells what is hooked, mapped, stored and priced, and finds no problem."""
+    stored(tmp_path, report())
+
+    output = CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
+    found = examined(tmp_path)
+
+    assert "No problems found." in output
+    assert "httpx2 2.16.2 by seam" in output
+    assert "llm.internal = azure" in output
+    assert "2 calls" in output
+    assert "genai-prices" in output
+    assert found["problems"] == []
+    assert found["store"]["events"] == 2
+    assert found["store"]["bytes"] > 0
+    assert found["store"]["schema"] == 1
+    assert found["store"]["last_event"] == "2026-09-21T14:13:20.000000Z"
+    assert found["store"]["last_write"] is not None
+    assert found["prices"]["in_use"] == ["genai-prices 0.2.3"]
+    assert found["hosts"] == {"llm.internal": "azure"}
+    assert [process["state"] for process in found["processes"]] == ["running"]
+    assert found["unattributed"] == {"calls": 0, "share": 0.0}
+
+
+def test_without_a_store(tmp_path: Path) -> None:
+    """Without a store the doctor still tells what it can, and that there is none; it makes none."""
+    found = examined(tmp_path)
+
+    assert found["store"]["exists"] is False
+    assert "there is no store at" in problems(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert "PROBLEM" in CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
+
+
+def test_a_store_that_cannot_be_read(tmp_path: Path) -> None:
+    """A broken store is a problem with its cure, not a crash."""
+    (tmp_path / "payi.db").write_bytes(b"garbage" * 1000)
+
+    assert "is no SQLite database -> name another file, or move it away" in problems(tmp_path)
+    assert "PROBLEM" in CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
+
+
+def test_a_wrong_setting_is_told() -> None:
+    """A wrong store URL ends with exit code 1 and one line."""
+    result = CliRunner().invoke(app, ["doctor", "--store", "nonsense"])
+
+    assert result.exit_code == 1
+    assert "is not a store" in result.stderr
+
+
+def test_counted_faults_have_cures(tmp_path: Path) -> None:
+    """Each kind of fault, summed over the processes, is told with its cure; one that nobody knows as well."""
+    stored(
+        tmp_path,
+        report(process="a", counters={"headers_ignored": 2, "dropped": 1, "odd_thing": 4, "unattributed": 9}),
+        report(process="b", counters={"headers_ignored": 3}),
+    )
+
+    told = problems(tmp_path)
+
+    assert "5 requests carried xProxy headers that were ignored" in told
+    assert "trusted_hosts" in told
+    assert "1 events were dropped" in told
+    assert "4 faults of the kind odd_thing" in told
+    assert "unattributed" not in told
+    assert examined(tmp_path)["counters"] == {"dropped": 1, "headers_ignored": 5, "odd_thing": 4, "unattributed": 9}
+
+
+def test_processes_that_ended_or_are_silent(tmp_path: Path) -> None:
+    """A process that is gone has ended, which is no problem; one that lives and is silent is one; elsewhere is open."""
+    long_ago = time.time_ns() - 3600 * 10**9
+    stored(
+        tmp_path,
+        report(process="gone", pid=ended_pid(), seen_ns=long_ago),
+        report(process="quiet", seen_ns=long_ago),
+        report(process="away", host="elsewhere", seen_ns=long_ago),
+        report(process="near", host="elsewhere"),
+        report(process="init", pid=1),
+    )
+
+    states = {process["process"]: process["state"] for process in examined(tmp_path)["processes"]}
+
+    assert states == {"gone": "ended", "quiet": "silent", "away": "unknown", "near": "running", "init": "running"}
+    assert "lives and has not written since" in problems(tmp_path)
+    assert problems(tmp_path).count("->") == 1
+
+
+def test_hooks_and_spools_that_are_missing(tmp_path: Path) -> None:
+    """A running process with nothing hooked, or without a spool on disk, is a problem."""
+    stored(
+        tmp_path,
+        report(process="a", hooks={"httpx": "absent", "httpx2": "absent"}),
+        report(process="b", spool={"dir": "", "durable": False}),
+    )
+
+    told = problems(tmp_path)
+
+    assert "has nothing hooked" in told
+    assert "has no spool on disk" in told
+
+
+def test_spool_files_that_nobody_works_on(tmp_path: Path) -> None:
+    """Files in the spool without a living process are told, and what takes them in."""
+    stored(tmp_path, report(pid=ended_pid()))
+    spool = tmp_path / "payi.db.spool"
+    spool.mkdir()
+    (spool / "1.spool").write_bytes(b"x" * 100)
+    (spool / "lock").write_bytes(b"")
+
+    assert examined(tmp_path)["spool"] == {"dir": str(spool), "exists": True, "files": 1, "bytes": 100}
+    assert "1 spool files wait" in problems(tmp_path)
+    assert "`payi report`, which takes them in" in problems(tmp_path)
+
+
+def test_a_store_that_others_may_read(tmp_path: Path) -> None:
+    """A store with wide rights is a problem with the command that cures it."""
+    stored(tmp_path, report())
+    (tmp_path / "payi.db").chmod(0o644)
+
+    assert f"chmod 600 {tmp_path / 'payi.db'}" in problems(tmp_path)
+
+
+def test_calls_of_nobody_and_no_calls(tmp_path: Path) -> None:
+    """When most calls are of no known user, or there are none at all, the cure is told."""
+    (tmp_path / "none").mkdir()
+    stored(tmp_path, report(), user_id=None)
+    stored(tmp_path / "none", report(), calls=0)
+
+    assert "100 % of the calls are of no known user" in problems(tmp_path)
+    assert examined(tmp_path)["unattributed"] == {"calls": 2, "share": 1.0}
+    assert "the store holds no calls" in problems(tmp_path / "none")
+
+
+def test_a_health_with_missing_or_strange_members(tmp_path: Path) -> None:
+    """Whatever a process of another version wrote as its health, the doctor reads what it can."""
+    stored(
+        tmp_path,
+        {"process": "bare", "seen_ns": 1},
+        {"process": "odd", "seen_ns": 0, "pid": "x", "counters": [], "hooks": None, "hosts": 3, "host": "\x1b[31m"},
+    )
+
+    found = examined(tmp_path)
+    output = CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
+
+    assert {process["process"] for process in found["processes"]} == {"bare", "odd"}
+    assert "\x1b" not in output
+    assert "hooked: nothing" in output
+
+
+def test_a_store_in_memory_has_nothing_to_examine() -> None:
+    """A store in memory belongs to its process; the doctor says that there is none to read."""
+    result = CliRunner().invoke(app, ["doctor", "--store", "sqlite:///:memory:", "--json"])
+
+    assert json.loads(result.output)["store"]["exists"] is False
