@@ -1,0 +1,39 @@
+"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, end-to-end, reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
+
+import endtoend
+import inprocess
+import reports
+from figures import Figure
+
+
+def main() -> None:
+    quick = "--quick" in sys.argv
+    rows: list[Figure] = []
+    chosen = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    for title, measure, rounds in (
+        ("in-process", inprocess.measure, 3 if quick else 15),
+        ("end-to-end", endtoend.measure, 3 if quick else 16),
+        ("reports", reports.measure, 3 if quick else 15),
+    ):
+        if chosen and title not in chosen:
+            continue
+        print(f"measuring {title} ...", file=sys.stderr, flush=True)
+        rows += measure(rounds)
+    if "--json" in sys.argv:
+        print(json.dumps([row._asdict() for row in rows], ensure_ascii=False))
+        return
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        print(f"{row.what:<{width}}  {row.figure:<28} {row.bound}")
+
+
+if __name__ == "__main__":
+    main()
