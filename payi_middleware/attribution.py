@@ -7,8 +7,8 @@ one another; their order is in `frames`. Values are cleaned when they are given,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -16,7 +16,7 @@ from . import health
 from .events import Attribution
 from .exceptions import UseCaseError
 
-__all__ = ["NOTHING", "Given", "check_use_case", "clean", "laid", "merge", "stacked"]
+__all__ = ["MAX_LAYERS", "NOTHING", "Given", "check_use_case", "clean", "is_plain", "laid", "merge", "stacked"]
 
 MAX_TEXT = 256
 """Characters of a user id, account name, use case id or step; longer ones are cut."""
@@ -93,11 +93,24 @@ def laid(layers: Iterable[Given]) -> Attribution:
     Tags and limit ids are unions, properties are merged, an empty value clears. Another use case name starts id, version,
     step and properties anew; a first name keeps an id that came without one.
     """
+    sources = tuple([given for given in layers if given is not NOTHING])
+    key = tuple(map(id, sources))
+    known = _laid.get(key)
+    if known is not None:
+        return known[1]
     fields: dict[str, Any] = {}
-    for given in layers:
-        if given is not NOTHING:
-            _lay(fields, given.told())
-    return _attribution(fields)
+    for given in sources:
+        _lay(fields, given.told())
+    made = _attribution(fields)
+    if len(_laid) >= _MOST:
+        _laid.clear()
+    _laid[key] = sources, made  # which keeps the sources, and so their ids
+    return made
+
+
+_MOST = 4096
+_laid: dict[tuple[int, ...], tuple[tuple[Given, ...], Attribution]] = {}
+"""What was laid before: routes and users come again and again, and a source of theirs is one object (`headers`, `identify`)."""
 
 
 def merge(known: Attribution, given: Given) -> Attribution:
@@ -172,7 +185,9 @@ def clean(**values: Any) -> Given:
 
 def _text(name: str, value: object) -> str | None:
     """One short line of text, cut at 256 characters; None if it has control characters or is no text."""
-    if isinstance(value, _NO_TEXT):
+    if is_plain(value):
+        return value
+    if _is_no_text(value):
         _dropped(name, value, f"{type(value).__name__} is no text")
         return None
     text = _told_as(value).strip()
@@ -185,7 +200,22 @@ def _text(name: str, value: object) -> str | None:
     return text
 
 
-_NO_TEXT = (bool, bytes, bytearray, Mapping, list, tuple, set, frozenset)  # their str() is nobody's name
+def is_plain(value: object) -> TypeGuard[str]:
+    """Whether this is a text that is kept as it is: short, printable, no blank at its ends. Most are."""
+    if type(value) is not str or len(value) > MAX_TEXT:
+        return False
+    return value.isprintable() and value[:1] != " " and value[-1:] != " "
+
+
+_NO_TEXT = (bytes, bytearray, Mapping, list, tuple, set, frozenset, Awaitable)  # their str() is nobody's name
+
+
+def _is_no_text(value: object) -> bool:
+    if isinstance(value, (str, int)):
+        return isinstance(value, bool)
+    kind = type(value)
+    by_address = kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+    return by_address or callable(value) or isinstance(value, _NO_TEXT)
 
 
 def _told_as(value: object) -> str:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import carrier, context, health
 from ._transport import HOOK
+from .annotation import Annotation, annotate, over
 from .attribution import Given, check_use_case, clean
-from .exceptions import UseCaseError
-from .frames import Activity, Block, Frame
+from .decorating import decorated, inside, leave, wrapped
+from .frames import Activity, Block, Frame, continued, outward
+from .meter import existing_default
 
 if TYPE_CHECKING:
     from .meter import Meter
 
-__all__ = ["ANNOTATION", "annotation_of", "track", "use_case"]
-
-ANNOTATION = "__payi_use_case__"
-"""The attribute that `use_case` leaves on a function or class."""
+__all__ = ["track", "use_case"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +41,13 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         price_as: A resource, or `category/resource`, by whose rates to price instead of the model that answered.
         resource_scope: `global`, `datazone`, `region` or one of them with a name.
         meter: The meter for calls inside; None for the outer one, or the process's default.
+
+    Raises:
+        TypeError: It stands over a function without parentheses.
     """
+
+    _alone = False
+    """Whether nothing that is around it holds inside."""
 
     def __init__(
         self,
@@ -58,6 +63,10 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         resource_scope: str | None = None,
         meter: Meter | None = None,
     ) -> None:
+        if callable(user_id) and (inspect.isroutine(user_id) or isinstance(user_id, type)):
+            raise TypeError(
+                f"track needs parentheses, as in @track(user_id=...): {health.shown(user_id)} is no user id"
+            )
         self._given = clean(
             user_id=user_id,
             account_name=account_name,
@@ -75,15 +84,19 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
     def from_carrier(cls, mapping: Mapping[str, Any], *, meter: Meter | None = None) -> Self:
         """The block of a request that `current().carrier()` was called in, at the other end of a job queue.
 
-        A carrier that is malformed, altered or signed with another key is ignored, counted and logged once.
+        The carrier holds all that is known: what is around the block tells nothing inside. One that is malformed, altered or
+        signed with another key is ignored, counted and logged once.
         """
         made = cls.__new__(cls)
-        made._given = carrier.read(mapping, meter)
+        made._given = carrier.read(mapping, lambda: meter or HOOK.meter_for(context.frame.get()))
         made._meter = meter
+        made._alone = True
         return made
 
     def __enter__(self) -> Self:
-        context.frame.set(self._frame())
+        block = self._block(self._given)
+        block.opener, block.outside = self, context.frame.get()
+        context.frame.set(block)
         return self
 
     def __exit__(
@@ -92,11 +105,11 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         # Found by looking, not by a token: one block object may be open in many threads and tasks at once, and a fixture may be
         # left in another context than it was entered in, where there is nothing to put back.
         at = context.frame.get()
-        while isinstance(at, Block) and at.opener is not self:
-            at = at.parent
-        if isinstance(at, Block):
-            context.frame.set(at.outside)
-            _leave(at)
+        while at is not None and not (isinstance(at, Block) and at.opener is self):
+            at = outward(at)
+        if at is not None:
+            context.frame.set(at.left())
+            leave(at)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -112,16 +125,22 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         Raises:
             TypeError: It is no function.
         """
-        if isinstance(function, type) or not callable(_inside(function)):
+        if isinstance(function, type) or not callable(inside(function)):
             raise TypeError(f"track decorates functions; {health.shown(function)} is none: decorate its methods")
-        decorated: F = _decorated(function, lambda inner: _wrapped(inner, self._frame))
-        return decorated
+        made: F = decorated(function, lambda inner: wrapped(inner, lambda: self._block(self._given)))
+        return made
 
-    def _frame(self) -> Frame:
-        outside = outer = context.frame.get()
-        if outer is None or (self._meter is not None and self._meter is not outer.activity.meter):
-            outer = Activity(self._meter)
-        return Block(outer, self._given, self, outside)
+    def _block(self, given: Given) -> Block:
+        """A block inside what runs now, or the outermost one of an activity of its own."""
+        outer = context.frame.get()
+        if outer is None:
+            return Block(Activity(self._meter), given)
+        activity = outer.activity
+        if self._alone or activity.late or (self._meter is not None and self._meter is not _meter_of(outer)):
+            return Block(Activity(self._meter or activity.meter), given)
+        if activity.ended is not None and activity.face is None:
+            outer = continued(outer)
+        return Block(outer, given)
 
 
 class use_case(track):  # noqa: N801  # as track
@@ -140,6 +159,7 @@ class use_case(track):  # noqa: N801  # as track
 
     Raises:
         UseCaseError: The name is not valid, or the function has a use case of another name.
+        TypeError: It stands over an object that cannot be marked.
     """
 
     def __init__(
@@ -164,176 +184,40 @@ class use_case(track):  # noqa: N801  # as track
 
     def __call__(self, function: F) -> F:
         """Annotate a route or wrap a function."""
-        decorated: F = _decorated(function, self._annotating)
-        return decorated
+        made: F = decorated(function, self._annotating)
+        return made
 
     def _annotating(self, function: F) -> F:
-        given = _joined(annotation_of(function), self._given)
+        annotation = over(function, self._given)
         if isinstance(getattr(function, "view_class", None), type) or not _is_function(function):
-            return _annotated(function, given)  # a class-based view, what its as_view() made, an application
-        wrapper = _wrapped(function, functools.partial(self._frame_unless_route, given))
-        _annotated(function, given)  # the framework may hold the function itself
-        return _annotated(wrapper, given)
+            return _marked(function, annotation)  # a class-based view, what its as_view() made, an application
+        wrapper = wrapped(function, functools.partial(self._block_unless_route, annotation))
+        annotate(wrapper, annotation, function)  # the framework may hold the function itself
+        return wrapper
 
-    def _frame_unless_route(self, given: Given) -> Frame | None:
+    def _block_unless_route(self, annotation: Annotation) -> Block | None:
         """No block where this is the annotation of the running route: that one has its own, lower place."""
         outer = context.frame.get()
         if outer is not None:
             activity = outer.activity
-            if activity.face is not None and activity.face.annotation(activity.request) is given:
+            running = None if activity.face is None else activity.face.annotation(activity.request)
+            if running is not None and running.includes(annotation):
                 return None
-        return Block(outer or Activity(None), given)
+        return self._block(annotation.given)
 
 
-def annotation_of(function: object) -> Given | None:
-    """What `use_case` left on a function or class."""
-    found = getattr(function, ANNOTATION, None)
-    return found if isinstance(found, Given) else None
+def _meter_of(frame: Frame) -> Meter | None:
+    """The meter of calls in a frame, if there is one yet."""
+    return frame.activity.meter or HOOK.meter or existing_default()
 
 
-def _joined(inner: Given | None, outer: Given) -> Given:
-    if inner is None:
-        return outer
-    if inner.use_case_name != outer.use_case_name:
-        raise UseCaseError(
-            f"one route cannot have two use cases: {inner.use_case_name!r} and {outer.use_case_name!r}; "
-            "keep one decorator, or open the second as a block: with use_case(...)"
-        )
-    return outer.over(inner)
-
-
-def _annotated(target: F, given: Given) -> F:
-    setattr(target, ANNOTATION, given)
+def _marked(target: F, annotation: Annotation) -> F:
+    try:
+        annotate(target, annotation)
+    except AttributeError as error:
+        raise TypeError(f"use_case cannot mark {health.shown(target)}: decorate its method __call__") from error
     return target
 
 
 def _is_function(target: object) -> bool:
     return inspect.isroutine(target) or isinstance(target, functools.partial)
-
-
-def _inside(function: Any) -> Any:
-    """The function in a static or class method."""
-    return function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
-
-
-def _decorated(function: Any, decorate: Callable[[Any], Any]) -> Any:
-    """What a decorator makes of a function, or of the function in a static or class method."""
-    inner = _inside(function)
-    return decorate(inner) if inner is function else type(function)(decorate(inner))
-
-
-def _leave(frame: Frame | None) -> None:
-    """The end of an outermost block is the end of its activity."""
-    if not (isinstance(frame, Block) and isinstance(frame.parent, Activity) and frame.parent.face is None):
-        return
-    activity = frame.parent
-    activity.end()
-    if activity.calls:
-        HOOK.meter_for(activity).activity_ended()
-
-
-class _Running:
-    """One step inside a frame."""
-
-    __slots__ = ("frame", "outside")
-
-    def __init__(self, frame: Frame | None) -> None:
-        self.frame = frame
-
-    def __enter__(self) -> None:
-        self.outside = context.frame.get()
-        context.frame.set(self.frame)
-
-    def __exit__(self, *error: object) -> None:
-        at = context.frame.get()
-        while at is not None and at is not self.frame:  # an inner block was not left
-            at = at.parent
-        if at is self.frame:  # an abandoned coroutine is closed in any context, where there is nothing to put back
-            context.frame.set(self.outside)
-
-
-def _wrapped(function: F, frame: Callable[[], Frame | None]) -> F:
-    """The same kind of function, each call in a frame of its own; no frame, no block."""
-    if inspect.isasyncgenfunction(function):
-        return _wrapped_async_generator(function, frame)  # type: ignore[return-value]
-    if inspect.isgeneratorfunction(function):
-        return _wrapped_generator(function, frame)  # type: ignore[return-value]
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            made = frame()
-            if made is None:
-                return await function(*args, **kwargs)
-            try:
-                with _Running(made):
-                    return await function(*args, **kwargs)
-            finally:
-                _leave(made)
-
-        return coroutine  # type: ignore[return-value]
-
-    @functools.wraps(function)
-    def plain(*args: Any, **kwargs: Any) -> Any:
-        made = frame()
-        if made is None:
-            return function(*args, **kwargs)
-        try:
-            with _Running(made):
-                return function(*args, **kwargs)
-        finally:
-            _leave(made)
-
-    return plain  # type: ignore[return-value]
-
-
-def _wrapped_generator(function: Callable[..., Any], frame: Callable[[], Frame | None]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        made = frame() or context.frame.get()
-        steps = function(*args, **kwargs)
-        resume, value = steps.send, None
-        try:
-            while True:
-                with _Running(made):
-                    item = resume(value)
-                try:
-                    resume, value = steps.send, (yield item)
-                except GeneratorExit:
-                    with _Running(made):
-                        steps.close()
-                    raise
-                except BaseException as error:
-                    resume, value = steps.throw, error
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            _leave(made)
-
-    return generator
-
-
-def _wrapped_async_generator(function: Callable[..., Any], frame: Callable[[], Frame | None]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    async def generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        made = frame() or context.frame.get()
-        steps = function(*args, **kwargs)
-        resume, value = steps.asend, None
-        try:
-            while True:
-                with _Running(made):
-                    item = await resume(value)
-                try:
-                    resume, value = steps.asend, (yield item)
-                except GeneratorExit:
-                    with _Running(made):
-                        await steps.aclose()
-                    raise
-                except BaseException as error:
-                    resume, value = steps.athrow, error
-        except StopAsyncIteration:
-            return
-        finally:
-            _leave(made)
-
-    return generator

@@ -8,10 +8,9 @@ face.
 from __future__ import annotations
 
 import time
-import weakref
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from . import context, health, record
+from . import attempts, context, health, record
 from .body import WHOLE, Body
 from .costing import Costed, cost_of
 from .estimates import BY_LENGTH
@@ -22,56 +21,52 @@ from .providers.base import Asked, Provider, Reading, Route
 
 if TYPE_CHECKING:
     from .meter import Meter
-    from .spool import Spool
 
-__all__ = ["Call", "Exchange"]
+__all__ = ["OVERHEAD", "Call", "Exchange"]
 
 _STREAM_STARTS = (b"data:", b"event:", b": ", b":\n", b"id:", b"retry:")
-_OVERHEAD = 48  # bytes of memory that a part takes besides its own
 _BLOCK = 64 << 10
-_RETRY_NS = 600 * 10**9  # so long after a failure the same request is no retry, but the next round of a loop
+
+OVERHEAD = 48
+"""Bytes of memory that a part takes besides its own."""
 
 
 class Exchange:
     """One HTTP exchange as a face sees it before sending; knows no HTTP library."""
 
-    __slots__ = ("body", "method", "own_headers", "path", "retry")
+    __slots__ = ("body", "hop", "method", "own_headers", "path", "retry")
 
     def __init__(
-        self, method: str, path: str, body: bytes, own_headers: dict[str, str] | None, retry: str | None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        own_headers: dict[str, str] | None = None,
+        retry: str | None = None,
+        hop: tuple[bytes, int] | None = None,
     ) -> None:
         self.method = method
         self.path = path
         """Without the query."""
         self.body = body
-        """The request's body; empty if it is a stream."""
+        """The request's body; None if it is a stream, which only the transport may read."""
         self.own_headers = own_headers
         """xProxy headers of the SDK's call, already taken off it."""
         self.retry = retry
         """The SDK's count of retries (`x-stainless-retry-count`), where it tells one and the last call failed."""
-
-
-class Failed(NamedTuple):
-    """A call that failed, as the next one of its context sees it."""
-
-    group: bytes
-    attempt: int
-    fingerprint: int
-    """Of method, path and body."""
-    activity: weakref.ref[Activity] | None
-    """A thread that serves request after request keeps its context: what failed for one is not another's."""
-    spool: weakref.ref[Spool]
-    """The meter's: after a fork, or in another test, nothing is a retry of what was before."""
-    failed_ns: int
+        self.hop = hop
+        """`call_group` and `attempt` of the call whose answer redirected to this one."""
 
 
 class Call:
-    """One call of a GenAI API."""
+    """One call of a GenAI API.
+
+    A face that hands on an answer's parts appends each to `parts`, and calls `told_parts` when the room that it told last is
+    used up, each part taking its bytes and `OVERHEAD`; the first part is to be told at once.
+    """
 
     __slots__ = (
         "_once",
-        "_parts",
-        "_size",
         "activity",
         "asked",
         "attempt",
@@ -83,8 +78,10 @@ class Call:
         "group",
         "id",
         "meter",
+        "parts",
         "provider",
         "route",
+        "sending",
         "started",
         "started_ns",
         "status",
@@ -105,26 +102,29 @@ class Call:
         self.provider = provider = route.provider or provider
         self.route = route
         self.exchange = exchange
-        self.asked: Asked = route.endpoint.ask(exchange.body) if exchange.body else _ASKED_NOTHING
+        self.asked = asked = route.endpoint.ask(exchange.body) if exchange.body else _ASKED_NOTHING
         own = exchange.own_headers
-        self.attributed = with_own(attributed, given_by_headers(own), activity) if own else attributed
+        self.attributed = attributed = with_own(attributed, given_by_headers(own), activity) if own else attributed
         self.status: int | None = None
         self.taken = False
         """Whether an inner face took this exchange over."""
+        self.sending = False
+        """Whether the face is waiting for the head of the answer: who sends the same meanwhile, sends this very exchange."""
         self.first_byte: int | None = None
         self.encoding = ""
         """The answer's content-encoding."""
         self.body: Body | None = None
         """Keeps the parts of an answer that is large or encoded; of any other the list below is enough."""
-        self._parts: list[bytes] = []
-        self._size = 0
+        self.parts: list[bytes] = []
+        """The parts of the answer's body as they were received."""
         self._once = [True]
         self.started_ns = now = time.time_ns()
         self.id = self.group = call_id = record.new_id(now)
         self.attempt = 1
-        if context.last_attempt.get() is not None:
-            self._join_attempts()
-        asked = self.asked
+        if exchange.hop is not None:
+            self.group, self.attempt = exchange.hop
+        elif context.last_attempt.get() is not None:
+            attempts.join(self)
         meter.spool.append(
             record.begun(
                 call_id,
@@ -139,8 +139,8 @@ class Call:
                     asked.streamed,
                     self.attempt,
                     self.group,
-                    self.attributed.attribution_raw,
-                    self.attributed.inbound_raw,
+                    attributed.attribution_raw,
+                    attributed.inbound_raw,
                 ),
             )
         )
@@ -148,37 +148,23 @@ class Call:
             activity.begin_call()
         self.started = time.perf_counter_ns()
 
-    def _join_attempts(self) -> None:
-        """Find out whether this is another attempt of the call that failed last in this context."""
-        failed = context.last_attempt.get()
-        context.last_attempt.set(None)
-        if not failed:
-            return
-        try:
-            last = failed.pop()
-        except IndexError:  # a parallel task was faster
-            return
-        if last.activity is not _ref(self.activity) or last.spool is not weakref.ref(self.meter.spool):
-            return
-        if self.started_ns - last.failed_ns > _RETRY_NS:
-            return
-        retry = self.exchange.retry
-        told = retry is not None and retry.isdecimal()
-        if (told and retry != "0") or (not told and last.fingerprint == self._fingerprint()):
-            self.group, self.attempt = last.group, last.attempt + 1
+    def is_sending(self, method: str, path: str, body: bytes | None, provider: Provider) -> bool:
+        """Whether a request that begins now, inside of this call, is this very exchange on its way out.
 
-    def _remember_failure(self, attempt: int) -> None:
-        activity, spool = _ref(self.activity), weakref.ref(self.meter.spool)
-        context.last_attempt.set([Failed(self.group, attempt, self._fingerprint(), activity, spool, time.time_ns())])
-
-    def _fingerprint(self) -> int:
+        Not so what a transport asks beside it (a guard, a token), nor what was begun in there and lives on. A gateway may be
+        at another path: then the body is the same.
+        """
+        if not self.sending:
+            return False
         exchange = self.exchange
-        return hash((exchange.method, exchange.path, exchange.body))
+        if method == exchange.method and path == exchange.path and provider.id == self.provider.id:
+            return True
+        return bool(body) and body == exchange.body
 
     def give_way(self) -> None:
         """An inner face is about to begin this exchange anew: it shall find what is known of earlier attempts."""
         if self.attempt > 1 and not self.taken:
-            self._remember_failure(self.attempt - 1)
+            attempts.remember(self, self.attempt - 1)
 
     def take_over(self) -> None:
         """An inner face has this exchange from now on: this call will have no event of its own."""
@@ -195,32 +181,36 @@ class Call:
         if encoding and encoding != "identity":
             self.encoding = encoding
         if status >= 400:
-            self._remember_failure(self.attempt)
+            attempts.remember(self, self.attempt)
 
-    def feed(self, part: bytes) -> None:
-        """Take a part of the answer's body as it was received. Never raises."""
+    def told_parts(self) -> int:
+        """Parts have come. Returns how many more bytes may come before this is to be called again. Never raises."""
         if self.first_byte is None:
             self.first_byte = time.perf_counter_ns()
-        self._parts.append(part)
-        self._size += len(part) + _OVERHEAD
-        if self._size > WHOLE:
-            self._spill()
+        size = sum(map(len, self.parts)) + OVERHEAD * len(self.parts)
+        if size <= WHOLE and self.body is None:
+            return WHOLE - size
+        self._spill()
+        return _BLOCK
 
     def _spill(self) -> None:
         """The answer is large: keep no more of it than its usage needs."""
         try:
             if self.body is None:
                 self.body = Body(self.encoding)
-            self.body.add(b"".join(self._parts))
+            self.body.add(b"".join(self.parts))
         except Exception:
             health.note("call_feed", "a part of an answer could not be kept", exc_info=True)
-        self._parts.clear()
-        self._size = WHOLE - _BLOCK
+        self.parts.clear()
 
     def whole(self, content: bytes) -> None:
         """The answer was there at once, decoded; it ends the call."""
         self.encoding = ""
-        self.feed(content)
+        self.parts.append(content)
+        if len(content) > WHOLE:
+            self.told_parts()
+        else:
+            self.first_byte = time.perf_counter_ns()
         self.end()
 
     def failed(self, error: BaseException) -> None:
@@ -244,7 +234,7 @@ class Call:
         except Exception:
             health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
             self._end_unread(now, outcome, error_type)
-        self._parts = []  # an answer may be kept long after it was read
+        self.parts.clear()  # an answer may be kept long after it was read
         self.body = None
 
     def _end_unread(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
@@ -252,15 +242,7 @@ class Call:
         costed = Costed(None, "none", (), "the answer could not be read: a fault of payi-middleware, see its log")
         try:
             self._record(
-                now,
-                Reading(),
-                self.asked.model,
-                None,
-                costed,
-                outcome or "unknown",
-                error_type,
-                b"",
-                self.asked.streamed,
+                now, Reading(), self.asked.model, None, costed, outcome or "unknown", error_type, self.asked.streamed
             )
         except Exception:
             if self.activity is not None:
@@ -271,40 +253,44 @@ class Call:
         broke_off = error_type is not None
         outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
         if broke_off and outcome != "ok":
-            self._remember_failure(self.attempt)
+            attempts.remember(self, self.attempt)
         model = reading.model or self.route.model or self.asked.model
         units, reason = reading.units, reading.reason
         if self.body is not None:
             reason = self._bounds(self.body, units) or reason
         source: CostSource = "estimate" if reading.estimated else "usage"
         if units is None and self._is_worth_counting(reading, answer):
-            units, source = self.meter.estimates.rough(self.exchange.body, answer, self._cut), "estimate"
+            estimates, sent = self.meter.estimates, self.exchange.body
+            units, source = estimates.rough(sent, answer, self._cut), "estimate"
+            reading = reading._replace(unpriced=reading.unpriced + estimates.uncounted(sent))
             reason = f"no usage was told{f' ({reason})' if reason else ''}; {BY_LENGTH}"
         costed = self._costed(reading, model, units, source, reason, outcome)
-        self._record(now, reading, model, units, costed, outcome, error_type, answer, streamed)
+        if (
+            source == "estimate" and costed.cost is None and reading.units is None
+        ):  # counted better by the draining thread
+            self.meter.estimates.keep(
+                self.id, self.route.endpoint, self.exchange.body, answer, streamed, model, self._cut
+            )
+        self._record(now, reading, model, units, costed, outcome, error_type, streamed)
 
     def _read(self) -> tuple[Reading, bytes, bool]:
         """What the answer tells, its bytes (for counting, if need be), and whether it is a stream."""
         status, asked = self.status, self.asked.streamed
         if status is None:
             return _NO_ANSWER, b"", asked
-        head, tail = self._answer()
+        if self.body is None and not self.encoding:
+            parts = self.parts
+            head, tail = (parts[0] if len(parts) == 1 else b"".join(parts)), b""
+        else:
+            self._spill()
+            assert self.body is not None
+            head, tail = self.body.parts()
         endpoint = self.route.endpoint
-        if (asked and 200 <= status < 300) or head.startswith(_STREAM_STARTS):
-            answer = head + b"\n\n" + tail if tail else head
-            return endpoint.read_stream(answer), answer, True
+        if (asked and 200 <= status < 300 and head[:1] != b"{") or head.startswith(_STREAM_STARTS):
+            return endpoint.read_stream(head, tail, self._cut), (head + b"\n\n" + tail if tail else head), True
         if tail:
             return endpoint.read_cut(head, tail), head, asked
         return endpoint.read(head), head, asked
-
-    def _answer(self) -> tuple[bytes, bytes]:
-        """(head, tail) of the answer, decoded; the tail is empty if nothing was cut."""
-        parts = self._parts
-        if self.body is None and not self.encoding:
-            return (parts[0] if len(parts) == 1 else b"".join(parts)), b""
-        self._spill()
-        assert self.body is not None
-        return self.body.parts()
 
     @property
     def _cut(self) -> int:
@@ -334,7 +320,8 @@ class Call:
         return (
             bool(answer)
             and reading.stated_ticks is None
-            and not reading.error_type
+            and (not reading.error_type or reading.estimated)
+            and not reading.pending
             and self.status is not None
             and 200 <= self.status < 300
             and self.route.endpoint.texts is not None
@@ -379,21 +366,12 @@ class Call:
         costed: Costed,
         outcome: Outcome,
         error_type: str | None,
-        answer: bytes,
         streamed: bool,
     ) -> None:
-        meter, activity, provider, asked, endpoint = (
-            self.meter,
-            self.activity,
-            self.provider,
-            self.asked,
-            self.route.endpoint,
-        )
+        meter, activity, provider = self.meter, self.activity, self.provider
         cost, source, unpriced, reason = costed
         waits = cost is None and source != "none"
-        if waits and reading.units is None:
-            meter.estimates.keep(self.id, endpoint, self.exchange.body, answer, streamed, model, self._cut)
-        attributed = self.attributed
+        first_byte, started, attributed = self.first_byte, self.started, self.attributed
         meter.spool.append(
             record.ended(
                 self.id,
@@ -402,13 +380,13 @@ class Call:
                     meter.application,
                     "track" if activity is None else activity.origin,
                     self.started_ns,
-                    now - self.started,
-                    None if self.first_byte is None else self.first_byte - self.started,
+                    now - started,
+                    None if first_byte is None else first_byte - started,
                     provider.id,
                     provider.category,
                     model,
-                    asked.model or self.route.model,
-                    endpoint.template,
+                    self.asked.model or self.route.model,
+                    self.route.endpoint.template,
                     reading.service_tier,
                     self.status,
                     outcome,
@@ -439,11 +417,6 @@ class Call:
 
 _ASKED_NOTHING = Asked()
 _NO_ANSWER = Reading(complete=False, reason="no answer came")
-
-
-def _ref(activity: Activity | None) -> weakref.ref[Activity] | None:
-    """The one weak reference to an activity, which tells it apart even when it is gone."""
-    return None if activity is None else weakref.ref(activity)
 
 
 def _why_nothing(outcome: Outcome, status: int | None, reason: str | None) -> str:

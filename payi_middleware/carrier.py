@@ -6,7 +6,7 @@ import base64
 import hmac
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import msgspec
 from . import health
 from .attribution import NOTHING, Given
 from .events import Attribution
-from .frames import given_by
+from .identify import given_by
 
 if TYPE_CHECKING:
     from .meter import Meter
@@ -33,15 +33,15 @@ _own_key = secrets.token_bytes(KEY_BYTES)
 
 
 def make(attribution: Attribution, meter: Meter) -> dict[str, str]:
-    """The mapping for one attribution."""
+    """The mapping for one attribution; empty where nothing is to be done."""
+    if meter.disabled:
+        return {}
     carried = base64.urlsafe_b64encode(msgspec.msgpack.encode(attribution)).decode()
     return {CARRIED: carried, SIGNATURE: _signature(carried, meter)}
 
 
-def read(mapping: Mapping[str, Any], meter: Meter | None) -> Given:
+def read(mapping: Mapping[str, Any], find_meter: Callable[[], Meter]) -> Given:
     """What a carrier tells; nothing if it is malformed, altered or signed with another key."""
-    from .meter import default_meter
-
     try:
         if not isinstance(mapping, Mapping):
             raise ValueError(f"{type(mapping).__name__} is no mapping")
@@ -50,7 +50,10 @@ def read(mapping: Mapping[str, Any], meter: Meter | None) -> Given:
         carried, signature = mapping.get(CARRIED), mapping.get(SIGNATURE)
         if not isinstance(carried, str) or not isinstance(signature, str) or len(carried) > MAX_CARRIED:
             raise ValueError("not a carrier")
-        if not hmac.compare_digest(signature, _signature(carried, meter or default_meter())):
+        meter = find_meter()  # not before it is needed: this may make one
+        if meter.disabled:
+            return NOTHING
+        if not hmac.compare_digest(signature, _signature(carried, meter)):
             raise ValueError("another key signed it")
         return given_by(msgspec.msgpack.decode(base64.urlsafe_b64decode(carried), type=Attribution))
     except (ValueError, TypeError, msgspec.MsgspecError) as error:

@@ -1,15 +1,16 @@
-"""The context variables, and nothing else."""
+"""The context variables, and how one is put back."""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .call import Call, Failed
+    from .attempts import Failed
+    from .call import Call
     from .frames import Activity, Frame
 
-__all__ = ["frame", "identifying", "last_attempt", "owner"]
+__all__ = ["frame", "identifying", "last_attempt", "owner", "restore"]
 
 frame: ContextVar[Frame | None] = ContextVar("payi_frame", default=None)
 """The innermost web request, `track` or `use_case` block."""
@@ -23,3 +24,11 @@ owner: ContextVar[Call | None] = ContextVar("payi_owner", default=None)
 last_attempt: ContextVar[list[Failed] | None] = ContextVar("payi_last_attempt", default=None)
 """The last call of this context, if it failed, to join an SDK's retries. A list, because tasks copy their parent's
 context: the first that tries again empties it for all."""
+
+
+def restore(variable: ContextVar[Any], token: Token[Any]) -> None:
+    """Put a variable back; in another context than it was set in, as an abandoned coroutine is closed, there is nothing to."""
+    try:
+        variable.reset(token)
+    except ValueError:
+        pass

@@ -10,10 +10,10 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Unpack
 
 from . import context, health
+from .annotation import Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
-from .blocks import annotation_of
 from .events import Inbound
-from .inbound import Identify, incoming
+from .inbound import Identify, incoming, note_second
 from .meter import Meter
 from .settings import StoreOptions
 from .types import Environ
@@ -61,6 +61,8 @@ class Payi:
     def init_app(self, app: Flask) -> None:
         """Wrap an application; a second time does nothing."""
         if EXTENSION in app.extensions:
+            if not app.extensions[EXTENSION].has(**self._arguments):
+                note_second()
             return
         face = _FlaskFace(app, app.wsgi_app, self._meter, **self._arguments)
         if not face.meter.disabled:
@@ -73,7 +75,7 @@ class Payi:
 class _Bound:
     """A request as the face knows it."""
 
-    __slots__ = ("by_login", "context", "environ", "rule", "view")
+    __slots__ = ("by_login", "context", "environ", "late_login", "rule", "streamed", "view")
 
     def __init__(self, environ: Environ, by_login: bool) -> None:
         self.environ = environ
@@ -83,6 +85,10 @@ class _Bound:
         self.view: Any = None
         self.context: Context | None = None
         """Flask's own variables: a plain generator, and a thread, have lost them."""
+        self.streamed = False
+        """Whether the answer is a generator, which may make the first call when Flask is done."""
+        self.late_login: tuple[str | None] | None = None
+        """flask_login's user, where only such a call asked for it."""
 
 
 def _running() -> _Bound | None:
@@ -105,14 +111,14 @@ def _matched() -> None:
         bound.view = current_app.view_functions.get(rule.endpoint)
     token = context.frame.set(None)  # else the copy would hold the activity, which holds the copy
     bound.context = copy_context()
-    context.frame.reset(token)
+    context.restore(context.frame, token)
 
 
 def _leaving(response: Response) -> Response:
-    """Load the user of a streamed answer while that is possible: the generator may make the first call."""
+    """Note that an answer is streamed. Nothing is read before a call is made: that could load a user, or set a cookie."""
     bound = _running()
-    if bound is not None and bound.by_login and response.is_streamed and not response.direct_passthrough:
-        _login_id()
+    if bound is not None:
+        bound.streamed = response.is_streamed and not response.direct_passthrough
     return response
 
 
@@ -134,11 +140,11 @@ def _id_of(user: Any) -> str | None:
     return str(user.get_id()) if getattr(user, "is_authenticated", False) else None
 
 
-def _login_id_known() -> str | None:
-    """The same after the request: what was loaded by then. To load it now could open a session that nobody closes."""
+def _login_id_known() -> tuple[str | None] | None:
+    """The same after the request, if it was loaded by then: to load it there could open a session that nobody closes."""
     from flask import g
 
-    return _id_of(g.get("_login_user"))
+    return (_id_of(g._login_user),) if "_login_user" in g else None
 
 
 async def _within(known: Context, answer: Awaitable[Any]) -> Any:
@@ -157,13 +163,17 @@ class _FlaskFace(PayiWSGIMiddleware):
         super().__init__(wsgi_app, meter, **arguments)
         self._flask = app
 
+    def has(self, identify: Identify | None, cost_headers: bool, **settings: Any) -> bool:
+        """Whether it does what another one would do."""
+        return identify in (None, self._identify) and (self._cost_headers or not cost_headers)
+
     def bound(self, environ: Environ) -> _Bound:
         return _Bound(environ, self._identify is None)
 
     def key(self, request: _Bound) -> tuple[object, ...]:
         return (request.view, self._user(request) if request.by_login else None)
 
-    def annotation(self, request: _Bound) -> Given | None:
+    def annotation(self, request: _Bound) -> Annotation | None:
         """What `use_case` left on the view, on its class's method, or on its class."""
         view = request.view
         found = annotation_of(view)
@@ -179,9 +189,9 @@ class _FlaskFace(PayiWSGIMiddleware):
         )
 
     def layers(self, request: _Bound) -> Sequence[Given]:
-        environ = request.environ
+        environ, annotation = request.environ, self.annotation(request)
         told = incoming(headers_of(environ), environ.get("REMOTE_ADDR"), self._trust)
-        return (told, self.annotation(request) or NOTHING)
+        return (told, NOTHING if annotation is None else annotation.given)
 
     def identify(self, request: _Bound) -> Any:
         """Ask the application's `identify`, with Flask's request."""
@@ -213,7 +223,21 @@ class _FlaskFace(PayiWSGIMiddleware):
 
         if has_request_context():
             return _login_id()
-        return None if request.context is None else request.context.copy().run(_login_id_known)
+        if request.context is None:
+            return None
+        known = request.context.copy().run(_login_id_known) or request.late_login
+        if known is None and request.streamed:
+            known = request.late_login = (copy_context().run(self._login_id_anew, request.environ),)
+        return None if known is None else known[0]
+
+    def _login_id_anew(self, environ: Environ) -> str | None:
+        """The user as a request of its own loads it, with all that the application opens and closes for one."""
+        try:
+            with self._flask.request_context(dict(environ)):
+                return _login_id()
+        except Exception:
+            health.note("identity_raised", "a user could not be loaded again; the user is unknown", exc_info=True)
+            return None
 
     def inbound(self, request: _Bound) -> Inbound:
         return inbound_of(request.environ, request.rule)

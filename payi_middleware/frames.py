@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from . import health
-from .attribution import NOTHING, Given, clean, laid, merge, stacked
+from . import context, health
+from .attribution import MAX_LAYERS, Given, laid, merge, stacked
 from .events import Attribution, Inbound, format_id
+from .face import Face
 from .record import new_id
 
 if TYPE_CHECKING:
@@ -28,11 +27,12 @@ __all__ = [
     "Activity",
     "Attributed",
     "Block",
-    "Face",
     "Frame",
     "after_fork",
     "attributed",
-    "given_by",
+    "continued",
+    "encloses",
+    "outward",
     "with_own",
 ]
 
@@ -41,40 +41,6 @@ LATE_SECONDS = 15 * 60
 
 _encode = msgspec.msgpack.Encoder().encode
 _accounts = threading.RLock()  # held for a few additions only, in which the garbage collector may end a call
-
-
-class Face(Protocol):
-    """What an inbound face knows of its framework's requests."""
-
-    origin: str
-
-    def key(self, request: Any) -> tuple[object, ...]:
-        """What may appear while a request is routed and authenticated; another key, another answer below."""
-        ...
-
-    def annotation(self, request: Any) -> Given | None:
-        """What `use_case` left on the route's function."""
-        ...
-
-    def layers(self, request: Any) -> Sequence[Given]:
-        """What the request tells by itself, weakest first: trusted headers, the router's and the route's annotation."""
-        ...
-
-    def needs_identify(self) -> bool:
-        """Whether the application gave an `identify`."""
-        ...
-
-    def identify(self, request: Any) -> Any:
-        """What the application's `identify` returns, perhaps an awaitable."""
-        ...
-
-    def identity(self, request: Any) -> Given:
-        """The user the framework knows, where the application gave no `identify`."""
-        ...
-
-    def inbound(self, request: Any) -> Inbound:
-        """The request's own facts."""
-        ...
 
 
 class Attributed(NamedTuple):
@@ -111,6 +77,7 @@ class Activity:
     """Monotonic seconds at which the request ended."""
     cached: Attributed | None = None
     parent: None = None
+    depth = 0
     loop: Any = None
     """The event loop that serves the request, where an async `identify` may have to run on it."""
 
@@ -182,6 +149,8 @@ class Activity:
     def claim(self) -> Future[None] | None:
         """Take it upon oneself to ask `identify`: None, or the asking of whoever came first."""
         with _accounts:
+            if self.identity is not None:
+                return _ANSWERED
             if self.asked is not None:
                 return self.asked
             self.asked = Future()
@@ -202,30 +171,75 @@ class Activity:
 class Block:
     """A `track` or `use_case` block."""
 
-    __slots__ = ("activity", "cached", "given", "opener", "outside", "parent")
+    __slots__ = ("activity", "cached", "depth", "given", "opener", "outside", "parent")
 
-    def __init__(self, parent: Frame, given: Given, opener: object = None, outside: Frame | None = None) -> None:
+    def __init__(self, parent: Frame, given: Given) -> None:
+        if parent.depth >= MAX_LAYERS:
+            parent = _folded(parent)
         self.parent = parent
         self.activity: Activity = parent.activity
+        self.depth: int = parent.depth + 1
         self.given = given
         self.cached: Attributed | None = None
-        self.opener = opener
+        self.opener: object = None
         """What opened it in a `with` statement, so that it can be found again at the end."""
-        self.outside = outside
-        """What ran before: `parent`, unless that was made for this block."""
+        self.outside: Frame | None = None
+        """What ran before that statement: `parent`, unless that was made for this block."""
+
+    def left(self) -> Frame | None:
+        """The end of its `with` statement: what ran before. A job that starts itself again must not keep all before it."""
+        outside = self.outside
+        self.outside = None if isinstance(self.parent, Activity) and self.parent is not outside else self.parent
+        return outside
 
 
 Frame: TypeAlias = Activity | Block
 
+
+def outward(frame: Frame) -> Frame | None:
+    """What a frame was opened in."""
+    return frame.outside if isinstance(frame, Block) and frame.opener is not None else frame.parent
+
+
+def encloses(outer: Frame | None, frame: Frame | None) -> bool:
+    """Whether a frame is another one, or was opened inside of it and not left."""
+    while frame is not None and frame is not outer:
+        frame = outward(frame)
+    return frame is outer
+
+
+def continued(frame: Frame) -> Activity:
+    """What a frame of a script's block tells, as an activity of its own, for work that goes on when the block has ended."""
+    root = Activity(frame.activity.meter)
+    for given in (*frame.activity.given, *_told_by_blocks(frame)):
+        root.given = stacked(root.given, given)
+    return root
+
+
+def _folded(frame: Frame) -> Frame:
+    """The same in fewer blocks: a job that starts itself again from within would chain them without end."""
+    layers: tuple[Given, ...] = ()
+    for given in _told_by_blocks(frame):
+        layers = stacked(layers, given)
+    made: Frame = frame.activity
+    for given in layers:
+        made = Block(made, given)
+    return made
+
+
+_ANSWERED: Future[None] = Future()
+_ANSWERED.set_result(None)
 _NO_KEY: tuple[object, ...] = ()
 _NO_INBOUND = msgspec.Raw(_encode(Inbound()))
 UNATTRIBUTED = Attributed(Attribution(), msgspec.Raw(_encode(Attribution())), _NO_INBOUND, 0, _NO_KEY)
 
 
 def after_fork() -> None:
-    """In a forked child: another thread of the parent may have held the lock."""
+    """In a forked child: another thread of the parent may have held the lock, and the parent's request is not its own."""
     global _accounts
     _accounts = threading.RLock()
+    context.frame.set(None)  # it may live on and work for others: what it does is nobody's, rather than somebody else's
+    context.owner.set(None)
 
 
 def attributed(frame: Frame | None) -> Attributed:
@@ -280,32 +294,15 @@ def _layers(frame: Frame, activity: Activity) -> list[Given]:
         elif not face.needs_identify():
             layers.append(face.identity(activity.request))
     layers += activity.given
+    layers += _told_by_blocks(frame)
+    return layers
+
+
+def _told_by_blocks(frame: Frame) -> list[Given]:
+    """What a block and those around it told, weakest first."""
     blocks: list[Given] = []
     at: Frame | None = frame
     while isinstance(at, Block):
         blocks.append(at.given)
         at = at.parent
-    return layers + blocks[::-1]
-
-
-def given_by(answer: object) -> Given:
-    """What an `identify` answered: a user id, a mapping of fields, an `Attribution`, or nothing."""
-    if answer is None:
-        return NOTHING
-    if isinstance(answer, Attribution):
-        told = {name: getattr(answer, name) for name in Attribution.__struct_fields__}
-        return clean(**{name: value for name, value in told.items() if value})
-    if isinstance(answer, Mapping):
-        known = {str(name): value for name, value in answer.items() if name in Given.__struct_fields__}
-        if len(known) < len(answer):
-            others = sorted(str(name) for name in answer if name not in known)
-            health.note("identify_fields", "identify returned fields that are none of ours: %s", health.shown(others))
-        return clean(**known)
-    if isinstance(answer, (str, int, uuid.UUID)) and not isinstance(answer, bool):
-        return clean(user_id=answer)
-    health.note(
-        "identify_answer",
-        "identify returned %s, which is neither a user id, a mapping nor an Attribution; the user is unknown",
-        health.shown(type(answer)),
-    )
-    return NOTHING
+    return blocks[::-1]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from . import health
-from .attribution import Given, clean
+from .attribution import Given, clean, is_plain
 
-__all__ = ["PREFIX", "given_by_headers", "trace_of"]
+__all__ = ["PREFIX", "given_by_headers", "joined", "trace_of"]
 
 PREFIX = "xproxy-"
 
@@ -31,12 +31,59 @@ _FIELDS = {
     "xproxy-priceas-category": "",
     "xproxy-priceas-resource": "price_as",
 }
+_LISTS = ("xproxy-request-tags", "xproxy-limit-ids")
 MAX_VALUE = 16 << 10
 """Bytes of one header that are looked at."""
 
 
+def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers by name (in lower case): lists are joined; of an xProxy header told twice nobody knows which one is meant."""
+    found: dict[str, str] = {}
+    unclear: set[str] = set()
+    for name, value in headers:
+        known = found.setdefault(name, value)
+        if name in _LISTS and known is not value:
+            found[name] = f"{known},{value}"
+        elif known != value and name.startswith(PREFIX):
+            unclear.add(name)
+    for name in unclear:
+        del found[name]
+        health.note("header_dropped", "%s came more than once, with different values, and is dropped", name)
+    return found
+
+
 def given_by_headers(headers: Mapping[str, str]) -> Given:
     """What xProxy headers tell; names in lower case. An empty value clears the field. Others of that prefix mean nothing here."""
+    key = tuple(headers.items())
+    known = _known.get(key)
+    if known is not None:
+        return known
+    given = _given_by_headers(headers)
+    if all(map(is_plain, headers.values())) and _is_whole(given, headers):
+        if len(_known) >= _MOST:
+            _known.clear()
+        _known[key] = given
+    return given
+
+
+_MOST = 4096
+_known: dict[tuple[tuple[str, str], ...], Given] = {}
+"""Headers that came before and of which nothing was dropped, since each time something is dropped it is counted."""
+
+
+def _is_whole(given: Given, headers: Mapping[str, str]) -> bool:
+    """Whether the headers' values are all there as they came."""
+    for name, value in headers.items():
+        field = _FIELDS.get(name)
+        told = getattr(given, field) if field else value
+        if isinstance(told, tuple):
+            told = ",".join(told)
+        if told != value and str(told) != value:
+            return False
+    return True
+
+
+def _given_by_headers(headers: Mapping[str, str]) -> Given:
     told: dict[str, Any] = {}
     for name, value in headers.items():
         field = _FIELDS.get(name)
@@ -61,7 +108,7 @@ def _properties(name: str, value: str) -> dict[str, Any] | None:
     try:
         raw = value.encode() if value.lstrip().startswith("{") else base64.b64decode(value, validate=True)
         return msgspec.json.decode(raw, type=dict[str, Any])
-    except (binascii.Error, msgspec.MsgspecError, UnicodeError, ValueError):
+    except (binascii.Error, msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         health.note("header_dropped", "%s is neither a JSON object nor one in base64: %s", name, health.shown(value))
         return None
 

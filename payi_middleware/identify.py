@@ -7,29 +7,34 @@ sync or async. It runs on the loop that serves the request, since what it uses (
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
-from collections.abc import Awaitable
+import sys
+import uuid
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Any
 
 from . import context, health
-from .attribution import NOTHING, Given
-from .frames import Activity, given_by
+from .attribution import NOTHING, Given, clean, is_plain
+from .events import Attribution
+from .frames import Activity
 
-__all__ = ["ask", "ask_async"]
+__all__ = ["ask", "ask_async", "given_by"]
 
 PATIENCE = 5.0
 """Seconds that a thread waits for an `identify` that runs elsewhere."""
 
 
+_NOT_HERE = (
+    "an async identify that waits for something cannot be asked by synchronous code on the event loop; the user is unknown: "
+    "use the SDK's async client and `await current().acarrier()` there, or run that code in a thread"
+)
+
+
 class _SuspendedError(RuntimeError):
     """An async `identify` had to wait for something, and its caller could not."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "an async identify that waits for something cannot be asked by a synchronous call on the event loop; "
-            "use the SDK's async client there, or make the call in a thread"
-        )
 
 
 def ask(activity: Activity) -> None:
@@ -52,12 +57,12 @@ def _ask_now(activity: Activity) -> None:
         given = given_by(_finished(answer, activity) if inspect.isawaitable(answer) else answer)
     except _SuspendedError:
         activity.unsteppable = True  # a call that can await may still ask
-        _failed()
-    except Exception:
+        health.note("identify_awaited", _NOT_HERE)
+    except (Exception, asyncio.CancelledError):  # cancelled was something that identify waited for: this code cannot be
         given = NOTHING
         _failed()
     finally:
-        context.identifying.reset(token)
+        context.restore(context.identifying, token)
         activity.identified(given)
 
 
@@ -80,9 +85,20 @@ async def _ask_first(activity: Activity) -> None:
     except Exception:
         _failed()
         given = NOTHING
+    except asyncio.CancelledError:
+        if _is_cancelled():
+            raise
+        _failed()
+        given = NOTHING
     finally:  # also if this coroutine is cancelled: then the next call asks
-        context.identifying.reset(token)
+        context.restore(context.identifying, token)
         activity.identified(given)
+
+
+def _is_cancelled() -> bool:
+    """Whether this very task is to end, and not only something that `identify` waited for."""
+    task = None if _running_loop() is None else asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _identify(activity: Activity) -> Any:
@@ -103,10 +119,12 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 def _answered(asking: Future[None]) -> bool:
     """Wait until what another call asked is answered, unless that would hold up the loop on which it may have to run."""
+    on_loop = _running_loop() is not None
     try:
-        asking.result(PATIENCE if _running_loop() is None else 0)
+        asking.result(0 if on_loop else PATIENCE)
     except TimeoutError:
-        health.note("identify_awaited", "identify has not answered yet; the user of a call is unknown")
+        waited = f"identify has not answered after {PATIENCE:.0f} seconds; the user of a call is unknown"
+        health.note("identify_awaited", _NOT_HERE if on_loop else waited)
         return False
     return True
 
@@ -126,9 +144,20 @@ def _finished(awaitable: Awaitable[Any], activity: Activity) -> Any:
     here, its = _running_loop(), activity.loop
     if its is not None and its is not here and its.is_running():
         return _from_thread(awaitable, its)
+    threadpool = _gevents()
+    if threadpool is not None:
+        return threadpool.apply(copy_context().run, (asyncio.run, _awaited(awaitable)))
     if here is None:
         return asyncio.run(_awaited(awaitable))
     return _stepped(_awaited(awaitable))
+
+
+def _gevents() -> Any:
+    """gevent's real threads, if this is one of its greenlets: they share a thread, where only one loop can run."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        return None
+    return sys.modules["gevent"].get_hub().threadpool
 
 
 def _from_thread(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> Any:
@@ -159,3 +188,34 @@ async def _on_its_loop(awaitable: Awaitable[Any], activity: Activity) -> Any:
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
+
+
+def given_by(answer: object) -> Given:
+    """What an `identify` answered: a user id, a mapping of fields, an `Attribution`, or nothing."""
+    if answer is None:
+        return NOTHING
+    if is_plain(answer):
+        return _given_by_user(answer)
+    if isinstance(answer, Attribution):
+        told = {name: getattr(answer, name) for name in Attribution.__struct_fields__}
+        return clean(**{name: value for name, value in told.items() if value})
+    if isinstance(answer, Mapping):
+        known = {str(name): value for name, value in answer.items() if name in Given.__struct_fields__}
+        if len(known) < len(answer):
+            others = sorted(str(name) for name in answer if name not in known)
+            health.note("identify_fields", "identify returned fields that are none of ours: %s", health.shown(others))
+        return clean(**known)
+    if isinstance(answer, (str, int, uuid.UUID)) and not isinstance(answer, bool):
+        return clean(user_id=answer)
+    health.note(
+        "identify_answer",
+        "identify returned %s, which is neither a user id, a mapping nor an Attribution; the user is unknown",
+        health.shown(type(answer)),
+    )
+    return NOTHING
+
+
+@functools.lru_cache(maxsize=4096)
+def _given_by_user(user_id: str) -> Given:
+    """One object a user, by which `laid` knows what it laid before."""
+    return clean(user_id=user_id)

@@ -12,7 +12,7 @@ from .events import usd
 from .frames import Activity
 from .headers import PREFIX, given_by_headers
 
-__all__ = ["REQUEST_IDS", "Identify", "Trust", "cost_headers", "incoming", "request_id"]
+__all__ = ["REQUEST_IDS", "Identify", "Trust", "cost_headers", "incoming", "note_second", "request_id"]
 
 Identify: TypeAlias = Callable[[Any], Any]
 """The application's own answer to "who is this": a user id, a mapping or an `Attribution`; sync or async."""
@@ -60,7 +60,7 @@ def incoming(headers: Mapping[str, str], peer: str | None, trust: Trust) -> Give
     if not any([name[:7] == PREFIX for name in headers]):  # noqa: C419  # a list: faster than a generator for a few names
         return NOTHING
     if trust.trusts(peer):
-        return given_by_headers({name: _decoded(value) for name, value in headers.items()})
+        return given_by_headers({name: _decoded(value) for name, value in headers.items() if name[:7] == PREFIX})
     shown = peer or "unix"
     health.note("headers_ignored", _IGNORED, shown, shown)
     return NOTHING
@@ -83,6 +83,15 @@ def cost_headers(activity: Activity) -> list[tuple[str, str]]:
     cost = format(usd(activity.cost_ticks).normalize(), "f")
     calls = "1 call" if activity.calls == 1 else f"{activity.calls} calls"
     return [("x-payi-cost", cost), ("server-timing", f'payi;desc="{calls}, {cost} USD"')]
+
+
+def note_second() -> None:
+    """A face inside another one of the same meter has settings, which nobody asks."""
+    health.note(
+        "second_face",
+        "identify and cost_headers of a second middleware are ignored: the outer one with the same meter has the request; "
+        "give them to that one",
+    )
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

@@ -8,7 +8,7 @@ import msgspec
 
 from . import health, record
 from .costing import cost_of
-from .estimates import BY_LENGTH, Estimates
+from .estimates import BY_LENGTH, NOT_COUNTED, Estimates
 from .events import CallEvent
 from .pricing import Prices
 from .spool import TO_PRICE
@@ -39,11 +39,12 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
 
 
 def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> CallEvent:
-    units, reason = event.units, event.reason
+    units, reason, seen = event.units, event.reason, event.unpriced
     counted = estimates.counted(event.event_id) if estimates is not None else None
     if counted is not None:
-        units, how = counted
+        units, how, uncounted = counted
         reason = (reason or "").removesuffix(BY_LENGTH) + how
+        seen = (*(entry for entry in seen if not entry.reason.startswith(NOT_COUNTED)), *uncounted)
     costed = cost_of(
         prices,
         event.provider,
@@ -53,7 +54,7 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
         tier=event.service_tier,
         price_as=event.attribution.price_as,
         source=event.cost_source,
-        seen=event.unpriced,
+        seen=seen,
         reason=reason,
     )
     return msgspec.structs.replace(

@@ -25,7 +25,10 @@ class Current:
 
     @property
     def attribution(self) -> Attribution:
-        """For whom a call begun now would be made; asks `identify`, if nobody has yet."""
+        """For whom a call begun now would be made; asks `identify`, if nobody has yet.
+
+        An async `identify` that waits for something is not known in a coroutine before its first call or `acarrier`.
+        """
         if self._activity is not None:
             identify.ask(self._activity)
         return attributed(self._frame).attribution
@@ -68,11 +71,18 @@ class Current:
     def carrier(self) -> dict[str, str]:
         """A small signed mapping for a job queue; `track.from_carrier(mapping)` opens the same attribution in the worker.
 
-        Empty outside of a request.
+        Empty outside of a request. In a coroutine, where `identify` may have to be awaited, use `acarrier`.
         """
         if self._activity is None:
             return {}
         return carrier.make(self.attribution, HOOK.meter_for(self._frame))
+
+    async def acarrier(self) -> dict[str, str]:
+        """The same from a coroutine: it awaits an async `identify`."""
+        if self._activity is None:
+            return {}
+        await identify.ask_async(self._activity)
+        return carrier.make(attributed(self._frame).attribution, HOOK.meter_for(self._frame))
 
 
 def current() -> Current:

@@ -1,34 +1,65 @@
-"""Carrying the running frame into threads, where Python carries no context.
+"""Carrying what runs into threads, where Python carries no context.
 
-`Thread.start` and `ThreadPoolExecutor.submit` (which `run_in_executor` uses) are patched, so that what runs there has
-the frame of whoever started it. Nothing else of the context is carried.
+`Thread.start` and `ThreadPoolExecutor.submit` (which `run_in_executor` uses) are patched, so that what runs there has the frame
+of whoever started it, and the call that is being sent; once somebody uses them, also the methods of `multiprocessing`'s
+`ThreadPool`. Nothing else of the context is carried.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import types
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import context
 from ._patches import Patches
 from .frames import Frame
 
+if TYPE_CHECKING:
+    from .call import Call
+
 __all__ = ["patch", "unpatch"]
+
+Carried: TypeAlias = "tuple[Frame | None, Call | None]"
+T = TypeVar("T")
+
+_POOL = "multiprocessing.pool"
+_POOL_METHODS = ("apply_async", "imap", "imap_unordered", "map", "map_async", "starmap", "starmap_async")
+_WORKERS = frozenset(
+    (
+        _POOL,
+        "multiprocessing.queues",
+        "concurrent.futures.process",
+        "concurrent.futures.thread",
+        "anyio._backends._asyncio",
+        "trio._core._thread_cache",
+        "logging.handlers",
+    )
+)
+"""Where threads come from that live on and do one job after another, for whomever it is: each job carries its own."""
 
 _patches = Patches()
 _active = False
 
 
 def patch() -> None:
-    """Carry frames from now on."""
+    """Carry from now on."""
     global _active
     _active = True
     _patches.put(threading.Thread, "start", _starting)
     _patches.put(ThreadPoolExecutor, "submit", _submitting)
+    _patch_pools()
+
+
+def _patch_pools() -> None:
+    """The same for `multiprocessing`'s pools of threads, if they are loaded: to import them takes longer than all of ours."""
+    pool: Any = getattr(sys.modules.get(_POOL), "ThreadPool", None)
+    for name in () if pool is None else _POOL_METHODS:
+        _patches.put(pool, name, functools.partial(_mapping, pool))
 
 
 def unpatch() -> None:
@@ -38,29 +69,59 @@ def unpatch() -> None:
     _patches.undo()
 
 
+def _carried() -> Carried | None:
+    """What runs here, for whoever is to carry on with it."""
+    frame, owner = context.frame.get(), context.owner.get()
+    return None if not _active or (frame is None and owner is None) else (frame, owner)
+
+
+def _run(carried: Carried, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    frame, owner = context.frame.set(carried[0]), context.owner.set(carried[1])
+    try:
+        return function(*args, **kwargs)
+    finally:
+        context.restore(context.owner, owner)
+        context.restore(context.frame, frame)
+
+
+_NOTHING: Carried = (None, None)
+
+
 def _starting(original: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     @functools.wraps(original)
     def start(self: threading.Thread) -> None:
-        frame = context.frame.get()
-        if frame is None or not _active:
+        carried = _carried()
+        if _active and _is_worker(self):
+            _patch_pools()  # before the first job of the first pool
+            _run(_NOTHING, original, self)
+        elif carried is None:
             original(self)
-            return
-        before = self.__dict__.get("run")
-        run = functools.partial(_run_thread, before, frame, self.run)
-        # A method, because others (Sentry) take `run` apart and hand it the thread.
-        self.run = types.MethodType(run, self)  # type: ignore[method-assign]
-        try:
-            original(self)
-        except BaseException:
-            _restore(self, before)
-            raise
+        else:
+            _start(original, self, carried)
 
     return start
 
 
-def _run_thread(before: Any, frame: Frame, run: Callable[[], None], thread: threading.Thread) -> None:
+def _is_worker(thread: threading.Thread) -> bool:
+    target = getattr(thread, "_target", None)
+    return type(thread).__module__ in _WORKERS or getattr(target, "__module__", None) in _WORKERS
+
+
+def _start(original: Callable[[threading.Thread], None], thread: threading.Thread, carried: Carried) -> None:
+    before = thread.__dict__.get("run")
+    run = functools.partial(_run_thread, before, carried, thread.run)
+    # A method, because others (Sentry) take `run` apart and hand it the thread.
+    thread.run = types.MethodType(run, thread)  # type: ignore[method-assign]
+    try:
+        original(thread)
+    except BaseException:
+        _restore(thread, before)
+        raise
+
+
+def _run_thread(before: Any, carried: Carried, run: Callable[[], None], thread: threading.Thread) -> None:
     _restore(thread, before)  # who keeps the thread must not keep the frame, and with it a request
-    _run(frame, run)
+    _run(carried, run)
 
 
 def _restore(thread: threading.Thread, before: Any) -> None:
@@ -70,25 +131,23 @@ def _restore(thread: threading.Thread, before: Any) -> None:
         thread.run = before  # type: ignore[method-assign]
 
 
-def _run(frame: Frame, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    token = context.frame.set(frame)
-    try:
-        return function(*args, **kwargs)
-    finally:
-        context.frame.reset(token)
-
-
 def _submitting(original: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
     @functools.wraps(original)
     def submit(self: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        frame = context.frame.get()
-        if frame is None or not _active:
+        carried = _carried()
+        if carried is None:
             return original(self, function, *args, **kwargs)
-        # The pool may start a thread now, which lives on: the job carries the frame, the thread must not.
-        token = context.frame.set(None)
-        try:
-            return original(self, functools.partial(_run, frame, function), *args, **kwargs)
-        finally:
-            context.frame.reset(token)
+        return original(self, functools.partial(_run, carried, function), *args, **kwargs)
 
     return submit
+
+
+def _mapping(pool: type[Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def put(self: Any, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        carried = _carried()
+        if carried is None or not isinstance(self, pool):  # a process cannot take it
+            return original(self, func, *args, **kwargs)
+        return original(self, functools.partial(_run, carried, func), *args, **kwargs)
+
+    return put

@@ -101,6 +101,7 @@ class Tokens:
         name = encoding_of(model)
         encoding = None if name is None else self._encodings.get(name)
         framing = 0 if name is None or not texts.messages else texts.messages * _A_MESSAGE + _A_REPLY
+        framing += texts.ids
         if encoding is None:
             return {"text": (_by_length(texts.prompt) + framing, _by_length(texts.answer))}, BY_LENGTH
         try:

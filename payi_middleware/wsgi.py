@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Unpack
 
-from . import context
+from .annotation import Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
-from .blocks import annotation_of
 from .events import Inbound
 from .frames import Activity
 from .headers import trace_of
-from .inbound import Identify, Trust, cost_headers, incoming, request_id
+from .inbound import Identify, Trust, cost_headers, incoming, note_second, request_id
 from .instrumentation import instrument
 from .meter import Meter, default_meter
 from .settings import StoreOptions
+from .steps import Steps
 from .types import Environ, StartResponse, WSGIApp
 
 __all__ = ["PayiWSGIMiddleware"]
@@ -56,12 +56,17 @@ class PayiWSGIMiddleware:
         self._identify = identify
         self._trust = Trust(self.meter.settings.trusted_hosts)
         self._cost_headers = cost_headers
+        self._has_own = identify is not None or cost_headers
+        """Whether it would be missed that an outer face has the request."""
         if not self.meter.disabled:
             instrument(self.meter)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Bind the request for each step of the application's answer."""
         if environ.get(BOUND) is self.meter or self.meter.disabled:
+            if self._has_own and not self.meter.disabled:
+                self._has_own = False
+                note_second()
             return self.app(environ, start_response)
         if self.meter.cold:
             self.meter.warm()
@@ -69,18 +74,17 @@ class PayiWSGIMiddleware:
         activity = Activity(self.meter, self, self.bound(environ))
         if self._cost_headers:
             start_response = _telling_cost(activity, start_response)
-        token = context.frame.set(activity)
+        running = Steps(activity)
         try:
-            answer = self.app(environ, start_response)
+            with running:
+                answer = self.app(environ, start_response)
         except BaseException:
             self.end(activity)
             raise
-        finally:
-            context.frame.reset(token)
         if type(answer) in (list, tuple) or _is_file(answer, environ):  # nothing more can be called while it is sent
             self.end(activity)
             return answer
-        return _Answer(answer, activity, self)
+        return _Answer(answer, running, activity, self)
 
     def bound(self, environ: Environ) -> Any:
         """What stands for the request in the methods below."""
@@ -105,15 +109,16 @@ class PayiWSGIMiddleware:
         """The user, once a server or middleware knows one."""
         return (request.get("REMOTE_USER"),)
 
-    def annotation(self, request: Any) -> Given | None:
+    def annotation(self, request: Any) -> Annotation | None:
         """What `use_case` left on the application: WSGI itself has no routes."""
         return annotation_of(self.app)
 
     def layers(self, request: Any) -> Sequence[Given]:
         """Trusted headers, the route's use case."""
+        annotation = self.annotation(request)
         return (
             incoming(headers_of(request), request.get("REMOTE_ADDR"), self._trust),
-            self.annotation(request) or NOTHING,
+            NOTHING if annotation is None else annotation.given,
         )
 
     def needs_identify(self) -> bool:
@@ -162,9 +167,10 @@ def _telling_cost(activity: Activity, start_response: StartResponse) -> StartRes
 class _Answer:
     """The application's answer, each step of it under the request: a plain generator has lost it by then."""
 
-    def __init__(self, answer: Iterable[bytes], activity: Activity, face: PayiWSGIMiddleware) -> None:
+    def __init__(self, answer: Iterable[bytes], running: Steps, activity: Activity, face: PayiWSGIMiddleware) -> None:
         self._answer = answer
         self._steps: Iterator[bytes] | None = None
+        self._running = running
         self._activity = activity
         self._face = face
         self._delivered = 0
@@ -173,22 +179,20 @@ class _Answer:
         return self
 
     def __next__(self) -> bytes:
-        token = context.frame.set(self._activity)
         try:
-            if self._steps is None:
-                self._steps = iter(self._answer)
-            return next(self._steps)
+            with self._running:
+                if self._steps is None:
+                    self._steps = iter(self._answer)
+                return next(self._steps)
         finally:
-            context.frame.reset(token)
             self._delivered = self._face.delivered(self._activity, self._delivered)
 
     def close(self) -> None:
         """Close the answer, which ends the request."""
-        token = context.frame.set(self._activity)
         try:
-            close = getattr(self._answer, "close", None)
-            if close is not None:
-                close()
+            with self._running:
+                close = getattr(self._answer, "close", None)
+                if close is not None:
+                    close()
         finally:
-            context.frame.reset(token)
             self._face.end(self._activity)

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 from payi_middleware import health, uninstrument
-from payi_middleware.meter import forget_default
+from payi_middleware import meter as meters
 
 hypothesis.settings.register_profile("suite", deadline=None)  # this machine may be busy
 hypothesis.settings.load_profile("suite")
@@ -16,9 +16,10 @@ hypothesis.settings.load_profile("suite")
 
 @pytest.fixture(autouse=True)
 def _as_found() -> Iterator[None]:
-    """No hook, no default meter, no counters."""
+    """No hook, no meter, no counters."""
     health.reset()
     yield
     uninstrument()
-    forget_default()
+    meters.forget_default()
+    meters._meters.clear()  # one whose store refuses would try again whenever another test flushes all there are
     health.reset()

@@ -15,6 +15,10 @@ from genai_prices.data import providers as bundled
 from genai_prices.data_snapshot import DataSnapshot
 from genai_prices.data_units import unit_data
 from genai_prices.types import (
+    ClauseContains,
+    ClauseOr,
+    ClauseStartsWith,
+    MatchLogic,
     ModelInfo,
     ModelPrice,
     PriceVariant,
@@ -26,11 +30,11 @@ from genai_prices.types import (
 from genai_prices.units import UnitDef, UnitRegistry
 
 from ..events import Side, Unpriced
-from .names import has_one_output, is_another, is_tuned, spellings
+from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, searches_always, spellings
 from .plan import REQUEST, Plan, Rate, RateTable
 from .spans import moment_of, span_of
 from .tiers import PROVISIONED, STANDARD, price_context
-from .units import MUST_KEEP, UNITS, Dimensions
+from .units import MUST_KEEP, MUST_KEEP_IF_AUDIO, UNITS, Dimensions
 
 __all__ = ["SOURCE", "Catalogue"]
 
@@ -67,22 +71,24 @@ class Catalogue:
         served = (tier or "").lower()
         if served in PROVISIONED:
             return Plan(info.id, refusal=f"service tier {served} is capacity bought beforehand, not billed by token")
-        return self._compile(host, info, at_ns, served)
+        return self._compile(host, info, at_ns, served, model)
 
     def _find(self, host: Provider, model: str) -> ModelInfo | None:
         # Provider.find_model remembers nothing; DataSnapshot.find_provider_model would keep every name it is given.
         for name in spellings(model):
             info = host.find_model(name, all_providers=self.snapshot.providers)
-            if info is not None:
-                doubtful = not is_tuned(name) and is_another(name, f"{info.id} {info.match!r}")
-                return None if doubtful else info
+            if info is None or (not is_tuned(name) and _goes_on(name, info.match)):
+                continue  # the beginning of a date or of another version; without its date it may be found
+            return None if not is_tuned(name) and is_another(name, f"{info.id} {info.match!r}") else info
         return None
 
-    def _compile(self, host: Provider, info: ModelInfo, at_ns: int, tier: str) -> Plan:
+    def _compile(self, host: Provider, info: ModelInfo, at_ns: int, tier: str, name: str) -> Plan:
         moment = moment_of(at_ns)
         prices = info.get_prices(moment)
         since = _since(_listed_constraint(info, prices), prices)
         notes: tuple[Unpriced, ...] = ()
+        if searches_always(name):
+            notes = (Unpriced("web_search_request", 1, f"{name} searches the web for a fee that no unit tells"),)
         if tier not in STANDARD:
             context = price_context(tier)
             variants = _variants(host, info, moment, context)
@@ -92,7 +98,7 @@ class Catalogue:
                     since |= _since(variant.constraint, variant.prices)
             else:
                 reason = f"no rate for service tier {tier[:64]} of {info.id}; standard rate used"
-                notes = (Unpriced("service_tier", 1, reason),)
+                notes += (Unpriced("service_tier", 1, reason),)
         starts_ns, ends_ns = _span(info, at_ns)
         return Plan(info.id, self._tables(info, prices, since), starts_ns=starts_ns, ends_ns=ends_ns, notes=notes)
 
@@ -127,6 +133,15 @@ def _ladder(registry: UnitRegistry, dimensions: Dimensions) -> _Ladder:
     return tuple(sorted(steps, key=lambda unit: -len(unit.dimensions)))
 
 
+def _goes_on(name: str, match: MatchLogic) -> bool:
+    """Whether a name was matched by nothing but the beginning of a longer number in it."""
+    clauses = match.or_ if isinstance(match, ClauseOr) else [match]
+    matched = [clause for clause in clauses if clause.is_match(name)]
+    begun = [clause.starts_with for clause in matched if isinstance(clause, ClauseStartsWith)]
+    begun += [clause.contains for clause in matched if isinstance(clause, ClauseContains)]
+    return 0 < len(begun) == len(matched) and all(goes_on(name, known) for known in begun)
+
+
 def _usd(price: Decimal | TieredPrices, above: int) -> Decimal:
     """The price for prompts of more than `above` tokens (up to the next mark)."""
     if isinstance(price, Decimal):
@@ -135,7 +150,13 @@ def _usd(price: Decimal | TieredPrices, above: int) -> Decimal:
 
 
 def _doubt(unit: str, side: Side, step: UnitDef, model: str) -> str | None:
+    if unit == REQUEST:
+        return (
+            f"the fee of a request of {model} depends on how much it searches, which usage does not tell; dearest used"
+        )
     needed = MUST_KEEP.get((unit, side))
+    if needed is None and is_for_audio(model):
+        needed = MUST_KEEP_IF_AUDIO.get((unit, side))
     if needed is None or needed in step.dimensions or (side == "output" and has_one_output(model)):
         return None
     return f"no rate for {unit} {side} of {model}; rate of {step.usage_key} used"

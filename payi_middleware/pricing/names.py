@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["has_one_output", "is_another", "is_tuned", "spellings"]
+__all__ = ["goes_on", "has_one_output", "is_another", "is_for_audio", "is_tuned", "searches_always", "spellings"]
 
 _DATE = re.compile(r"[-@]20\d{2}-?\d{2}-?\d{2}$")
+_NUMBER = re.compile(r"\d+$")
 _PARTS = re.compile(r"[^a-z0-9]+")
 
 # Words that make another model, with another price, out of a name that begins or continues like a listed one.
@@ -15,6 +16,7 @@ _TELLING = frozenset(
     {"8b", "audio", "embedding", "fast", "image", "live", "lite"}
     | {"mini", "nano", "pro", "realtime", "search", "transcribe", "tts"}
 )
+_AUDIO = frozenset({"audio", "live", "realtime", "speech", "transcribe", "tts", "voxtral", "whisper"})
 
 
 def spellings(model: str) -> Iterator[str]:
@@ -39,6 +41,16 @@ def has_one_output(model: str) -> bool:
     return "tts" in model or "gpt-image" in model
 
 
+def is_for_audio(model: str) -> bool:
+    """Whether the model is made to hear or to speak, so that audio is what its price is about."""
+    return not _AUDIO.isdisjoint(_PARTS.split(model.lower()))
+
+
+def searches_always(model: str) -> bool:
+    """Whether every call of the model searches the web, for a fee (OpenAI's chat search models)."""
+    return "search-preview" in model or "search-api" in model
+
+
 def is_another(model: str, known: str) -> bool:
     """Whether `model` carries a telling word that `known`, all the text by which it was matched, does not.
 
@@ -46,3 +58,13 @@ def is_another(model: str, known: str) -> bool:
     """
     telling = _TELLING.intersection(_PARTS.split(model.lower()))
     return not telling.issubset(_PARTS.split(known.lower()))
+
+
+def goes_on(model: str, known: str) -> bool:
+    """Whether the number with which `known` ends goes on in `model`: `claude-9-10` is no `claude-9-1`.
+
+    A number with a leading zero is a build of the same model: `gemini-9-001` is `gemini-9-0`.
+    """
+    end = model.lower().find(known.lower()) + len(known)
+    number = _NUMBER.search(known)
+    return number is not None and number[0][0] != "0" and model[end : end + 1].isdigit()

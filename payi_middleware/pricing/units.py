@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from ..events import Side
 
-__all__ = ["INPUT_TOKENS", "MUST_KEEP", "UNITS", "Dimensions"]
+__all__ = ["INPUT_TOKENS", "MUST_KEEP", "MUST_KEEP_IF_AUDIO", "UNITS", "Dimensions"]
 
 Dimensions: TypeAlias = Mapping[str, str]
 
@@ -60,3 +60,9 @@ MUST_KEEP: Mapping[tuple[str, Side], str] = {
     ("video", "output"): "modality",
 }
 """Unit -> the dimension that its rate must be made for. A rate without it is used, as `calc_price` does, and said."""
+
+MUST_KEEP_IF_AUDIO: Mapping[tuple[str, Side], str] = {
+    ("audio", "input"): "modality",  # heard audio costs 5 to 16 x the text, where a model is made for it
+    ("audio_cache_read", "input"): "modality",
+}
+"""The same for models that are made for audio; any other may well have one rate for all that goes in."""

@@ -12,16 +12,19 @@ import msgspec
 from . import _sse
 from ._asking import ask
 from ._errors import Error, error_type
-from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, lenient
+from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, last_string, lenient, objects
 from ._openai_usage import OPENAI, Dialect, Usage, told
+from ._received import broken_off, strings
 from ._texts import Texter, chat_texts, input_texts
 from .base import Endpoint, Reading
 
 __all__ = ["embeddings", "endpoint", "read", "read_cut", "read_stream"]
 
+_KEY: Final = b'"usage"'
 _TAIL: Final = 1 << 16
 _BEHIND: Final = 512
 _FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
+_RECEIVED: Final = strings("content", "reasoning_content", "reasoning", "arguments", "refusal", "text")
 
 
 class _Groq(msgspec.Struct, gc=False):
@@ -67,7 +70,7 @@ def read_embeddings(body: bytes, dialect: Dialect = OPENAI) -> Reading:
 
 def _read_patiently(body: bytes, dialect: Dialect) -> Reading:
     if _sse.looks_like_events(body):
-        return read_stream(body, dialect)
+        return read_stream(body, dialect=dialect)
     answer, wrong = lenient(body, _Answer)
     if answer is None:
         return Reading(complete=wrong != NOT_JSON, reason=wrong)
@@ -93,6 +96,7 @@ def _reading(answer: _Answer, dialect: Dialect, complete: bool = True, wrong: st
             None if answer.error is None else error_type(answer.error),
             unpriced,
             False,
+            False,
         ),
     )
 
@@ -109,19 +113,28 @@ def _usage(answer: _Answer) -> Usage | None:
     return answer.usage
 
 
-def read_stream(data: bytes, dialect: Dialect = OPENAI) -> Reading:
+def read_stream(head: bytes, tail: bytes = b"", cut: int = 0, dialect: Dialect = OPENAI) -> Reading:
     """Reads a stream: the last chunk that carries usage, or else the last chunk of all."""
-    if data[:1] == b"{":
-        return read(data, dialect)
-    answer = _sse.last_with(data, b'"usage"', _decode, _usage)
-    complete = _finished(data)
+    if head[:1] == b"{":
+        return read_cut(head, tail, dialect) if tail else read(head, dialect)
+    data = tail or head
+    answer = _sse.last_with(data, _KEY, _decode, _usage)
     if answer is not None:
-        return _reading(answer, dialect, complete)
-    inner = last_object(data, b'"usage"')  # Moonshot puts it into the choice; or the chunk is cut or malformed
-    last = _sse.last_event(data, _decode) or _Answer()
-    if inner is None:
-        return _reading(last, dialect, complete)
-    return _told_apart(inner, data, data, dialect)._replace(complete=complete)
+        complete = data[-64:].rstrip().endswith(b"[DONE]") or _is_last(data)
+        reading = _reading(answer, dialect, complete)
+    else:
+        reading = _read_patiently_stream(head, tail, dialect)
+    if reading.complete and reading.error_type is None:
+        return reading
+    return broken_off(reading, _RECEIVED, head, tail, cut)
+
+
+def _is_last(data: bytes) -> bool:
+    """Whether the stream finished, and not after the last usage: that would be an early one."""
+    if not _finished(data):
+        return False
+    end = data.find(b"\n", next(objects(data, _KEY), len(data)))
+    return end < 0 or _FINISHED.search(data, end) is None
 
 
 def _finished(data: bytes) -> bool:
@@ -131,18 +144,40 @@ def _finished(data: bytes) -> bool:
     return _FINISHED.search(data, max(len(data) - _TAIL, 0)) is not None
 
 
+def _read_patiently_stream(head: bytes, tail: bytes, dialect: Dialect) -> Reading:
+    """A stream whose usage is missing, malformed, within the choice (Moonshot), or on the line where the tail begins."""
+    data = tail or head
+    complete = _finished(data)
+    answer, wrong = _sse.last_patiently(data, _KEY, _Answer, _decode, _usage)
+    if answer is not None:
+        return _reading(answer, dialect, complete, wrong)
+    usage = last_object(data, _KEY)
+    if usage is not None:
+        return _told_apart(usage, head, data, dialect)._replace(complete=complete)
+    if tail and (early := _sse.last_with(head, _KEY, _decode, _usage)) is not None:
+        return _reading(early, dialect, False)
+    last = _sse.last_event(data, _decode) or _sse.last_event(head, _decode) or _Answer()
+    return _reading(last, dialect, complete)
+
+
 def read_cut(head: bytes, tail: bytes, dialect: Dialect = OPENAI) -> Reading:
-    """Reads the two ends of a JSON body; the usage is the last in the tail."""
-    usage = last_object(tail, b'"usage"')
+    """Reads the two ends of a JSON body; the usage is the last in the tail, or else in the head."""
+    usage = last_object(tail, _KEY) or last_object(head, _KEY)
     reading = _told_apart(usage or {}, head, tail, dialect)
     return reading._replace(complete=tail.rstrip()[-1:] == b"}")
 
 
 def _told_apart(usage: dict[str, object], head: bytes, tail: bytes, dialect: Dialect) -> Reading:
     """Reads a usage that was found without the object around it."""
-    value = {name: key_string(head, name) or key_string(tail, name) for name in ("id", "model", "service_tier")}
-    answer, wrong = fill({**value, "usage": usage or None}, _Answer)
+    value = {name: key_string(head, name) or key_string(tail, name) for name in ("id", "model")}
+    answer, wrong = fill({**value, "service_tier": _served(head, tail), "usage": usage or None}, _Answer)
     return _reading(answer, dialect, True, wrong)
+
+
+def _served(head: bytes, tail: bytes) -> str | None:
+    """The tier as the end tells it; what a head says may only be what was asked for."""
+    tier = last_string(tail, "service_tier") or key_string(head, "service_tier")
+    return None if tier == "auto" else tier
 
 
 def endpoint(template: str, dialect: Dialect = OPENAI, texts: Texter = chat_texts) -> Endpoint:

@@ -5,75 +5,44 @@ In a stream every chunk repeats the figures so far.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
-from ..events import Side, Units, Unpriced
+from ..events import Unpriced
 from . import _sse
 from ._asking import ask_nothing, ask_stream
 from ._errors import Error, error_type
-from ._json import BAD, NOT_JSON, Count, Name, fill, key_string, last_object, lenient, parse
+from ._gemini_usage import Usage, tier_of, units_of
+from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, last_string, lenient, parse
+from ._openai_usage import COUNTS_NOTHING
+from ._received import broken_off, strings
 from ._texts import gemini_texts
 from .base import Endpoint, Reading
 
 __all__ = ["METHODS", "gemini", "read", "read_cut", "read_stream"]
 
-_GROUNDED: Final = b'"webSearchQueries"'
-_TAIL: Final = 1 << 14
+_KEY: Final = b'"usageMetadata"'
+_GROUNDED: Final = b'"groundingMetadata"'
+_RECEIVED: Final = strings("text")
+_MAPS: Final = Unpriced("maps_grounding", 1, "grounding with Google Maps has a fee of its own")
 
 _STREAMS: Final = "streamGenerateContent"
 METHODS: Final = ("generateContent", _STREAMS, "embedContent", "batchEmbedContents")
 """The methods of a model that tell a `usageMetadata`."""
 
-# What is priced by itself, as Pay-i names it for the input; a document is priced as text. With `enum-encoding=int` the
-# names are numbers.
-_MODALITIES: Final[dict[str | int, str]] = {
-    "TEXT": "text",
-    "DOCUMENT": "text",
-    "IMAGE": "vision",
-    "AUDIO": "audio",
-    "VIDEO": "video",
-    1: "text",
-    2: "vision",
-    3: "video",
-    4: "audio",
-    5: "text",
-}
-
-# Vertex names the tier by traffic. Provisioned throughput has no price a token.
-_TIERS: Final = {
-    "on_demand": "standard",
-    "on_demand_flex": "flex",
-    "on_demand_priority": "priority",
-    "on_demand_offpeak": "offpeak",
-    "provisioned_throughput": "provisioned",
-}
+_NOTHING: Final = {"text": (0, 0)}
 
 
-class _Part(msgspec.Struct, gc=False, rename="camel"):
-    modality: Name | int | None = None
-    token_count: Count | None = None
-
-
-class _Usage(msgspec.Struct, gc=False, rename="camel"):
-    prompt_token_count: Count | None = None
-    cached_content_token_count: Count | None = None
-    candidates_token_count: Count | None = None
-    response_token_count: Count | None = None
-    thoughts_token_count: Count | None = None
-    tool_use_prompt_token_count: Count | None = None
-    prompt_tokens_details: list[_Part] | None = None
-    prompt_token_details: list[_Part] | None = None  # embeddings, without the "s"
-    cache_tokens_details: list[_Part] | None = None
-    candidates_tokens_details: list[_Part] | None = None
-    tool_use_prompt_tokens_details: list[_Part] | None = None
-    traffic_type: Name | int | None = None
-    service_tier: Name | int | None = None
+class _Chunk(msgspec.Struct, gc=False):
+    maps: Any = None
 
 
 class _Grounding(msgspec.Struct, gc=False, rename="camel"):
     web_search_queries: list[str] | None = None
+    grounding_chunks: list[_Chunk] | None = None
 
 
 class _Candidate(msgspec.Struct, gc=False, rename="camel"):
@@ -89,7 +58,7 @@ class _Answer(msgspec.Struct, gc=False, rename="camel"):
     """A body, or one chunk of a stream."""
 
     candidates: list[_Candidate] | None = None
-    usage_metadata: _Usage | None = None
+    usage_metadata: Usage | None = None
     model_version: Name | None = None
     response_id: Name | None = None
     prompt_feedback: _Feedback | None = None
@@ -118,26 +87,31 @@ def _read_patiently(body: bytes) -> Reading:
     return _reading(answer, wrong=wrong)
 
 
-def _reading(answer: _Answer, complete: bool = True, wrong: str | None = None, queries: int | None = None) -> Reading:
+def _reading(
+    answer: _Answer, complete: bool = True, wrong: str | None = None, grounded: tuple[Unpriced, ...] | None = None
+) -> Reading:
     usage = answer.usage_metadata
     if usage is None:
         failed = error_type(answer.error)
         why = wrong or ("the answer is an error" if failed else "usageMetadata is missing")
         return Reading(_model(answer), answer.response_id, None, complete, reason=why, error_type=failed)
     faults: list[str] = []
-    units = _units(usage, faults)
-    if queries is None:
-        queries = _queries(answer)
+    units = units_of(usage, faults)
+    reason = wrong or "; ".join(faults) or None
+    if units is None:
+        reason = wrong or "usageMetadata has no token counts"
+    elif units == _NOTHING and not _is_refused(answer):
+        units, reason = None, wrong or COUNTS_NOTHING
     return Reading(
         _model(answer),
         answer.response_id,
         units,
         complete,
-        _tier(usage),
+        tier_of(usage),
         None,
-        wrong or ("usageMetadata has no token counts" if units is None else "; ".join(faults) or None),
+        reason,
         error_type(answer.error),
-        (Unpriced("grounding", queries, "grounding with web search has a fee of its own"),) if queries else (),
+        _grounding(answer.candidates) if grounded is None else grounded,
     )
 
 
@@ -145,111 +119,34 @@ def _model(answer: _Answer) -> str | None:
     return answer.model_version.removeprefix("models/") or None if answer.model_version is not None else None
 
 
-def _tier(usage: _Usage) -> str | None:
-    """The tier as served, in lower case; numbers of the integer encoding are not published, so they say nothing."""
-    tier = usage.service_tier if isinstance(usage.service_tier, str) else usage.traffic_type
-    if not isinstance(tier, str):
-        return None
-    return _TIERS.get(tier.lower(), tier.lower().removeprefix("service_tier_"))
+def _grounding(candidates: Iterable[_Candidate] | None) -> tuple[Unpriced, ...]:
+    """The fees of grounding, which have no unit of ours."""
+    queries, maps = 0, False
+    for candidate in candidates or ():
+        grounding = candidate.grounding_metadata
+        if grounding is not None:
+            queries += len(grounding.web_search_queries or ())
+            maps = maps or any(chunk.maps is not None for chunk in grounding.grounding_chunks or ())
+    found = (Unpriced("grounding", queries, "grounding with web search has a fee of its own"),) if queries else ()
+    return (*found, _MAPS) if maps else found
 
 
-def _queries(answer: _Answer) -> int:
-    grounded = (candidate.grounding_metadata for candidate in answer.candidates or ())
-    return sum(len(grounding.web_search_queries or ()) for grounding in grounded if grounding is not None)
-
-
-def _units(usage: _Usage, faults: list[str]) -> Units | None:
-    prompt = usage.prompt_token_count
-    output = usage.candidates_token_count if usage.candidates_token_count is not None else usage.response_token_count
-    if prompt is None and output is None:
-        return None
-    units: Units = {"text": (0, 0)}
-    _input(usage, prompt or 0, units, faults)
-    _output(usage, output or 0, units, faults)
-    return units
-
-
-def _input(usage: _Usage, prompt: int, units: Units, faults: list[str]) -> None:
-    """The prompt by modality without what was cached, and what tools fed back, which comes on top."""
-    cached = usage.cached_content_token_count or 0
-    if cached > prompt:
-        faults.append(f"usageMetadata tells {cached} cached of {prompt} prompt tokens: counted as {prompt}")
-        cached = prompt
-    parts = _split(prompt, usage.prompt_tokens_details or usage.prompt_token_details, "promptTokensDetails", faults)
-    if cached:
-        for unit, n in _split(cached, usage.cache_tokens_details, "cacheTokensDetails", faults).items():
-            _put(units, f"{unit}_cache_read", "input", n)
-            parts[unit] = parts.get(unit, 0) - n
-        _pay_debts(parts)
-    for unit, n in parts.items():
-        _put(units, unit, "input", n)
-    if usage.tool_use_prompt_token_count:
-        tools = _split(
-            usage.tool_use_prompt_token_count,
-            usage.tool_use_prompt_tokens_details,
-            "toolUsePromptTokensDetails",
-            faults,
-        )
-        for unit, n in tools.items():
-            _put(units, unit, "input", n)
-
-
-def _pay_debts(parts: dict[str, int]) -> None:
-    """Cached tokens of a modality that the prompt does not show are taken from the others, so that the sum stays."""
-    debt = -sum(n for n in parts.values() if n < 0)
-    for unit, n in parts.items():
-        parts[unit] = max(n, 0)
-        paid = min(parts[unit], debt)
-        parts[unit] -= paid
-        debt -= paid
-
-
-def _output(usage: _Usage, output: int, units: Units, faults: list[str]) -> None:
-    """The candidates by modality; thoughts are not among them."""
-    for unit, n in _split(output, usage.candidates_tokens_details, "candidatesTokensDetails", faults).items():
-        _put(units, "image" if unit == "vision" else unit, "output", n)
-    if usage.thoughts_token_count:
-        _put(units, "reasoning", "output", usage.thoughts_token_count)
-
-
-def _put(units: Units, unit: str, side: Side, n: int) -> None:
-    if n:
-        before = units.get(unit, (0, 0))
-        units[unit] = (before[0] + n, before[1]) if side == "input" else (before[0], before[1] + n)
-
-
-def _split(total: int, details: list[_Part] | None, name: str, faults: list[str]) -> dict[str, int]:
-    """A total by unit. What the details leave out is text; what is over is cut, because the total is billed."""
-    if not details:
-        return {"text": total}
-    if len(details) == 1 and details[0].token_count == total:
-        return {_MODALITIES.get(details[0].modality or "", "text"): total}
-    parts = {"text": 0}
-    rest = total
-    for part in details:
-        told = part.token_count or 0
-        taken = min(told, rest)
-        if taken < told:
-            faults.append(f"usageMetadata.{name} adds up to more than the {total} tokens in all: counted as {total}")
-        unit = _MODALITIES.get(part.modality or "", "text")
-        parts[unit] = parts.get(unit, 0) + taken
-        rest -= taken
-    parts["text"] += rest
-    return parts
-
-
-def read_stream(data: bytes) -> Reading:
+def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
     """Reads a stream of events or a JSON array: every chunk repeats the figures so far, so the last one wins."""
-    start = data[:64].lstrip()[:1]
+    start = head[:64].lstrip()[:1]
     if start == b"{":
-        return read(data)
-    if start == b"[":
-        return _read_array(data)
-    answer = _sse.last_with(data, b'"usageMetadata"', _decode, _has_usage)
-    if answer is None:
-        return _read_broken(data)
-    grounded = data.find(_GROUNDED, max(len(data) - _TAIL, 0)) >= 0
-    return _reading(answer, _is_last(answer), queries=_queries_of(data) if grounded else 0)
+        return read_cut(head, tail) if tail else read(head)
+    data = tail or head
+    answer = None if start == b"[" else _sse.last_with(data, _KEY, _decode, _has_usage)
+    if answer is not None:
+        reading = _reading(answer, _is_last(answer), grounded=_grounding_of(head, tail))
+    elif start == b"[" and not tail:
+        reading = _read_array(head)
+    else:
+        reading = _read_broken(head, tail)
+    if reading.complete and reading.error_type is None:
+        return reading
+    return broken_off(reading, _RECEIVED, head, tail, cut)
 
 
 def _has_usage(answer: _Answer) -> bool:
@@ -258,21 +155,25 @@ def _has_usage(answer: _Answer) -> bool:
 
 def _is_last(answer: _Answer) -> bool:
     """Whether the chunk ends the stream: a reason why each candidate finished, or why the prompt was refused."""
-    if answer.prompt_feedback is not None and answer.prompt_feedback.block_reason:
-        return True
-    return any(candidate.finish_reason for candidate in answer.candidates or ())
+    return _is_refused(answer) or any(candidate.finish_reason for candidate in answer.candidates or ())
 
 
-def _queries_of(data: bytes) -> int:
-    """Queries of all chunks: grounding may come before the last chunk."""
-    found = 0
-    for payload in _sse.events(data):
+def _is_refused(answer: _Answer) -> bool:
+    return answer.prompt_feedback is not None and bool(answer.prompt_feedback.block_reason)
+
+
+def _grounding_of(head: bytes, tail: bytes) -> tuple[Unpriced, ...]:
+    """The fees of all chunks: grounding may come before the last one."""
+    if head.rfind(_GROUNDED) < 0 and tail.rfind(_GROUNDED) < 0:
+        return ()
+    candidates: list[_Candidate] = []
+    for payload in itertools.chain(_sse.events(head), _sse.events(tail)):
         if _GROUNDED in payload:
             try:
-                found += _queries(_decode(payload))
+                candidates.extend(_decode(payload).candidates or ())
             except BAD:
                 continue
-    return found
+    return _grounding(candidates)
 
 
 def _read_array(data: bytes) -> Reading:
@@ -283,7 +184,8 @@ def _read_array(data: bytes) -> Reading:
     if not answers:
         return Reading(reason="the answer is empty")
     told = next((answer for answer in reversed(answers) if answer.usage_metadata is not None), answers[-1])
-    return _reading(told, any(map(_is_last, answers)) or told.error is not None, queries=sum(map(_queries, answers)))
+    candidates = [candidate for answer in answers for candidate in answer.candidates or ()]
+    return _reading(told, any(map(_is_last, answers)) or told.error is not None, grounded=_grounding(candidates))
 
 
 def _read_array_patiently(data: bytes) -> Reading:
@@ -293,28 +195,42 @@ def _read_array_patiently(data: bytes) -> Reading:
         chunk = next((chunk for chunk in reversed(value) if isinstance(chunk, dict)), {})
         answer, wrong = fill(chunk, _Answer)
         return _reading(answer, _is_last(answer), wrong)
-    return _read_broken(data)
+    return _read_broken(data, b"")
 
 
-def _read_broken(data: bytes) -> Reading:
-    """A stream without a chunk that can be read whole."""
-    if last_object(data, b'"usageMetadata"') is not None:
-        return _told_apart(data, data)._replace(complete=False)
+def _read_broken(head: bytes, tail: bytes) -> Reading:
+    """A stream without a chunk that can be read whole, or whose last one is so large that the tail begins within it."""
+    data = tail or head
+    answer, wrong = _sse.last_patiently(data, _KEY, _Answer, _decode, _has_usage)
+    if answer is not None:
+        return _reading(answer, _is_last(answer), wrong)
+    if last_object(data, _KEY) is not None:
+        return _told_apart(head, data)
+    early = _sse.last_with(head, _KEY, _decode, _has_usage) if tail else None
+    if early is not None:
+        return _reading(early, False, grounded=_grounding_of(head, tail))
     last = _sse.last_event(data, _decode)
     return _reading(last or _Answer(), last is not None and _is_last(last))
 
 
 def _told_apart(head: bytes, tail: bytes) -> Reading:
     """Reads the last figures without the chunk around them."""
-    value: dict[str, Any] = {
-        name: key_string(tail, name) or key_string(head, name) for name in ("modelVersion", "responseId")
+    at = tail.rfind(_KEY)
+    ended = at >= 0 and last_object(tail[at:], _KEY) is not None  # the reason stands before the figures that go with it
+    candidate = {
+        "finishReason": last_string(tail[:at], "finishReason") if ended else None,
+        "groundingMetadata": last_object(tail, _GROUNDED),
     }
-    answer, wrong = fill({**value, "usageMetadata": last_object(tail, b'"usageMetadata"')}, _Answer)
-    return _reading(answer, True, wrong)
+    value: dict[str, Any] = {
+        name: last_string(tail, name) or key_string(head, name) for name in ("modelVersion", "responseId")
+    }
+    value |= {"candidates": [candidate], "usageMetadata": last_object(tail, _KEY) or last_object(head, _KEY)}
+    answer, wrong = fill(value, _Answer)
+    return _reading(answer, _is_last(answer), wrong)
 
 
 def read_cut(head: bytes, tail: bytes) -> Reading:
-    """Reads the two ends of a JSON body; queries are counted from what the ends show of them."""
+    """Reads the two ends of a JSON body; grounding is counted from what the end shows of it."""
     reading = _told_apart(head, tail)
     return reading._replace(complete=tail.rstrip()[-1:] in (b"}", b"]"))
 

@@ -18,12 +18,14 @@ import msgspec
 __all__ = [
     "BAD",
     "NOT_JSON",
+    "Calls",
     "Count",
     "Name",
     "ends",
     "fill",
     "key_string",
     "last_object",
+    "last_string",
     "lenient",
     "objects",
     "parse",
@@ -32,7 +34,10 @@ __all__ = [
 T = TypeVar("T", bound=msgspec.Struct)
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
-"""A number of tokens or calls."""
+"""A number of tokens."""
+
+Calls: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
+"""A number of calls of a tool: each has a fee, so a malformed one would be a fortune."""
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=256)]
 """A short string of the provider's: a model, an id, a tier. Longer ones are dropped, so that events stay small."""
@@ -59,6 +64,7 @@ _DESCRIPTIVE: Final = frozenset(
 _USAGE: Final = frozenset({"usage", "usageMetadata"})
 _MOST_FAULTS: Final = 32
 _MOST_TRIES: Final = 16
+_DEEPEST: Final = 64
 _LONGEST_OBJECT: Final = 1 << 16
 _END: Final = 1 << 12
 
@@ -70,7 +76,7 @@ _OPENS: Final = re.compile(rb"\s*:\s*\{")
 def parse(body: bytes) -> Any:
     """Any JSON, NaN and broken UTF-8 included, with exact decimals; None for what is no JSON (and for null)."""
     try:
-        return json.loads(body.decode("utf-8", "replace"), parse_float=Decimal)
+        return json.loads(body.decode("utf-8-sig", "replace"), parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError):
         return None
 
@@ -97,6 +103,8 @@ def fill(value: dict[str, Any], kind: type[T]) -> tuple[T, str | None]:
             what, _, path = str(error).rstrip("`").partition(" - at `$")
             first = first or f"{path.lstrip('.')}: {_plain(what)}"
             _drop(value, path)
+        except UnicodeEncodeError:  # half a surrogate pair where msgspec reads a number
+            value = _mended(value)
     return kind(), first
 
 
@@ -116,6 +124,19 @@ def _drop(value: dict[str, Any], path: str) -> None:
             break
     # An error told as a bare string is still an error.
     owner[owned] = {} if owned == "error" and not isinstance(owner[owned], dict) else None
+
+
+def _mended(value: Any, depth: int = 0) -> Any:
+    """A value without half surrogate pairs; what is nested too deep to be one of ours is left out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if depth > _DEEPEST:
+        return None
+    if isinstance(value, list):
+        return [_mended(member, depth + 1) for member in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(member, depth + 1) for key, member in value.items()}
+    return value
 
 
 def _clean(value: T) -> T:
@@ -161,10 +182,26 @@ def key_string(data: bytes, key: str) -> str | None:
         at += len(name)
         found = _STRING.match(data, at)
         if found is not None:
-            value = parse(b'"' + found[1] + b'"')
-            return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+            return _text(found[1])
         at = data.find(name, at)
     return None
+
+
+def last_string(data: bytes, key: str) -> str | None:
+    """The last short string under `key` in a piece of JSON."""
+    name = b'"%s"' % key.encode()
+    end = len(data)
+    while (at := data.rfind(name, 0, end)) >= 0:
+        found = _STRING.match(data, at + len(name))
+        if found is not None:
+            return _text(found[1])
+        end = at
+    return None
+
+
+def _text(inner: bytes) -> str | None:
+    value = parse(b'"' + inner + b'"')
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def ends(data: bytes) -> tuple[bytes, bytes]:

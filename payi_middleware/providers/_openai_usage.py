@@ -14,9 +14,12 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..events import TICKS_PER_USD, Side, Units, Unpriced
-from ._json import Count, Name
+from ._json import Calls, Count, Name
 
-__all__ = ["OPENAI", "Dialect", "Told", "Usage", "stated_cost", "stated_ticks", "stated_total", "told"]
+__all__ = ["COUNTS_NOTHING", "OPENAI", "Dialect", "Usage", "stated_cost", "stated_ticks", "stated_total", "told"]
+
+COUNTS_NOTHING: Final = "usage counts nothing"
+"""Why counts that are all 0 are none: an answer was made of something."""
 
 _MOST_USD: Final = 10**6
 
@@ -42,14 +45,14 @@ class _OutputDetails(msgspec.Struct, gc=False):
 
 
 class _Tools(msgspec.Struct, gc=False):
-    web_search_requests: Count | None = None
-    web_search_calls: Count | None = None
-    x_search_calls: Count | None = None
-    code_interpreter_calls: Count | None = None
-    file_search_calls: Count | None = None
-    document_search_calls: Count | None = None
-    mcp_calls: Count | None = None
-    image_generation_calls: Count | None = None
+    web_search_requests: Calls | None = None
+    web_search_calls: Calls | None = None
+    x_search_calls: Calls | None = None
+    code_interpreter_calls: Calls | None = None
+    file_search_calls: Calls | None = None
+    document_search_calls: Calls | None = None
+    mcp_calls: Calls | None = None
+    image_generation_calls: Calls | None = None
 
 
 class _CostParts(msgspec.Struct, gc=False):
@@ -116,7 +119,8 @@ def told(usage: Usage, dialect: Dialect) -> Told:
     cached = inputs.cached_tokens
     reasoning = outputs.reasoning_tokens or 0
     if (
-        cached is None
+        not prompt
+        or cached is None
         or cached > prompt
         or (reasoning and (reasoning > completion or usage.total_tokens != prompt + completion))
         or inputs.audio_tokens
@@ -162,6 +166,8 @@ def _told_fully(
     text_out = _output(usage, prompt, completion, outputs, dialect, units, faults)
     units["text"] = (text_in, text_out)
     unpriced = _unpriced(usage, inputs, units)
+    if not (prompt or completion or unpriced or any(map(any, units.values()))):
+        return None, COUNTS_NOTHING, ()
     return units, "; ".join(faults) or None, unpriced
 
 
@@ -275,8 +281,10 @@ def stated_cost(usage: Usage) -> int | None:
     """OpenRouter: `cost` in USD; with a key of one's own, what the provider behind it takes comes on top."""
     if not isinstance(usage.cost, Decimal):
         return None
-    upstream = usage.cost_details.upstream_inference_cost if usage.is_byok and usage.cost_details is not None else None
-    return _ticks(usage.cost, upstream)
+    if not usage.is_byok:
+        return _ticks(usage.cost, None)
+    upstream = usage.cost_details.upstream_inference_cost if usage.cost_details is not None else None
+    return None if upstream is None else _ticks(usage.cost, upstream)
 
 
 def stated_total(usage: Usage) -> int | None:

@@ -8,21 +8,26 @@ backwards for it and only that line is decoded. The whole stream is taken apart 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, TypeVar
 
-from ._json import BAD, objects
+import msgspec
 
-__all__ = ["events", "last_event", "last_with", "line_at", "looks_like_events"]
+from ._json import BAD, lenient, objects
+
+__all__ = ["events", "last_event", "last_patiently", "last_with", "line_at", "looks_like_events"]
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 _MOST_TRIES: Final = 8
 _STARTS: Final = (b"data:", b"event:", b":", b"id:", b"retry:")
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 def looks_like_events(body: bytes) -> bool:
     """Whether a body is an event stream rather than JSON."""
-    return body.lstrip().startswith(_STARTS)
+    return body[:64].removeprefix(_BOM).lstrip().startswith(_STARTS)
 
 
 def line_at(data: bytes, at: int) -> bytes | None:
@@ -35,33 +40,39 @@ def line_at(data: bytes, at: int) -> bytes | None:
 
 
 def last_with(data: bytes, key: bytes, decode: Callable[[bytes], T], accept: Callable[[T], object]) -> T | None:
-    """The last event in which `key` (with its quotes) holds an object, and that `accept` takes."""
-    tries = 0
-    for at in objects(data, key):
-        tries += 1
+    """The last event in which `key` (with its quotes) holds an object, and that `accept` takes, if its line is whole."""
+    for at in islice(objects(data, key), _MOST_TRIES):
         line = line_at(data, at)
-        if line is None or tries > _MOST_TRIES:
-            break
+        if line is None:
+            return None
         try:
             event = decode(line)
         except BAD:
-            break
+            return None
         if accept(event):
             return event
-    # Without one, the key and its object may still be parted by a line end of an event over several lines.
-    return _patient(data, key, decode, accept) if tries or key in data else None
+    return None
 
 
-def _patient(data: bytes, key: bytes, decode: Callable[[bytes], T], accept: Callable[[T], object]) -> T | None:
+def last_patiently(
+    data: bytes, key: bytes, kind: type[S], decode: Callable[[bytes], S], accept: Callable[[S], object]
+) -> tuple[S | None, str | None]:
+    """The same for an event over several lines, or with malformed members, which are left out; and what was wrong.
+
+    (None, None) if the last event with the key is not whole: an earlier one tells less.
+    """
+    if data.rfind(key) < 0:
+        return None, None
     for payload in reversed(list(events(data))):
         if key in payload:
             try:
                 event = decode(payload)
             except BAD:
-                continue
+                malformed, wrong = lenient(payload, kind)
+                return (None, None) if malformed is None else (malformed, wrong)
             if accept(event):
-                return event
-    return None
+                return event, None
+    return None, None
 
 
 def last_event(data: bytes, decode: Callable[[bytes], T]) -> T | None:
@@ -84,7 +95,7 @@ def last_event(data: bytes, decode: Callable[[bytes], T]) -> T | None:
 def events(data: bytes) -> Iterator[bytes]:
     """The payload of every event, the slow and patient way."""
     lines: list[bytes] = []
-    for line in data.splitlines():
+    for line in data.removeprefix(_BOM).splitlines():
         if line.startswith(b"data:"):
             lines.append(line[5:])
         elif not line and lines:

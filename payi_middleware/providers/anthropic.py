@@ -14,7 +14,9 @@ __all__ = ["PROVIDER"]
 _MESSAGES: Final = messages()
 # Batches cost, but their usage comes with a later GET of the results.
 _FREE: Final = re.compile(
-    r"/(?:count_tokens|batches|files|models|organizations|skills|oauth|environments|agents)(?:/|$)"
+    r"(?:/(?!v\d)[^/]+)*/v\d+/"
+    r"(?:messages/(?:count_tokens|batches)|files|models|organizations|skills|oauth|environments|agents(?!/[^/]+/sessions))"
+    r"(?:/|$)"
 )
 
 
@@ -24,7 +26,7 @@ def _find_route(method: str, path: str) -> Route | None:
     path = path.rstrip("/")
     if path.endswith("/messages"):
         return Route(_MESSAGES)
-    return None if _FREE.search(path) else Route(OTHER)
+    return None if _FREE.match(path) else Route(OTHER)
 
 
 PROVIDER: Final = Provider("anthropic", "system.anthropic", _find_route)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from . import _chat, _messages
 from ._openai_usage import Dialect
 from .base import Provider, Route
-from .openai import FREE, endpoints, known
+from .openai import OURS, endpoints, known
 from .other import OTHER
 
 __all__ = ["ANTHROPIC", "HOSTS", "PROVIDER"]
@@ -22,7 +22,7 @@ HOSTS: Final = re.compile(
 _DIALECT: Final = Dialect(cached_may_be_extra=True)
 _BASE: Final = "/openai/deployments/{deployment}"
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)(?:/extensions)?/(.+)$")
-_GENERATIVE: Final = re.compile(r"/(?:openai|anthropic|models)/")
+_GENERATIVE: Final = re.compile(r"/(?:openai|anthropic|models|providers)/")
 
 _ENDPOINTS: Final = endpoints(_DIALECT)
 _DEPLOYED: Final = {
@@ -44,7 +44,7 @@ def _find_route(method: str, path: str) -> Route | None:
     if route is not None:
         return Route(_ANTHROPIC, None, ANTHROPIC) if path.endswith("/v1/messages") else route
     # These hosts serve speech, vision and anybody's API besides; only the generative part is ours.
-    if not _GENERATIVE.search(path) or FREE.search(path.replace("/models/", "/")):
+    if not _GENERATIVE.search(path) or OURS.match(path):
         return None
     return Route(OTHER)
 

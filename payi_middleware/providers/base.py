@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..events import Units, Unpriced
 
-__all__ = ["Asked", "Endpoint", "Provider", "Reading", "Route", "Texts"]
+__all__ = ["Asked", "Endpoint", "Provider", "Reading", "Route", "StreamReader", "Texts"]
 
 
 class Asked(NamedTuple):
@@ -43,7 +43,10 @@ class Reading(NamedTuple):
     unpriced: tuple[Unpriced, ...] = ()
     """What was consumed and has no unit of ours."""
     estimated: bool = False
-    """Whether a part of `units` was counted here, because the answer broke off before its last figures."""
+    """Whether a part of `units` was counted here, because the answer broke off before its last figures; without `units`,
+    that text came before an error and is worth counting."""
+    pending: bool = False
+    """Whether the usage comes with a later answer, so that nothing of this one is to be counted."""
 
 
 class Texts(NamedTuple):
@@ -52,6 +55,18 @@ class Texts(NamedTuple):
     prompt: list[str]
     answer: list[str]
     messages: int = 0
+    ids: int = 0
+    """Tokens of the prompt that were sent as numbers."""
+    uncounted: tuple[Unpriced, ...] = ()
+    """What no tokenizer counts."""
+
+
+class StreamReader(Protocol):
+    """Reads a stream: all of it, or its head and tail and the number of bytes left out between them."""
+
+    def __call__(self, head: bytes, tail: bytes = b"", cut: int = 0, /) -> Reading:
+        """What the stream tells."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +81,8 @@ class Endpoint:
     """Reads a whole body that is not a stream."""
     read_cut: Callable[[bytes, bytes], Reading]
     """Reads a JSON body of which only the head and the tail were kept, because it was too large."""
-    read_stream: Callable[[bytes], Reading]
-    """Reads a stream (all of it, or its head and tail joined by a blank line)."""
+    read_stream: StreamReader
+    """Reads a stream."""
     texts: Callable[[bytes, bytes, bool], Texts] | None = None
     """(request body, answer, streamed) -> the texts to count; None where an estimate makes no sense."""
 

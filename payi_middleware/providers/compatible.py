@@ -47,6 +47,11 @@ _DIALECTS: Final = {
     "x-ai": Dialect(cached_may_be_extra=True, stated=stated_ticks),
 }
 
-PROVIDERS: Final[dict[str, Provider]] = {id: openai.host(id, dialect=_DIALECTS.get(id, OPENAI)) for id in _TABLE}
+# What is free at a host besides what is free at all of them.
+_FREE: Final = {"openrouter": openai.free("auth", "credits", "keys", "organization")}
+
+PROVIDERS: Final[dict[str, Provider]] = {
+    id: openai.host(id, dialect=_DIALECTS.get(id, OPENAI), costs_nothing=_FREE.get(id, openai.FREE)) for id in _TABLE
+}
 
 HOSTS: Final[dict[str, Provider]] = {host: PROVIDERS[id] for id, hosts in _TABLE.items() for host in hosts}

@@ -10,6 +10,7 @@ from ._asking import ask, ask_stream
 from ._gemini import METHODS, gemini
 from ._messages import messages
 from ._openai_usage import Dialect
+from ._regions import claude_costs_more, regional
 from .base import Endpoint, Provider, Route
 from .openai import endpoints, routes
 from .other import OTHER
@@ -27,9 +28,16 @@ _ON_VERTEX: Final = {("google", method): gemini(method, _VERTEX) for method in M
     ("anthropic", "rawPredict"): messages(f"{_VERTEX}/models/{{model}}:rawPredict", ask),
     ("anthropic", "streamRawPredict"): messages(f"{_VERTEX}/models/{{model}}:streamRawPredict", ask_stream),
 }
+_CLAUDE_IN_A_REGION: Final = {
+    method: regional(endpoint, claude_costs_more)
+    for (publisher, method), endpoint in _ON_VERTEX.items()
+    if publisher == "anthropic"
+}
 _openai_route: Final = routes(endpoints(Dialect(rest_is_reasoning=True)))
 
-_METHOD: Final = re.compile(r"(?:/publishers/([^/]+))?/(?:models|tunedModels|endpoints)/([^/:]+):(\w+)$")
+_METHOD: Final = re.compile(
+    r"(?:(?:/locations/([^/]+))?/publishers/([^/]+))?/(?:models|tunedModels|endpoints)/([^/:]+):(\w+)$"
+)
 _COMPATIBLE: Final = re.compile(r"/(?:openai|endpoints/[^/:]+)/")
 _PAID: Final = re.compile(r"/interactions$")
 # Batches cost, but their usage comes with a later GET.
@@ -44,15 +52,17 @@ def _find_route(method: str, path: str) -> Route | None:
         return _openai_route(method, path)
     found = _METHOD.search(path)
     if found is not None:
-        return _of_model(found[1], unquote(found[2]), found[3])
+        return _of_model(found[1], found[2], unquote(found[3]), found[4])
     # What is left creates, lists and uploads; both APIs name every call that generates after its model.
     return Route(OTHER) if _PAID.search(path) else None
 
 
-def _of_model(publisher: str | None, model: str, method: str) -> Route | None:
+def _of_model(location: str | None, publisher: str | None, model: str, method: str) -> Route | None:
     if method in _FREE_METHODS or model.startswith("count-tokens"):
         return None
     endpoint: Endpoint | None = _GEMINI.get(method) if publisher is None else _ON_VERTEX.get((publisher, method))
+    if publisher == "anthropic" and location not in (None, "global"):
+        endpoint = _CLAUDE_IN_A_REGION.get(method)
     return Route(endpoint or OTHER, model)
 
 

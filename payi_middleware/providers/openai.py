@@ -8,17 +8,54 @@ from typing import Final
 
 from . import _chat, _messages, _responses
 from ._openai_usage import OPENAI, Dialect
+from ._regions import openai_costs_more, regional
 from .base import Endpoint, Provider, Route
 from .other import OTHER
 
-__all__ = ["FREE", "PROVIDER", "endpoints", "host", "known", "routes"]
+__all__ = ["FREE", "OURS", "PROVIDER", "REGIONAL", "endpoints", "free", "host", "known", "routes"]
 
-FREE: Final = re.compile(
-    r"/(?:assistants|auth|batches|batch|cancel|chat/completions/[^/]+|containers|conversations|count_tokens|credits|detokenize|evals|files"
-    r"|fine[-_]tuning|input_tokens|keys|models|moderations|organization|realtime/(?:client_secrets|sessions|transcription_sessions)"
-    r"|skills|threads|tokenize|uploads|vector_stores)(?:[/:]|$)"
+# The version of the API, behind whatever base a gateway puts before it.
+_VERSION: Final = r"(?:/(?!v\d|openai/)[^/]+)*/(?:v\d\w*(?:/openai)?|openai(?:/v\d\w*)?)/"
+_EVERYWHERE: Final = (
+    "batch",
+    "batches",
+    "detokenize",
+    "files",
+    "fine[-_]tun(?:ing|es)",
+    "messages/(?:batches|count_tokens)",
+    "responses/input_tokens",
+    "responses/[^/]+/cancel",
+    "tokenize",
+    "uploads",
 )
-"""Management, and calls that cost nothing. (Runs and batches cost, but their usage comes with a later GET.)"""
+
+
+def free(*more: str) -> re.Pattern[str]:
+    """The paths of management and of calls that cost nothing, by what stands right behind the version.
+
+    Batches cost, but their usage comes with a later GET. Any other path is an event: what is free here is paid there.
+    """
+    return re.compile(rf"{_VERSION}(?:{'|'.join((*_EVERYWHERE, *more))})(?:[/:]|$)")
+
+
+FREE: Final = free()
+"""Free at every host."""
+
+OURS: Final = free(
+    "assistants",
+    "chat/completions/[^/]+",
+    "containers/[^/]+",  # not the container itself
+    "conversations",
+    "evals",
+    "models",
+    "moderations",
+    "organization",
+    "realtime/(?:client_secrets|sessions|transcription_sessions)",
+    "skills",
+    "threads",  # runs cost, but their usage comes with a later GET
+    "vector_stores(?!/[^/]+/search)",
+)
+"""Free at OpenAI, and at Azure, which hosts its API."""
 
 _KNOWN: Final = re.compile(r"/(chat/completions|completions|embeddings|responses/compact|responses|v1/messages)$")
 
@@ -41,7 +78,9 @@ def known(path: str, ours: dict[str, Endpoint]) -> Route | None:
     return Route(ours[found[1]]) if found else None
 
 
-def routes(ours: dict[str, Endpoint], *, strict: bool = False) -> Callable[[str, str], Route | None]:
+def routes(
+    ours: dict[str, Endpoint], *, strict: bool = False, costs_nothing: re.Pattern[str] = FREE
+) -> Callable[[str, str], Route | None]:
     """The look-up of an OpenAI-shaped host. `strict`: other paths of the host are none of our business."""
 
     def find_route(method: str, path: str) -> Route | None:
@@ -49,16 +88,31 @@ def routes(ours: dict[str, Endpoint], *, strict: bool = False) -> Callable[[str,
             return None
         path = path.rstrip("/")
         route = known(path, ours)
-        if route is not None or strict or FREE.search(path):
+        if route is not None or strict or costs_nothing.match(path):
             return route
         return Route(OTHER)
 
     return find_route
 
 
-def host(id: str, *, category: str | None = None, dialect: Dialect = OPENAI, strict: bool = False) -> Provider:
+def host(
+    id: str,
+    *,
+    category: str | None = None,
+    dialect: Dialect = OPENAI,
+    strict: bool = False,
+    costs_nothing: re.Pattern[str] = FREE,
+) -> Provider:
     """An OpenAI-shaped provider."""
-    return Provider(id, category or f"system.{id}", routes(endpoints(dialect), strict=strict))
+    find_route = routes(endpoints(dialect), strict=strict, costs_nothing=costs_nothing)
+    return Provider(id, category or f"system.{id}", find_route)
 
 
-PROVIDER: Final = host("openai")
+def _in_a_region() -> Provider:
+    ours = {path: regional(endpoint, openai_costs_more) for path, endpoint in endpoints().items()}
+    return Provider("openai", "system.openai", routes(ours, costs_nothing=OURS))
+
+
+PROVIDER: Final = host("openai", costs_nothing=OURS)
+REGIONAL: Final = _in_a_region()
+"""The hosts that keep the processing in a region."""

@@ -47,10 +47,10 @@ def read_cut(head: bytes, tail: bytes) -> Reading:
     return Reading(key_string(head, "model") or key_string(tail, "model"), key_string(head, "id"), reason=REASON)
 
 
-def read_stream(data: bytes) -> Reading:
+def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
     """Reads the model of a stream's first events."""
-    head, _ = ends(data)
-    return Reading(key_string(head, "model"), reason=REASON)
+    first, _ = ends(head)
+    return Reading(key_string(first, "model"), reason=REASON)
 
 
 OTHER: Final = Endpoint("(other)", ask, read, read_cut, read_stream)

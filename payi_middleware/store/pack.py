@@ -56,6 +56,7 @@ class _Rest(msgspec.Struct, frozen=True, array_like=True):
     rare: _Rare | None = None
 
 
+_NONE = (None, None, None)
 _NOTHING_RARE = _Rare({}, {}, (), (), None, None, {}, (), None)
 _DECODER = msgspec.msgpack.Decoder(_Rest)
 
@@ -131,10 +132,10 @@ def request_key(request_id: str) -> int:
 
 def _tokens(event: CallEvent) -> tuple[int, int]:
     into = out = 0
-    for unit, sides in event.units.items():
+    for unit, (taken, made) in event.units.items():
         if _is_tokens(unit):
-            into += sides[0]
-            out += sides[1]
+            into += taken
+            out += made
     return into, out
 
 
@@ -184,10 +185,14 @@ def _shape(event: CallEvent) -> Shape:
     )
 
 
-def _rest(event: CallEvent) -> _Rest:
+def _rest(event: CallEvent) -> tuple[Any, ...]:
+    """The members of a `_Rest`; as a tuple they are made and encoded in half the time."""
     who, where, cost = event.attribution, event.inbound, event.cost
-    return _Rest(
-        [n for sides in event.units.values() for n in sides],
+    counts: list[int] = []
+    for sides in event.units.values():
+        counts += sides
+    return (
+        counts,
         None if cost is None else [cost.input_ticks, cost.output_ticks, *[line.quantity for line in cost.lines]],
         None if event.call_group == event.event_id else event.call_group,
         _uuid_or_text(who.use_case_id),
@@ -201,9 +206,16 @@ def _rest(event: CallEvent) -> _Rest:
 
 def _rare(event: CallEvent) -> _Rare | None:
     who = event.attribution
-    texts = (event.reason, who.price_as, who.resource_scope)
-    mappings = who.request_properties or who.use_case_properties or event.limits
-    if not (mappings or who.limit_ids or who.limit_tags or event.unpriced) and texts == (None, None, None):
+    if not (
+        event.reason
+        or event.unpriced
+        or event.limits
+        or who.request_properties
+        or who.use_case_properties
+        or who.limit_ids
+        or who.limit_tags
+        or (who.price_as, who.resource_scope, event.reason) != _NONE
+    ):
         return None
     return _Rare(
         who.request_properties,

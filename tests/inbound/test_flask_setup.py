@@ -68,10 +68,13 @@ def test_application_factory(meter: Meter, events: Events, blocking_sdk: Asking)
         payi.init_app(app)
         payi.init_app(app)
         Payi(app, meter)
+        assert health.counters() == {}
         return app
 
     for user, app in (("jane", create_app()), ("tom", create_app())):
         visit(app, "/ask", headers={"x-user": user})
+    Payi(app, meter, identify=lambda connection: "nobody")
+    assert health.counters() == {"second_face": 1}
 
     assert [event.user_id for event in events] == ["jane", "tom"]
 
@@ -293,6 +296,45 @@ def test_login_is_not_asked_for_nothing(meter: Meter, events: Events, blocking_s
 
     assert LOADED == []
     assert [event.user_id for event in events] == ["tom", "tom"]
+
+
+@pytest.mark.parametrize("protection", ["basic", "strong"])
+def test_login_of_a_streamed_answer_without_calls(protection: str, meter: Meter) -> None:
+    """Nor does a streamed one, which goes out with the very headers that it has without us."""
+    headers = []
+    for with_us in (False, True):
+        app = with_login(Flask("app"))
+        app.secret_key = "not a secret"
+        app.config["SESSION_PROTECTION"] = protection
+        if with_us:
+            Payi(app, meter)
+        app.add_url_rule("/parts", view_func=lambda: iter(["a", "b"]))
+        client = app.test_client()
+        client.get("/login/jane").close()
+        with client.get("/parts", headers={"User-Agent": "another"}) as response:
+            assert response.text == "ab"
+            headers.append(dict(response.headers))
+
+    assert headers[0] == headers[1]
+    assert LOADED == []
+
+
+def test_login_of_a_streamed_answer_closes_what_it_opens(meter: Meter, events: Events, blocking_sdk: Asking) -> None:
+    """A generator's first call loads the user once, between the application's own beginning and end of a request."""
+    app = with_login(asking_app(blocking_sdk))
+    Payi(app, meter)
+    loaded_by_then: list[int] = []
+    app.teardown_request(lambda error: loaded_by_then.append(len(LOADED)))
+    client = app.test_client()
+    client.get("/login/jane").close()
+    loaded_by_then.clear()
+
+    with client.get("/stream") as response:
+        response.get_data()
+
+    assert events.one().user_id == "jane"
+    assert LOADED == ["jane"]
+    assert loaded_by_then == [0, 1]
 
 
 @pytest.mark.parametrize("path", ["/ask", "/stream"])

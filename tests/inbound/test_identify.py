@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from asking import Asking, browser
+from children import run
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser, UnauthenticatedUser
@@ -22,7 +25,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from payi_middleware import Attribution, Meter, PayiMiddleware, current, health
+from payi_middleware.attribution import Given
 from payi_middleware.demo.standin import StandIn
+from payi_middleware.frames import Activity
 from payi_middleware.testing import Events
 
 
@@ -118,7 +123,7 @@ async def test_identify_that_waits_and_a_blocking_call_on_the_loop(
 
     assert [event.user_id for event in events] == [None, None, "jane"]
     assert len(begun) == 2
-    assert health.counters()["identify_raised"] == 1
+    assert health.counters() == {"identify_awaited": 1}
     assert "use the SDK's async client" in caplog.text
 
 
@@ -636,3 +641,136 @@ async def test_thread_waits_for_the_one_who_asked_first(meter: Meter, events: Ev
 
     assert len(asked) == 1
     assert [event.user_id for event in events] == ["jane", "jane"]
+
+
+# --- edges of asking
+
+
+@pytest.mark.parametrize("where", ["coroutine", "thread", "loop"])
+async def test_identify_that_waits_for_something_cancelled(
+    where: str, meter: Meter, events: Events, sdk: Asking
+) -> None:
+    """An `identify` whose own task was cancelled leaves the user unknown; its CancelledError is not the request's."""
+
+    async def identify(connection: HTTPConnection) -> str:
+        if where == "loop":
+            raise asyncio.CancelledError
+        inner = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        inner.cancel()
+        await inner
+        return "jane"
+
+    async def endpoint(request: Request) -> None:
+        if where == "coroutine":
+            await sdk.aask()
+        elif where == "thread":
+            await asyncio.to_thread(sdk.ask)
+        else:
+            sdk.ask()
+
+    async with browser(app_of(endpoint, meter, identify)) as client:
+        assert (await client.get("/")).text == "ok"
+
+    assert events.one().user_id is None
+    assert health.counters() == {"identify_raised": 1}
+
+
+async def test_request_that_is_cancelled_while_it_asks(meter: Meter, events: Events, sdk: Asking) -> None:
+    """The request's own cancellation reaches the application."""
+    ended: list[str] = []
+
+    async def identify(connection: HTTPConnection) -> str:
+        await asyncio.sleep(60)
+        return "jane"
+
+    async def endpoint(request: Request) -> None:
+        asking = asyncio.current_task()
+        assert asking is not None
+        asyncio.get_running_loop().call_later(0.01, asking.cancel)
+        try:
+            await sdk.aask()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            asking.uncancel()
+
+    async with browser(app_of(endpoint, meter, identify)) as client:
+        assert (await client.get("/")).text == "ok"
+
+    assert ended == ["cancelled"]
+    assert len(events) == 0
+    assert health.counters() == {}
+
+
+async def test_asking_that_is_thrown_away(meter: Meter, sdk: Asking) -> None:
+    """A call that is thrown away in another context while it asks raises nothing of ours."""
+    seen: list[BaseException | None] = []
+
+    async def identify(connection: HTTPConnection) -> str:
+        await asyncio.Event().wait()
+        return "jane"
+
+    async def endpoint(request: Request) -> None:
+        asking = current().acarrier()
+        contextvars.copy_context().run(asking.send, None)
+        try:
+            asking.close()
+            seen.append(None)
+        except BaseException as error:
+            seen.append(error)
+
+    async with browser(app_of(endpoint, meter, identify)) as client:
+        assert (await client.get("/")).text == "ok"
+
+    assert seen == [None]
+
+
+def test_claim_after_the_answer() -> None:
+    """Who looks before another call's answer and claims after it does not ask again."""
+    activity = Activity(None)
+    assert activity.claim() is None
+    activity.identified(Given(user_id="jane"))
+
+    asked = activity.claim()
+    assert asked is not None
+    assert asked.done()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gevent")
+def test_async_identify_under_gevent() -> None:
+    """Greenlets share one thread, where only one loop can run: each request's async `identify` is answered all the same."""
+    ended = run(
+        """
+        from gevent import monkey; monkey.patch_all()
+        import asyncio, gevent, httpx2
+        from flask import Flask
+        from mocked import URL, answer
+        from payi_middleware import Meter, health
+        from payi_middleware.flask import Payi
+        from payi_middleware.sinks.memory import MemorySink
+
+        sink = MemorySink()
+        meter = Meter("sqlite:///:memory:", sinks=[sink])
+        client = httpx2.Client(transport=httpx2.MockTransport(answer))
+
+        async def identify(request):
+            name = request.args["user"]
+            await asyncio.sleep(0.02)
+            return name
+
+        app = Flask("app")
+        Payi(app, meter, identify=identify)
+
+        @app.get("/")
+        def view():
+            client.post(URL, json={"model": "gpt-4o-mini", "messages": []})
+            return "ok"
+
+        names = ["a", "b", "c", "d"]
+        gevent.joinall([gevent.spawn(lambda name=name: app.test_client().get("/?user=" + name)) for name in names])
+        meter.flush()
+        print(sorted(str(event.user_id) for event in sink.events), health.counters())
+        """
+    )
+
+    assert (ended.stdout, ended.stderr) == ("['a', 'b', 'c', 'd'] {}\n", "")

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from payi_middleware import Meter, PayiMiddleware, health, use_case
+from payi_middleware import Meter, PayiMiddleware, health, track, use_case
 from payi_middleware.headers import trace_of
 from payi_middleware.inbound import Trust
 from payi_middleware.testing import Events
@@ -211,6 +211,51 @@ async def test_every_header(meter: Meter, events: Events, sdk: Asking) -> None:
     assert (who.use_case_step, who.limit_ids) == ("answer", ("lim-1", "lim-2"))
     assert (who.resource_scope, who.price_as) == ("region.eastus", "system.openai/gpt-4o")
     assert health.counters() == {}
+
+
+async def test_properties_nested_without_end(meter: Meter, events: Events, sdk: Asking) -> None:
+    """Properties that are nested too deeply are dropped alone: user and call are as they were."""
+    deep = '{"a":' + "[" * 7000 + "]" * 7000 + "}"
+    async with browser(asking_app(meter, sdk)) as client:
+        await client.get("/x", headers=ids("jane", request_properties=deep))
+    with track(user_id="tom"):
+        await sdk.aask(extra_headers={"xProxy-Request-Properties": deep})
+
+    assert [(event.user_id, event.attribution.request_properties) for event in events] == [("jane", {}), ("tom", {})]
+    assert health.counters() == {"header_dropped": 2}
+
+
+async def test_headers_that_come_twice(
+    meter: Meter, events: Events, sdk: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lists that come twice are joined; of two different users nobody knows which one is meant, so that it is nobody."""
+    twice = [
+        ("xProxy-User-ID", "gateway"),
+        ("xProxy-User-ID", "stranger"),
+        ("xProxy-Account-Name", "acme"),
+        ("xProxy-Account-Name", "acme"),
+        ("xProxy-Request-Tags", "a"),
+        ("xProxy-Request-Tags", "b,a"),
+        ("xProxy-Limit-IDs", "one"),
+        ("xProxy-Limit-IDs", "two"),
+        ("X-Request-ID", "first"),
+        ("X-Request-ID", "second"),
+    ]
+    async with browser(asking_app(meter, sdk)) as client:
+        for _ in range(2):
+            await client.get("/x", headers=twice)
+
+    event = next(iter(events))
+    who = event.attribution
+    assert (who.user_id, who.account_name, who.request_tags, who.limit_ids) == (
+        None,
+        "acme",
+        ("a", "b"),
+        ("one", "two"),
+    )
+    assert event.inbound.http_request_id == "first"
+    assert health.counters() == {"header_dropped": 2}
+    assert caplog.text.count("xproxy-user-id came more than once") == 1
 
 
 @pytest.mark.parametrize(

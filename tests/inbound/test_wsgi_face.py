@@ -393,19 +393,22 @@ def test_use_case_of_an_application(meter: Meter, events: Events, blocking_sdk: 
 
 
 def test_two_middlewares_with_one_meter_bind_once(meter: Meter, events: Events, blocking_sdk: Asking) -> None:
-    """The outer of two middlewares binds the request; the inner one lets it pass."""
+    """The outer of two middlewares binds the request; the inner one lets it pass, and says once that nobody asks it."""
     counts: list[int] = []
 
-    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def asking(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         blocking_sdk.ask()
         counts.append(current().calls)
         return [b"ok"]
 
-    inner = PayiWSGIMiddleware(app, meter, identify=lambda environ: "nobody")
-    Visit(PayiWSGIMiddleware(inner, meter, identify=lambda environ: "jane")).read()
+    inner = PayiWSGIMiddleware(asking, meter, identify=lambda environ: "nobody")
+    app = PayiWSGIMiddleware(inner, meter, identify=lambda environ: "jane")
+    Visit(app).read()
+    Visit(app).read()
 
-    assert counts == [1]
-    assert events.one().user_id == "jane"
+    assert counts == [1, 1]
+    assert [event.user_id for event in events] == ["jane", "jane"]
+    assert health.counters() == {"second_face": 1}
 
 
 def test_two_meters_bind_each(meter: Meter, events: Events, standin: StandIn, blocking_sdk: Asking) -> None:

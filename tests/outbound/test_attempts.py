@@ -13,7 +13,7 @@ import openai
 import pytest
 from exchanges import ANSWER, REQUEST, URL, Watched, request
 
-from payi_middleware import call, track
+from payi_middleware import attempts, track
 from payi_middleware.demo.standin import StandIn
 
 FOX = [{"role": "user", "content": "Tell me about the fox."}]
@@ -193,7 +193,7 @@ def test_a_loop_that_asks_the_same_again_much_later(
     """Ten minutes after a failure the same request is the next round, not a retry."""
     with lib.Client(transport=provider(lib, [500, 200])) as client:
         client.post(URL, content=REQUEST)
-        monkeypatch.setattr(call, "_RETRY_NS", -1)
+        monkeypatch.setattr(attempts, "_RETRY_NS", -1)
         client.post(URL, content=REQUEST)
     assert groups(watched) == [(0, 1, 500), (1, 1, 200)]
 

@@ -18,7 +18,6 @@ from exchanges import ANSWER, REQUEST, URL, Watched, encoded, mock, request, sen
 
 from payi_middleware import body, call
 from payi_middleware.body import HEAD, MAX_DECODED, TAIL, WHOLE, Body
-from payi_middleware.call import Call
 
 EMBEDDINGS = "https://api.openai.com/v1/embeddings"
 MB = 1 << 20
@@ -76,16 +75,15 @@ def test_a_long_stream(watched: Watched) -> None:
     """A stream of 10,000 chunks keeps about a megabyte at most, though each chunk is small; its usage is exact."""
     words = ["word "] * 10_000
     kept: list[int] = []
-    feed = Call.feed
-
-    def fed(self: Call, part: bytes) -> None:
-        feed(self, part)
-        parts = self._parts + ([] if self.body is None else [self.body._head, *self.body._parts])
-        kept.append(sum(map(sys.getsizeof, parts)) if len(kept) % 50 == 0 else 0)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Call, "feed", fed)
-        send(httpx2, False, mock(httpx2, stream_of(words)))
+    with (
+        httpx2.Client(transport=mock(httpx2, stream_of(words))) as client,
+        client.stream("POST", URL, content=request(stream=True)) as response,
+    ):
+        call = response.stream._stream._call
+        for n, _ in enumerate(response.iter_raw()):
+            if n % 50 == 0:
+                parts = call.parts + ([] if call.body is None else [call.body._head, *call.body._parts])
+                kept.append(sum(map(sys.getsizeof, parts)))
     assert watched.one.units == {"text": (100, 20)}
     assert watched.one.cost_source == "usage"
     assert max(kept) < 1.5 * MB
@@ -277,4 +275,4 @@ def test_brotli_without_a_bound_on_its_output(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_overhead_of_a_part_is_counted() -> None:
     """The constant is what CPython takes for a bytes object and the reference to it, or a little more."""
-    assert sys.getsizeof(b"") + 8 <= call._OVERHEAD
+    assert sys.getsizeof(b"") + 8 <= call.OVERHEAD

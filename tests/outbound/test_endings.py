@@ -378,4 +378,4 @@ def test_the_answer_is_let_go_when_its_call_ends(watched: Watched) -> None:
     with httpx2.Client(transport=mock(httpx2, [b"x" * 500_000, b"y" * 500_000])) as client:
         response = client.post(URL, content=REQUEST)
         call = response.stream._stream._call
-        assert (call._parts, call.body) == ([], None)
+        assert (call.parts, call.body) == ([], None)

@@ -27,7 +27,7 @@ def faulty(*args: Any, **kwargs: Any) -> Any:
 
 
 BEFORE = {
-    "headers": (_transport, "_own_headers"),
+    "headers": (_transport, "_names"),
     "content": (_transport, "_content"),
     "attribution": (_transport, "attributed"),
     "call": (_transport, "Call"),
@@ -141,7 +141,7 @@ def test_a_fault_at_the_head_of_the_answer(
     lib: ModuleType, is_async: bool, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that cannot be tapped is the application's as it is; its call ends as unknown."""
-    monkeypatch.setattr(_transport, "_encoding", faulty)
+    monkeypatch.setattr(Call, "answered", faulty)
     assert send(lib, is_async, mock(lib, STREAM), "iter_raw") == STREAM
     assert watched.one.outcome == "unknown"
     assert health.counters()["tap"] == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from payi_middleware.pricing import Prices
-from payi_middleware.pricing.names import has_one_output, is_another, is_tuned, spellings
+from payi_middleware.pricing.names import goes_on, has_one_output, is_another, is_tuned, spellings
 
 NOW = 1_795_000_000 * 10**9
 
@@ -49,6 +49,8 @@ def test_spellings_go_from_the_whole_name_to_the_bare_one(given: str, tried: lis
         ("azure", "gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
         ("openai", "ft:gpt-4o-mini-2024-07-18:acme:live-search:x1", "ft:gpt-4o-mini"),
         ("anthropic", "claude-opus-5-5-20261001", "claude-opus-5-5"),
+        ("anthropic", "claude-sonnet-4-20250514", "claude-sonnet-4-0"),
+        ("google", "gemini-2.0-flash-001", "gemini-2.0-flash"),
     ],
 )
 def test_names_of_answers_find_their_model(prices: Prices, provider: str, name: str, model: str) -> None:
@@ -67,6 +69,8 @@ def test_names_of_answers_find_their_model(prices: Prices, provider: str, name: 
         ("google", "gemini-3.6-flash-image"),
         ("google", "gemini-2.5-pro-live"),
         ("openai", "gpt-4o-new-thing"),
+        ("anthropic", "claude-opus-4-10"),
+        ("anthropic", "claude-opus-4-15-20270101"),
     ],
 )
 def test_a_prefix_does_not_make_a_model(prices: Prices, provider: str, name: str) -> None:
@@ -79,6 +83,23 @@ def test_telling_words_count_as_words() -> None:
     assert is_another("gemini-9-mini", "gemini-9")
     assert not is_another("gemini-9-preview", "gemini-9")
     assert not is_another("GPT-9-Mini-x", "gpt-9-mini")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "further"),
+    [
+        ("claude-9-10", "claude-9-1", True),
+        ("CLAUDE-9-10", "claude-9-1", True),
+        ("x/claude-9-10", "claude-9-1", True),
+        ("claude-9-1", "claude-9-1", False),
+        ("claude-9-1-20270101", "claude-9-1", False),
+        ("gemini-9-001", "gemini-9-0", False),
+        ("gpt-9o2", "gpt-9o", False),
+    ],
+)
+def test_a_number_that_goes_on_is_another(name: str, known: str, further: bool) -> None:
+    """A name is not known by the first digits of a longer number in it."""
+    assert goes_on(name, known) is further
 
 
 def test_kinds_of_names() -> None:

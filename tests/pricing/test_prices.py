@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from genai_prices.data import providers
@@ -311,3 +312,49 @@ def test_cache_writes_without_a_fee_cost_the_input_rate(prices: Prices) -> None:
 
     assert plan.price({"text_cache_write": (1000, 0)}).unpriced == ()
     assert cost_of(plan, {"text_cache_write": (1000, 0)}).lines[0].rate == rates(plan)[0]
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "said"),
+    [
+        ("openai", "gpt-4o-audio-preview", ["audio", "audio_cache_read"]),
+        ("mistral", "voxtral-small-24b-2507", ["audio", "audio_cache_read"]),
+        ("openai", "gpt-realtime", []),
+        ("openai", "gpt-audio", []),
+        ("google", "gemini-2.5-flash", []),
+        ("openai", "gpt-4o", []),
+    ],
+)
+def test_audio_heard_at_the_text_rate_is_said(prices: Prices, provider: str, model: str, said: list[str]) -> None:
+    """A model made for audio whose list has but a text rate is doubtful; any other has one rate for all that goes in."""
+    plan = prices.plan(provider, model, NOON)
+    assert plan is not None
+
+    priced = plan.price({"text": (1, 1), "audio": (1000, 0), "audio_cache_read": (1000, 0)})
+
+    assert [entry.unit for entry in priced.unpriced] == said
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-search-preview", "gpt-4o-mini-search-preview-2025-03-11", "gpt-5-search-api"]
+)
+def test_models_that_search_by_themselves_have_a_fee(prices: Prices, model: str) -> None:
+    """OpenAI's chat search models search in every call, which no count tells."""
+    plan = prices.plan("openai", model, NOON)
+    assert plan is not None
+
+    assert [(entry.unit, entry.quantity) for entry in plan.price({"text": (30, 200)}).unpriced] == [
+        ("web_search_request", 1)
+    ]
+
+
+def test_a_request_s_fee_is_doubtful(prices: Prices) -> None:
+    """Perplexity's fee depends on the context searched; the dearest is used, and said."""
+    plan = prices.plan("perplexity", "sonar", NOON)
+    assert plan is not None
+
+    priced = plan.price({"text": (11, 62)})
+
+    assert priced.cost is not None
+    assert priced.cost.total == Decimal("0.012073")
+    assert [(entry.unit, entry.quantity) for entry in priced.unpriced] == [("request", 1)]

@@ -81,6 +81,60 @@ def test_broken_names_leave_the_usage(raw: bytes) -> None:
     (reading.model or "").encode()
 
 
+@pytest.mark.parametrize(
+    ("raw", "units", "reason"),
+    [
+        (
+            b'{"usage":{"prompt_tokens":"\\ud800","completion_tokens":2}}',
+            None,
+            "usage.prompt_tokens: expected int, got str",
+        ),
+        (b'{"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":"\\udc00"}}', {"text": (1, 2)}, "usage.cost: "),
+        (b'{"x":[{"\\ud800":"\\ud800"}],"usage":{"cost":"\\udc00","prompt_tokens":[]}}', None, "usage."),
+        (
+            b'{"x":' + b"[" * 200 + b"]" * 200 + b',"usage":{"prompt_tokens":1,"cost":"\\udc00"}}',
+            {"text": (1, 0)},
+            "usage.cost: ",
+        ),
+    ],
+)
+def test_half_a_surrogate_pair_in_a_number_s_place(raw: bytes, units: object, reason: str) -> None:
+    """Half a surrogate pair, which msgspec cannot even refuse, is a malformed member like any other."""
+    reading = CHAT.read(raw)
+
+    assert reading.units == units
+    assert (reading.reason or "").startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        (
+            "messages",
+            b'{"usage":{"input_tokens":1,"output_tokens":1,"server_tool_use":{"web_search_requests":1099511627776}}}',
+        ),
+        ("chat", b'{"usage":{"prompt_tokens":1,"server_side_tool_usage_details":{"web_search_calls":1000001}}}'),
+        ("chat", b'{"usage":{"prompt_tokens":1,"server_tool_use_details":{"web_search_requests":1000001}}}'),
+    ],
+)
+def test_an_absurd_number_of_calls_is_malformed(name: str, raw: bytes) -> None:
+    """Each call of a tool has a fee, so more than a million of them in one answer are a fault."""
+    reading = ENDPOINTS[name].read(raw)
+
+    assert reading.units is None
+    assert (reading.reason or "").endswith("expected int <= 1000000")
+
+
+def test_an_absurd_number_of_searches_of_a_response_is_dropped() -> None:
+    """What a response tells of its tools stands apart from its tokens, and costs them nothing."""
+    raw = body({"usage": {"input_tokens": 1}, "tool_usage": {"web_search": {"num_requests": 1 << 40}}})
+
+    reading = ENDPOINTS["responses"].read(raw)
+
+    assert reading.units == {"text": (1, 0)}
+    assert (reading.reason or "").endswith("expected int <= 1000000")
+
+
 def test_endless_names_are_dropped() -> None:
     """A name of a megabyte is no name."""
     raw = body({"model": "m" * 1_000_000, "id": "i", "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
@@ -190,6 +244,8 @@ def _all(endpoint: Endpoint, raw: bytes, other: bytes) -> None:
     for reading in (
         endpoint.read(raw),
         endpoint.read_stream(raw),
+        endpoint.read_stream(raw, other, 7),
+        endpoint.read_stream(other, raw, 7),
         endpoint.read_cut(raw, other),
         endpoint.read_cut(other, raw),
     ):

@@ -8,7 +8,7 @@ import pytest
 from answers import body, endpoint, events, openai_usage
 
 from payi_middleware.events import Unpriced
-from payi_middleware.providers import Reading
+from payi_middleware.providers import Endpoint, Reading
 
 CHAT = endpoint("api.openai.com", "/v1/chat/completions")
 AZURE = endpoint("x.openai.azure.com", "/openai/deployments/d/chat/completions")
@@ -115,6 +115,8 @@ def test_gemini_compatible_thoughts_are_the_rest() -> None:
         (b'"cost":0.0133176', 133_176_000),
         (b'"cost":1e-5,"is_byok":false', 100_000),
         (b'"cost":0.1,"is_byok":true,"cost_details":{"upstream_inference_cost":0.2}', 3_000_000_000),
+        (b'"cost":0,"is_byok":true', None),
+        (b'"cost":0,"is_byok":true,"cost_details":{"upstream_inference_cost":null}', None),
         (b'"cost":0.00000000005', 0),
         (b'"cost":-1', None),
         (b'"cost":1e999999', None),
@@ -215,6 +217,16 @@ def test_embeddings_in_any_order(raw: bytes) -> None:
     reading = EMBEDDINGS.read(raw)
 
     assert (reading.model, reading.units) == ("m", {"text": (8, 0)})
+
+
+@pytest.mark.parametrize("asked", [CHAT, EMBEDDINGS])
+def test_counts_that_are_all_zero_are_none(asked: Endpoint) -> None:
+    """An answer that counts nothing is no free one; a cost that the host states stands all the same."""
+    reading = asked.read(answer(openai_usage(0, 0)))
+    router = endpoint("openrouter.ai", "/api/v1/chat/completions").read(answer(openai_usage(0, 0) | {"cost": 0.5}))
+
+    assert (reading.units, reading.reason, reading.complete) == (None, "usage counts nothing", True)
+    assert (router.units, router.stated_ticks) == (None, 5_000_000_000)
 
 
 def test_a_total_alone_is_the_input() -> None:
@@ -329,8 +341,11 @@ def test_error_in_mid_stream() -> None:
     data = events(chunk("a"), {"error": {"message": "secret prompt", "type": "server_error", "code": None}}, done=False)
 
     reading = CHAT.read_stream(data)
+    at_once = CHAT.read_stream(data[data.index(b"data: {", 1) :])
 
-    assert reading.error_type == "server_error"
+    assert (reading.error_type, reading.complete) == ("server_error", False)
+    assert (reading.units, reading.estimated) == (None, True)  # the text that came is worth counting
+    assert at_once.estimated is False
     assert "secret" not in repr(reading)
 
 
@@ -349,6 +364,9 @@ def test_cut_body() -> None:
     assert reading == Reading(
         model="gpt-4o-2024-08-06", response_id="chatcmpl-1", units={"text": (100, 30)}, service_tier="priority"
     )
+    assert CHAT.read_cut(
+        b'{"model":"m","usage":{"prompt_tokens":4,"completion_tokens":2},"choices":[', b"]}"
+    ).units == {"text": (4, 2)}
     assert CHAT.read_cut(raw[:60], b"nothing here") == Reading(
         model="gpt-4o-2024-08-06", response_id="chatcmpl-1", complete=False, reason="usage is missing"
     )

@@ -165,11 +165,43 @@ def test_stream_last_chunk_wins() -> None:
     assert [(u.unit, u.quantity) for u in reading.unpriced] == [("grounding", 2)]
 
 
-def test_stream_broken_off() -> None:
-    """The figures so far are kept, and the answer is not complete."""
-    reading = STREAM.read_stream(events(answer(None, promptTokenCount=10, candidatesTokenCount=5), done=False))
+def test_maps_are_listed() -> None:
+    """Grounding with Maps has a fee that the tokens do not show, once an answer."""
+    grounding = {"groundingChunks": [{"maps": {"uri": "u"}}, {"maps": {"uri": "v"}}]}
+    chunk = answer(grounding=grounding, promptTokenCount=1, candidatesTokenCount=1)
 
-    assert (reading.units, reading.complete) == ({"text": (10, 5)}, False)
+    for reading in (GENERATE.read(body(chunk)), STREAM.read_stream(events(chunk, done=False))):
+        assert [(u.unit, u.quantity) for u in reading.unpriced] == [("maps_grounding", 1)]
+    web = answer(grounding={"groundingChunks": [{"web": {"uri": "u"}}]}, promptTokenCount=1, candidatesTokenCount=1)
+    assert GENERATE.read(body(web)).unpriced == ()
+
+
+def test_grounding_may_come_long_before_the_end() -> None:
+    """Queries are found wherever they stand in a stream."""
+    first = answer(None, {"webSearchQueries": ["a"]}, promptTokenCount=10)
+    chunks = [answer(None, promptTokenCount=10, candidatesTokenCount=n) for n in range(1, 300)]
+
+    reading = STREAM.read_stream(
+        events(first, *chunks, answer(promptTokenCount=10, candidatesTokenCount=300), done=False)
+    )
+
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("grounding", 1)]
+
+
+def test_counts_that_are_all_zero_are_none() -> None:
+    """An answer that counts nothing is no free one, unless the prompt was refused."""
+    refused = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 0}}
+
+    assert GENERATE.read(body(answer(promptTokenCount=0))).reason == "usage counts nothing"
+    assert GENERATE.read(body(answer(promptTokenCount=0))).units is None
+    assert GENERATE.read(body(refused)).units == {"text": (0, 0)}
+
+
+def test_stream_broken_off() -> None:
+    """The figures so far are kept, the rest is an estimate, and the answer is not complete."""
+    reading = STREAM.read_stream(events(answer(None, promptTokenCount=10, candidatesTokenCount=9), done=False))
+
+    assert (reading.units, reading.complete, reading.estimated) == ({"text": (10, 9)}, False, True)
 
 
 def test_refused_prompt_is_complete() -> None:
@@ -198,7 +230,7 @@ def test_stream_as_array() -> None:
     [
         (
             json.dumps([answer(None, promptTokenCount=10, candidatesTokenCount=5), answer(n=1)]).encode()[:-70],
-            {"text": (10, 5)},
+            {"text": (10, 11)},
             False,
         ),
         (b'[{"usageMetadata": {"promptTokenCount": 3}, "responseId": 5}]', {"text": (3, 0)}, False),
@@ -208,7 +240,7 @@ def test_stream_as_array() -> None:
     ],
 )
 def test_odd_arrays(data: bytes, units: Any, complete: bool) -> None:
-    """An array that is cut or malformed tells the last whole figures in it."""
+    """An array that is cut or malformed tells the last whole figures in it, or the text that came if that is more."""
     reading = STREAM.read_stream(data)
 
     assert (reading.units, reading.complete) == (units, complete)

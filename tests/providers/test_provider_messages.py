@@ -97,7 +97,7 @@ def test_contradictions_are_said() -> None:
 
 
 def test_passes_are_added_up() -> None:
-    """With iterations the top level is not the whole: passes are summed, those of another model listed."""
+    """With iterations the top level is not the whole: passes are summed, those of another model listed by side."""
     usage = {
         "input_tokens": 2390,
         "output_tokens": 121,
@@ -112,8 +112,21 @@ def test_passes_are_added_up() -> None:
     reading = MESSAGES.read(body(message(usage)))
 
     assert reading.units == {"text": (2490, 126), "text_cache_read": (7, 0)}
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("token", 2540)]
-    assert reading.unpriced[0].reason.endswith("claude-opus-4-8")
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("text", 2518), ("text", 22)]
+    assert reading.unpriced[0].reason == "input tokens of another model within this call: claude-opus-4-8"
+    assert reading.unpriced[1].reason == "output tokens of another model within this call: claude-opus-4-8"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "noted"), [(60_000, 60_000, True), (60_000, 40_000, False), (120_000, 1, False)]
+)
+def test_passes_that_cross_a_mark_together(first: int, second: int, noted: bool) -> None:
+    """Where only the sum of the passes is a long prompt, the cost may be too high, and that is said."""
+    iterations = [{"type": "message", "input_tokens": n, "output_tokens": 1} for n in (first, second)]
+
+    reading = MESSAGES.read(body(message({"input_tokens": 1, "output_tokens": 1, "iterations": iterations})))
+
+    assert ("long_context" in [u.unit for u in reading.unpriced]) is noted
 
 
 def test_foreign_model_can_be_written() -> None:
@@ -224,11 +237,69 @@ def test_stream_that_told_nothing() -> None:
     assert (reading.units, reading.reason, reading.response_id) == (None, "usage is missing", "msg_1")
 
 
-def test_start_cut_and_delta_whole() -> None:
-    """A malformed first event does not hide the last."""
-    data = b'data: {"type":"message_start","message":{"usage":\n\n' + named_events(delta(output_tokens=9), STOP)
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"type":"message_start","message":{"usage":\n\n',
+        b"",
+        named_events({"type": "message_start", "message": message(None)}),
+        named_events(start(input_tokens="10", output_tokens=1)),
+        named_events(start(input_tokens=-10, cache_read_input_tokens=90, output_tokens=1)),
+        named_events(start(input_tokens=None, cache_read_input_tokens=90, output_tokens=1)),
+    ],
+)
+def test_an_input_that_was_not_told_is_not_zero(event: bytes) -> None:
+    """A last event that tells the output alone is no usage without the first: there is none, and a reason."""
+    reading = MESSAGES.read_stream(event + named_events(TEXT, delta(output_tokens=9), STOP))
 
-    assert MESSAGES.read_stream(data).units == {"text": (0, 9)}
+    assert (reading.units, reading.complete) == (None, True)
+    assert reading.reason
+
+
+@pytest.mark.parametrize("output", ["9", -9])
+def test_a_malformed_last_event_is_an_estimate(output: Any) -> None:
+    """Where the last figures cannot be read, the output is counted from what was received."""
+    reading = MESSAGES.read_stream(named_events(start(input_tokens=10), TEXT, delta(output_tokens=output), STOP))
+
+    assert (reading.units, reading.complete, reading.estimated) == ({"text": (10, 2)}, True, True)
+
+
+@pytest.mark.parametrize(
+    "prefix", [b"", b"\xef\xbb\xbf", b": keep-alive\n\n" * 2000], ids=["plain", "byte order mark", "30 kB of comments"]
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "split"])
+def test_the_first_event_is_searched_patiently(prefix: bytes, newline: str) -> None:
+    """However a stream is framed, its first event tells the input."""
+    data = prefix + named_events(start(input_tokens=10, cache_read_input_tokens=5), TEXT, delta(output_tokens=9), STOP)
+    if newline == "split":
+        data = data.replace(b'"message_start", ', b'"message_start",\ndata: ')
+    else:
+        data = data.replace(b"\n", newline.encode())
+
+    assert MESSAGES.read_stream(data).units == {"text": (10, 9), "text_cache_read": (5, 0)}
+
+
+def test_counts_that_are_all_zero_are_none() -> None:
+    """An answer that counts nothing is no free answer; in a stream the last figures may still come."""
+    zero = {"input_tokens": 0, "output_tokens": 0, "server_tool_use": {"web_search_requests": 0}}
+
+    assert (MESSAGES.read(body(message(zero))).units, MESSAGES.read(body(message(zero))).reason) == (
+        None,
+        "usage counts nothing",
+    )
+    assert MESSAGES.read_stream(named_events(start(**zero), TEXT)).units is None
+    assert MESSAGES.read_stream(
+        named_events(start(**zero), TEXT, delta(input_tokens=3, output_tokens=2), STOP)
+    ).units == {"text": (3, 2)}
+
+
+def test_an_early_delta_is_not_the_last() -> None:
+    """A stream that broke off between two deltas is counted from what was received."""
+    reading = MESSAGES.read_stream(
+        named_events(start(input_tokens=10, output_tokens=1), *[TEXT] * 50, delta(None, output_tokens=4), *[TEXT] * 50)
+    )
+
+    assert (reading.units, reading.complete, reading.estimated) == ({"text": (10, 200)}, False, True)
 
 
 def test_cut_body() -> None:

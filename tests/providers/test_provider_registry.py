@@ -144,6 +144,16 @@ KNOWN = [
     ("api.openai.com", "/v1/something/new", "(other)", None),
     ("api.anthropic.com", "/v1/complete", "(other)", None),
     ("x.openai.azure.com", "/openai/v1/images/generations", "(other)", None),
+    # What is free at one host is paid at another, and a word in the middle of a path says nothing.
+    ("api.mistral.ai", "/v1/conversations", "(other)", None),
+    ("api.mistral.ai", "/v1/moderations", "(other)", None),
+    ("api.fireworks.ai", "/inference/v1/workflows/accounts/fireworks/models/flux/text_to_image", "(other)", None),
+    ("router.huggingface.co", "/hf-inference/models/x/y", "(other)", None),
+    ("api.openai.com", "/v1/containers", "(other)", None),
+    ("api.openai.com", "/v1/vector_stores/vs_1/search", "(other)", None),
+    ("x.services.ai.azure.com", "/providers/cohere/v2/rerank", "(other)", None),
+    ("api.anthropic.com", "/v1/agents/a/sessions", "(other)", None),
+    ("api.groq.com", "/openai/v1/audio/files", "(other)", None),
 ]
 
 
@@ -169,7 +179,11 @@ FREE = [
     ("POST", "api.openai.com", "/v1/responses/input_tokens"),
     ("POST", "api.openai.com", "/v1/responses/resp_1/cancel"),
     ("POST", "api.openai.com", "/v1/chat/completions/chatcmpl-1"),
-    ("POST", "api.openai.com", "/v1/vector_stores/vs_1/search"),
+    ("POST", "api.openai.com", "/v1/vector_stores"),
+    ("POST", "api.openai.com", "/v1/vector_stores/vs_1/files"),
+    ("POST", "api.openai.com", "/v1/containers/c_1/files"),
+    ("POST", "api.openai.com", "/v1/conversations"),
+    ("POST", "eu.api.openai.com", "/v1/conversations"),
     ("POST", "api.openai.com", "/v1/realtime/client_secrets"),
     ("POST", "api.anthropic.com", "/v1/messages/count_tokens"),
     ("POST", "api.anthropic.com", "/v1/messages/batches"),
@@ -185,7 +199,14 @@ FREE = [
     ("POST", "x.cognitiveservices.azure.com", "/vision/v3.2/analyze"),
     ("POST", "x.openai.azure.com", "/openai/files"),
     ("GET", "x.openai.azure.com", "/openai/deployments/d/chat/completions"),
+    ("POST", "x.openai.azure.com", "/openai/v1/files"),
+    ("POST", "x.openai.azure.com", "/openai/threads/t/runs"),
+    ("POST", "x.azure-api.net", "/base/openai/batches"),
     ("POST", "router.huggingface.co", "/together/v1/files"),
+    ("POST", "api.groq.com", "/openai/v1/batches"),
+    ("POST", "generativelanguage.googleapis.com", "/v1beta/openai/files"),
+    ("POST", "openrouter.ai", "/api/v1/keys"),
+    ("POST", "api.cohere.com", "/v1/tokenize"),
 ]
 
 

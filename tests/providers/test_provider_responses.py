@@ -92,15 +92,34 @@ def test_broken_off_stream() -> None:
 
 
 def test_last_event_cut() -> None:
-    """A last event whose beginning was lost still tells its usage; the tools in it were not seen."""
+    """A last event whose beginning was left out still tells its usage; the tools in it were not seen."""
     whole = named_events({"type": "response.completed", "response": response()})
-    data = named_events({"type": "response.created", "response": response(usage=None)}) + b"\n\n" + whole[90:]
+
+    reading = RESPONSES.read_stream(
+        named_events({"type": "response.created", "response": response(usage=None)}), whole[90:], 9
+    )
+
+    assert (reading.model, reading.units, reading.complete) == ("gpt-5", UNITS, True)
+    assert reading.reason is not None
+    assert "hosted tools" in reading.reason
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("hosted_tool", 1)]
+
+
+def test_an_answer_without_tools_has_none_unseen() -> None:
+    """Where an end shows that no tool was offered, nothing is missing, however large the answer."""
+    whole = body(response(output=[{"type": "message", "content": "x" * 5000}], tools=[]) | {"usage": USAGE})
+
+    assert RESPONSES.read_cut(whole[:100], whole[-300:]).unpriced == ()
+
+
+def test_a_malformed_last_event_names_the_fault() -> None:
+    """A last event with a malformed member is still the last, and what it tells is not an estimate."""
+    data = named_events({"type": "response.completed", "response": response(output=[{"type": 7}])})
 
     reading = RESPONSES.read_stream(data)
 
-    assert (reading.model, reading.units, reading.complete) == ("gpt-5", UNITS, False)
-    assert reading.reason is not None
-    assert "hosted tools" in reading.reason
+    assert (reading.units, reading.complete, reading.estimated) == (UNITS, True, False)
+    assert reading.reason == "response.output[0].type: expected str, got int"
 
 
 def test_hosted_tools() -> None:
@@ -138,8 +157,63 @@ def test_background_response(status: str) -> None:
     """A response made in the background has its usage later."""
     reading = RESPONSES.read(body(response(usage=None, status=status)))
 
-    assert reading.units is None
+    assert (reading.units, reading.pending) == (None, True)
     assert reading.reason == f"the response is {status.replace('_', ' ')}, its usage comes with a later poll"
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_stream_that_breaks_off_is_pending_only_in_the_background(background: bool) -> None:
+    """A response made in the background goes on without its reader; any other has ended."""
+    created = response(usage=None, status="in_progress", background=background)
+
+    reading = RESPONSES.read_stream(named_events({"type": "response.created", "response": created}))
+
+    assert (reading.units, reading.pending, reading.complete) == (None, background, False)
+
+
+SEARCH = [{"type": "web_search_call", "action": {"type": "search", "query": "q"}}]
+
+
+@pytest.mark.parametrize(
+    ("model", "tool", "priced"),
+    [
+        ("gpt-4.1", "web_search", True),
+        ("gpt-4.1", "web_search_preview", False),
+        ("gpt-4o-mini", "web_search_preview_2025_03_11", False),
+        ("gpt-5-chat-latest", "web_search_preview", False),
+        ("my-deployment", "web_search_preview", False),
+        ("gpt-5.2", "web_search_preview", True),
+        ("o4-mini-2025-04-16", "web_search_preview", True),
+    ],
+)
+def test_the_old_search_has_another_fee(model: str, tool: str, priced: bool) -> None:
+    """`web_search_preview` costs more on models that do not reason; there the searches have no rate of ours."""
+    told = response(model=model, output=SEARCH, tools=[{"type": tool}])
+
+    for reading in (
+        RESPONSES.read(body(told)),
+        RESPONSES.read_stream(named_events({"type": "response.completed", "response": told})),
+    ):
+        assert ((reading.units or {}).get("web_search_request") == (0, 1)) is priced
+        assert [u.unit for u in reading.unpriced] == ([] if priced else ["web_search_request"])
+
+
+def test_counts_that_are_all_zero_are_none() -> None:
+    """A response that counts nothing is no free one."""
+    reading = RESPONSES.read(body(response(usage={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0})))
+
+    assert (reading.units, reading.reason) == (None, "usage counts nothing")
+
+
+def test_text_before_an_error_is_worth_counting() -> None:
+    """A stream that ends in an error after its text has no usage, and says that text came."""
+    data = named_events(
+        {"type": "response.output_text.delta", "delta": "much"}, {"type": "error", "code": "server_error"}
+    )
+
+    reading = RESPONSES.read_stream(data)
+
+    assert (reading.units, reading.estimated, reading.error_type) == (None, True, "server_error")
 
 
 def test_malformed_members_do_not_cost_the_usage() -> None:

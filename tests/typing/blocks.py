@@ -72,6 +72,8 @@ async def blocks() -> None:
         assert_type(chat, use_case)
     with track.from_carrier(current().carrier()) as carried:
         assert_type(carried, track)
+    with track.from_carrier(await current().acarrier()):
+        assert_type(await current().acarrier(), dict[str, str])
     assert_type(await coroutine("a"), int)
     assert_type(await Service().asynchronous(), bool)
     assert_type(current().attribution.user_id, str | None)

@@ -1,0 +1,46 @@
+"""What the core knows of an inbound face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .annotation import Annotation
+from .attribution import Given
+from .events import Inbound
+
+__all__ = ["Face"]
+
+
+class Face(Protocol):
+    """What an inbound face knows of its framework's requests."""
+
+    origin: str
+
+    def key(self, request: Any) -> tuple[object, ...]:
+        """What may appear while a request is routed and authenticated; another key, another answer below."""
+        ...
+
+    def annotation(self, request: Any) -> Annotation | None:
+        """What `use_case` left on the route's function."""
+        ...
+
+    def layers(self, request: Any) -> Sequence[Given]:
+        """What the request tells by itself, weakest first: trusted headers, the router's and the route's annotation."""
+        ...
+
+    def needs_identify(self) -> bool:
+        """Whether the application gave an `identify`."""
+        ...
+
+    def identify(self, request: Any) -> Any:
+        """What the application's `identify` returns, perhaps an awaitable."""
+        ...
+
+    def identity(self, request: Any) -> Given:
+        """The user the framework knows, where the application gave no `identify`."""
+        ...
+
+    def inbound(self, request: Any) -> Inbound:
+        """The request's own facts."""
+        ...
