@@ -164,7 +164,16 @@ class SyncWrapper:
         call = self._begin(request)
         if call is None:
             return self.inner.handle_request(request)
-        return send(call, self.inner, request, self.tap_class)
+        token = context.owner.set(call)
+        call.sending = True
+        try:
+            response = self.inner.handle_request(request)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            _sent(call, token)
+        return tap(call, request, response, self.tap_class)
 
     def _begin(self, request: Any) -> Call | None:
         if context.owner.get() is not None and _outer(request, self.provider) is not None:
@@ -183,7 +192,16 @@ class AsyncWrapper(SyncWrapper):
         call = self._begin(request)
         if call is None:
             return await self.inner.handle_async_request(request)
-        return await send_async(call, self.inner, request, self.async_tap_class)
+        token = context.owner.set(call)
+        call.sending = True
+        try:
+            response = await self.inner.handle_async_request(request)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            _sent(call, token)
+        return tap(call, request, response, self.async_tap_class)
 
 
 def _outer(request: Any, provider: Provider) -> Call | None:
@@ -195,34 +213,6 @@ def _outer(request: Any, provider: Provider) -> Call | None:
     except Exception:
         health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
     return None
-
-
-def send(call: Call, inner: Any, request: Any, tap_class: type[Any]) -> Any:
-    """Send a call's request through a transport."""
-    token = context.owner.set(call)
-    call.sending = True
-    try:
-        response = inner.handle_request(request)
-    except BaseException as error:
-        call.failed(error)
-        raise
-    finally:
-        _sent(call, token)
-    return tap(call, request, response, tap_class)
-
-
-async def send_async(call: Call, inner: Any, request: Any, tap_class: type[Any]) -> Any:
-    """Send a call's request through an async transport."""
-    token = context.owner.set(call)
-    call.sending = True
-    try:
-        response = await inner.handle_async_request(request)
-    except BaseException as error:
-        call.failed(error)
-        raise
-    finally:
-        _sent(call, token)
-    return tap(call, request, response, tap_class)
 
 
 def _sent(call: Call, token: Any) -> None:

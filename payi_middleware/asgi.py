@@ -10,6 +10,7 @@ from . import context, health
 from .annotation import Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
 from .events import Inbound
+from .face import Source
 from .frames import Activity
 from .headers import PREFIX, joined, trace_of
 from .inbound import REQUEST_IDS, Identify, Trust, cost_headers, incoming, note_second, request_id
@@ -159,12 +160,33 @@ class PayiMiddleware:
             )
             return NOTHING
 
-    def inbound(self, request: Scope) -> Inbound:
+    def route(self, request: Scope) -> str | None:
+        """The template of the route, with the prefixes of routers and mounts."""
+        return route_of(request)
+
+    def inbound(self, request: Scope, route: str | None) -> Inbound:
         """Method, route, request id and trace of the request."""
-        headers = _headers(request)
-        trace, span = trace_of(headers.get("traceparent"))
         method = request.get("method") or ("WEBSOCKET" if request["type"] == "websocket" else None)
-        return Inbound(method, route_of(request), request_id(headers), trace, span)
+        headers = _headers(request)
+        if not headers:
+            return Inbound(method, route)
+        trace, span = trace_of(headers.get("traceparent"))
+        return Inbound(method, route, request_id(headers), trace, span)
+
+    def source(self, request: Scope) -> Source | None:
+        """The endpoint, where it is mounted, and what trusted headers tell."""
+        get = request.get
+        if get("user") is not None:  # an object of the application's, which it may take long to ask
+            return None
+        told = tuple([header for header in _headers(request).items() if header[0][:7] == PREFIX])
+        if told:
+            client = get("client")
+            if not self._trust.trusts(client[0] if client else None):
+                return None  # each such request is counted
+        fastapi, routers = get("fastapi"), get(ROUTER, ())
+        served = fastapi.get("effective_route_context") if isinstance(fastapi, dict) else None
+        objects = (get("endpoint"), get("route"), get("router"), served, *routers)
+        return (*map(id, objects), get("root_path"), get("app_root_path"), get("method"), told), objects
 
 
 HEADERS = "payi_middleware.headers"

@@ -93,24 +93,11 @@ def laid(layers: Iterable[Given]) -> Attribution:
     Tags and limit ids are unions, properties are merged, an empty value clears. Another use case name starts id, version,
     step and properties anew; a first name keeps an id that came without one.
     """
-    sources = tuple([given for given in layers if given is not NOTHING])
-    key = tuple(map(id, sources))
-    known = _laid.get(key)
-    if known is not None:
-        return known[1]
     fields: dict[str, Any] = {}
-    for given in sources:
-        _lay(fields, given.told())
-    made = _attribution(fields)
-    if len(_laid) >= _MOST:
-        _laid.clear()
-    _laid[key] = sources, made  # which keeps the sources, and so their ids
-    return made
-
-
-_MOST = 4096
-_laid: dict[tuple[int, ...], tuple[tuple[Given, ...], Attribution]] = {}
-"""What was laid before: routes and users come again and again, and a source of theirs is one object (`headers`, `identify`)."""
+    for given in layers:
+        if given is not NOTHING:
+            _lay(fields, given.told())
+    return _attribution(fields)
 
 
 def merge(known: Attribution, given: Given) -> Attribution:

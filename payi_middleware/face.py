@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from .annotation import Annotation
 from .attribution import Given
 from .events import Inbound
 
-__all__ = ["Face"]
+__all__ = ["Face", "Source"]
+
+
+Source: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""All that a request's layers and route go by: a key, hashable, and the objects whose ids are in it, to be kept with it."""
 
 
 class Face(Protocol):
@@ -41,6 +45,14 @@ class Face(Protocol):
         """The user the framework knows, where the application gave no `identify`."""
         ...
 
-    def inbound(self, request: Any) -> Inbound:
+    def route(self, request: Any) -> str | None:
+        """The template of the route."""
+        ...
+
+    def inbound(self, request: Any, route: str | None) -> Inbound:
         """The request's own facts."""
+        ...
+
+    def source(self, request: Any) -> Source | None:
+        """What another request may have in common with this one; None where that is not worth finding out."""
         ...

@@ -13,6 +13,7 @@ from . import context, health
 from .annotation import Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
 from .events import Inbound
+from .face import Source
 from .inbound import Identify, incoming, note_second
 from .meter import Meter
 from .settings import StoreOptions
@@ -239,5 +240,18 @@ class _FlaskFace(PayiWSGIMiddleware):
             health.note("identity_raised", "a user could not be loaded again; the user is unknown", exc_info=True)
             return None
 
-    def inbound(self, request: _Bound) -> Inbound:
-        return inbound_of(request.environ, request.rule)
+    def route(self, request: _Bound) -> str | None:
+        return request.rule
+
+    def inbound(self, request: _Bound, route: str | None) -> Inbound:
+        return inbound_of(request.environ, route)
+
+    def source(self, request: _Bound) -> Source | None:
+        """The view, and what trusted headers tell."""
+        environ, view = request.environ, request.view
+        if request.by_login or environ.get("REMOTE_USER"):
+            return None
+        told = tuple([header for header in environ.items() if header[0][:12] == "HTTP_XPROXY_"])
+        if told and not self._trust.trusts(environ.get("REMOTE_ADDR")):
+            return None  # each such request is counted
+        return (id(view), request.rule, environ.get("REQUEST_METHOD"), told), (view,)

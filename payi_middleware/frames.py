@@ -262,10 +262,42 @@ def attributed(frame: Frame | None) -> Attributed:
 
 def _attributed(frame: Frame, activity: Activity, key: tuple[object, ...]) -> Attributed:
     version = activity.version  # first: what another thread tells from now on is for the next call to read
-    known = _as_instance(laid(_layers(frame, activity)), activity)
     face = activity.face
-    inbound = _NO_INBOUND if face is None else msgspec.Raw(_encode(face.inbound(activity.request)))
+    known, route = _known(frame, activity) if face is not None else (laid(_layers(frame, activity)), None)
+    known = _as_instance(known, activity)
+    inbound = _NO_INBOUND if face is None else msgspec.Raw(_encode(face.inbound(activity.request, route)))
     return Attributed(known, msgspec.Raw(_encode(known)), inbound, version, key)
+
+
+def _known(frame: Frame, activity: Activity) -> tuple[Attribution, str | None]:
+    """What holds for a call of a web request, but for its use case's instance, and the route.
+
+    Many requests are alike in all of that, and to lay it out takes as long as all else that a call costs: so it is remembered,
+    unless something was dropped, which is counted each time.
+    """
+    face, request, identity = activity.face, activity.request, activity.identity
+    assert face is not None
+    source = face.source(request) if frame is activity and not activity.given else None
+    if source is None:
+        return laid(_layers(frame, activity)), face.route(request)
+    key = (face, identity, source[0])
+    try:
+        found = _remembered.get(key)
+    except TypeError:  # properties cannot be hashed
+        return laid(_layers(frame, activity)), face.route(request)
+    if found is None:
+        counted = health.counters()
+        found = laid(_layers(frame, activity)), face.route(request), source[1]
+        if health.counters() == counted:
+            if len(_remembered) >= _MOST:
+                _remembered.clear()
+            _remembered[key] = found
+    return found[0], found[1]
+
+
+_MOST = 4096
+_remembered: dict[tuple[Any, ...], tuple[Attribution, str | None, tuple[Any, ...]]] = {}
+"""By face, identity and source; with the objects of the source, so that their ids stay theirs."""
 
 
 def with_own(known: Attributed, own: Given, activity: Activity | None) -> Attributed:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from . import health
-from .attribution import Given, clean, is_plain
+from .attribution import Given, clean
 
 __all__ = ["PREFIX", "given_by_headers", "joined", "trace_of"]
 
@@ -54,36 +54,6 @@ def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def given_by_headers(headers: Mapping[str, str]) -> Given:
     """What xProxy headers tell; names in lower case. An empty value clears the field. Others of that prefix mean nothing here."""
-    key = tuple(headers.items())
-    known = _known.get(key)
-    if known is not None:
-        return known
-    given = _given_by_headers(headers)
-    if all(map(is_plain, headers.values())) and _is_whole(given, headers):
-        if len(_known) >= _MOST:
-            _known.clear()
-        _known[key] = given
-    return given
-
-
-_MOST = 4096
-_known: dict[tuple[tuple[str, str], ...], Given] = {}
-"""Headers that came before and of which nothing was dropped, since each time something is dropped it is counted."""
-
-
-def _is_whole(given: Given, headers: Mapping[str, str]) -> bool:
-    """Whether the headers' values are all there as they came."""
-    for name, value in headers.items():
-        field = _FIELDS.get(name)
-        told = getattr(given, field) if field else value
-        if isinstance(told, tuple):
-            told = ",".join(told)
-        if told != value and str(told) != value:
-            return False
-    return True
-
-
-def _given_by_headers(headers: Mapping[str, str]) -> Given:
     told: dict[str, Any] = {}
     for name, value in headers.items():
         field = _FIELDS.get(name)

@@ -217,5 +217,5 @@ def given_by(answer: object) -> Given:
 
 @functools.lru_cache(maxsize=4096)
 def _given_by_user(user_id: str) -> Given:
-    """One object a user, by which `laid` knows what it laid before."""
+    """Users come again and again."""
     return clean(user_id=user_id)

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from .annotation import Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
 from .events import Inbound
+from .face import Source
 from .frames import Activity
 from .headers import trace_of
 from .inbound import Identify, Trust, cost_headers, incoming, note_second, request_id
@@ -134,9 +135,17 @@ class PayiWSGIMiddleware:
         """The user as the server authenticated it."""
         return clean(user_id=request.get("REMOTE_USER") or None)
 
-    def inbound(self, request: Any) -> Inbound:
-        """Method, request id and trace of the request; WSGI itself has no routes."""
-        return inbound_of(request, None)
+    def route(self, request: Any) -> str | None:
+        """WSGI itself has no routes."""
+        return None
+
+    def inbound(self, request: Any, route: str | None) -> Inbound:
+        """Method, request id and trace of the request."""
+        return inbound_of(request, route)
+
+    def source(self, request: Any) -> Source | None:
+        """Not worth finding out: a request's headers have to be spelt out anew in any case."""
+        return None
 
 
 def inbound_of(environ: Environ, route: str | None) -> Inbound:
