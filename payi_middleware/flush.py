@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from . import context, health
+from . import context, forks, health
 from .exceptions import StoreError
 
 __all__ = ["Flusher"]
@@ -25,6 +25,8 @@ class Flusher:
 
     Args:
         drain: Delivers everything that waits; raises if a sink refuses, whereupon it is tried again later.
+        waits: Whether anything does: to flush nothing needs no thread.
+        ended: Called when the thread has ended, by `close` or by an accident: who arms next starts another.
         prepare: Run once as the thread starts.
         interval: Seconds to linger.
         idle: Called soon after the thread starts and about every half minute while it lives. If it takes long it calls
@@ -32,9 +34,18 @@ class Flusher:
     """
 
     def __init__(
-        self, drain: Callable[[], None], *, prepare: Callable[[], None], interval: float, idle: Callable[[], None]
+        self,
+        drain: Callable[[], None],
+        *,
+        waits: Callable[[], bool],
+        prepare: Callable[[], None],
+        interval: float,
+        idle: Callable[[], None],
+        ended: Callable[[], None],
     ) -> None:
         self._drain = drain
+        self._waits = waits
+        self._ended = ended
         self._prepare = prepare
         self._idle = idle
         self._interval = interval
@@ -60,7 +71,10 @@ class Flusher:
         with self._changed:
             self._armed = True
             if not self._runs():
-                return self._start()
+                started = self._start()
+                if not started and not sys.is_finalizing():
+                    health.count("thread_refused")
+                return started
             self._changed.notify_all()
             return True
 
@@ -74,12 +88,13 @@ class Flusher:
     def flush(self, timeout: float) -> bool:
         """Drain now; returns whether everything was delivered within `timeout` seconds."""
         with self._changed:
-            if self._runs():
+            if self._runs() or (self._waits() and self._start()):
                 self._asked += 1
                 mine = self._asked
                 self._changed.notify_all()
-                return self._changed.wait_for(lambda: self._done >= mine, timeout) and not self._failed
-        return self._drained_here(timeout)
+                self._changed.wait_for(lambda: self._done >= mine or not self._runs(), timeout)
+                return self._done >= mine and not self._failed
+        return self._drained_here(timeout)  # there is nothing to do, or no thread to be had any more
 
     def close(self, timeout: float) -> bool:
         """Drain, then end the thread, in `timeout` seconds; returns whether everything was delivered."""
@@ -94,7 +109,7 @@ class Flusher:
         return delivered
 
     def pause(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for the work in progress, and let no other begin before `resume` if that is True."""
+        """Wait at most `timeout` seconds for the work in progress; if that is True, no other begins before `resume`."""
         return self._working.acquire(timeout=timeout)
 
     def resume(self) -> None:
@@ -121,8 +136,8 @@ class Flusher:
             thread = threading.Thread(target=self._run, args=(self._number,), name="payi-flush", daemon=True)
             thread.start()
             self._thread = thread
+            self._pause = 0.0
         except RuntimeError:  # the process has too many, or ends: then the exit handler drains
-            health.count("thread_refused")
             return False
         finally:
             context.frame.reset(frame)
@@ -132,7 +147,8 @@ class Flusher:
         if not self._working.acquire(timeout=timeout):
             return False
         try:
-            return self._drained()
+            with forks.at_work():
+                return self._drained()
         finally:
             self._working.release()
 
@@ -148,7 +164,17 @@ class Flusher:
         return True
 
     def _run(self, number: int) -> None:
-        with self._working:
+        try:
+            self._work(number)
+        finally:
+            with self._changed:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+                self._changed.notify_all()
+            self._ended()
+
+    def _work(self, number: int) -> None:
+        with self._working, forks.at_work():
             try:
                 self._prepare()
             except Exception:
@@ -164,7 +190,7 @@ class Flusher:
             self._report(target, delivered=delivered)
             self._pause = 0.0 if delivered else min(LONGEST_PAUSE, 2 * self._pause or self._interval)
             if delivered and (looked is None or time.monotonic() - looked > LONGEST_PAUSE):
-                with self._working:
+                with self._working, forks.at_work():
                     self._idle()
                 looked = time.monotonic()
 

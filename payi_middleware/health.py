@@ -5,6 +5,7 @@ A fault of ours never becomes the application's, so it would be invisible withou
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import Any
@@ -33,7 +34,8 @@ def note(kind: str, message: str, *args: Any, exc_info: bool = False, n: int = 1
         first = kind not in _logged
         _logged.add(kind)
     if first:
-        log.warning(message, *args, exc_info=exc_info, extra={"kind": kind})
+        with contextlib.suppress(Exception):  # of a filter or handler of the application's; the count stands
+            log.warning(message, *args, exc_info=exc_info, extra={"kind": kind})
 
 
 def shown(value: object) -> str:

@@ -1,36 +1,31 @@
 """Taking in what dead processes left in a spool folder: their ended calls, and those that were in flight as `unknown`.
 
-One process at a time does so for a folder, holding a lock, and it takes all that an owner left together, so that a call whose
-begin and end stand in two segments is seen whole.
+One process at a time does so for a folder, holding a lock. A folder that is not its store's own (`PAYI_SPOOL_DIR`) may be shared
+by several stores: there the names of files say whose they are, and each store takes its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from . import health, record
 from .events import CallEvent
+from .leftovers import adopt, any_left, sweep
+from .ownership import give
 from .pending import finished
 from .pricing import Prices
+from .segment import AGAIN, BEGUN, HEADER, VOID, Segment, fcntl
 from .settings import Settings
-from .spool import AGAIN, BEGUN, HEADER, VOID, Segment, adopt, sweep
 
-try:
-    import fcntl as _fcntl
-except ImportError:
-    _fcntl = None  # type: ignore[assignment]
+__all__ = ["label_of", "orphans", "take_in"]
 
-fcntl: Any = _fcntl
-
-__all__ = ["orphans", "take_in"]
-
-BATCH = 2_000
+BATCH = 200
 LOCK = "intake.lock"
 
 Write = Callable[[Sequence[CallEvent]], None]
@@ -41,32 +36,49 @@ def take_in(settings: Settings) -> int:
 
     Raises:
         StoreError: The store cannot be used; everything is left where it is.
+        OSError: The spool's folder cannot.
     """
     from .sinks.store import StoreSink
 
-    if not any_left(settings.spool_path):
+    if settings.store_path is None:  # a store in memory would take them with it
         return 0
     sink = StoreSink(settings)
     try:
-        return orphans(settings.spool_path, Prices(), lambda events: sink.write(events, {}))
+        return orphans(settings.spool_path, label_of(settings), Prices(), lambda events: sink.write(events, {}))
     finally:
         sink.close()
 
 
-def any_left(folder: Path | None) -> bool:
-    """Whether a folder has spool files at all, of living processes or dead ones."""
-    return folder is not None and os.path.isdir(folder) and any(folder.glob("*.spool*"))
+def label_of(settings: Settings) -> str:
+    """What tells the files of these settings' store in a folder that others may share; empty in its own, which may be moved."""
+    store, folder = settings.store_path, settings.spool_path
+    if folder is None or (store is not None and _real(folder) == _real(store) + ".spool"):
+        return ""
+    identity = settings.store if store is None else _real(store)
+    return hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
 
 
-def orphans(folder: Path | None, prices: Prices, write: Write) -> int:
-    """Hand what dead processes left in a folder to `write`, then delete it; returns the number of events."""
-    if folder is None or fcntl is None or not any_left(folder):
+def _real(path: Path) -> str:
+    """A path in the one spelling that all processes agree on."""
+    try:
+        return os.path.join(os.path.realpath(path.parent), path.name)
+    except (OSError, ValueError):  # the working directory is gone, or this is no path
+        return os.fspath(path)
+
+
+def orphans(folder: Path | None, label: str, prices: Prices, write: Write) -> int:
+    """Hand what dead processes left in a folder under a label to `write`, then delete it; returns the number of events.
+
+    Raises:
+        OSError: The folder cannot be looked at; and what `write` raises.
+    """
+    if folder is None or fcntl is None or not any_left(folder, label):
         return 0
     taken = 0
     with _alone(folder) as alone:
         if alone:
             sweep(folder)
-            for segments in adopt(folder):
+            for segments in adopt(folder, label):
                 taken += _taken_in(segments, prices, write)
     return taken
 
@@ -132,8 +144,15 @@ def _written(events: list[CallEvent], write: Write) -> int:
 def _alone(folder: Path) -> Iterator[bool]:
     """Whether we are the one process that takes in now."""
     try:
-        fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError:
+        fd = _lock_file(folder)
+    except OSError as error:
+        health.note(
+            "intake",
+            "what dead processes left in %s cannot be taken in (%s): give this user the right to read %s",
+            folder,
+            error,
+            folder / LOCK,
+        )
         yield False
         return
     try:
@@ -146,3 +165,14 @@ def _alone(folder: Path) -> Iterator[bool]:
         yield True
     finally:
         os.close(fd)
+
+
+def _lock_file(folder: Path) -> int:
+    """A descriptor of the lock's file, made if need be; to read suffices."""
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(folder / LOCK, os.O_RDONLY | os.O_CREAT | os.O_EXCL | flags, 0o600)
+    except FileExistsError:
+        return os.open(folder / LOCK, os.O_RDONLY | flags)
+    give(fd, folder)
+    return fd

@@ -16,13 +16,13 @@ from typing import Any, ClassVar, Self, Unpack
 
 import msgspec
 
-from . import frames, health
+from . import forks, frames, health
 from .estimates import Estimates
 from .events import CallEvent
 from .exceptions import SettingsError
 from .flush import Flusher
 from .hosts import Hosts
-from .intake import orphans
+from .intake import label_of, orphans
 from .pending import finished
 from .pricing import Prices
 from .settings import Options, Settings, StoreOptions, load
@@ -31,12 +31,12 @@ from .types import Sink
 
 __all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
 
-BATCH = 1_000
-"""Events of one transaction, at most."""
+BATCH = 200
+"""Events of one transaction, at most: 20 ms for which, under gevent, no request goes on; larger ones are no faster."""
 HEALTH_SECONDS = 20.0
 """Between two reports of a process that does nothing."""
 FORK_PATIENCE = 2.0
-"""Seconds a fork waits for the draining thread to finish what it does: an import or a database, copied half-way, never ends."""
+"""Seconds a fork waits for the draining threads to finish what they do: an import or a database, copied half-way, never ends."""
 
 _VERSIONED = (
     "payi-middleware",
@@ -101,9 +101,14 @@ class Meter:
         """Taken from the spool, and not yet taken by the sinks: a refused batch is offered again as it is."""
         folder = self._placed.spool_path if captured is None else None
         self.flusher = Flusher(
-            self._drain, prepare=self.prices.load, interval=self.settings.flush_interval, idle=self._look_around
+            self._drain,
+            waits=self._waits,
+            prepare=self.prices.load,
+            interval=self.settings.flush_interval,
+            idle=self._look_around,
+            ended=lambda: self.spool.listen(),
         )
-        self.spool = Spool(folder, limit=self.settings.spool_bytes, wake=self.flusher.arm)
+        self.spool = Spool(folder, limit=self.settings.spool_bytes, wake=self.flusher.arm, label=label_of(self._placed))
 
     @property
     def disabled(self) -> bool:
@@ -133,17 +138,22 @@ class Meter:
         timeout = self.settings.flush_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
         delivered = self.flusher.close(timeout)
+        self.spool.listen()
         if not self.flusher.pause(max(0.0, deadline - time.monotonic())):
             return delivered  # a sink hangs: nothing is pulled from under its feet, and the process's end closes all
         try:
-            self.spool.close()
-            for sink in self._sinks or ():
-                sink.close()
-            if self._given_sinks is None and Meter._captured is None:
-                self._sinks = None
+            with forks.at_work():
+                self._let_go()
         finally:
             self.flusher.resume()
         return delivered
+
+    def _let_go(self) -> None:
+        self.spool.close()
+        for sink in self._sinks or ():
+            sink.close()
+        if self._given_sinks is None and Meter._captured is None:
+            self._sinks = None
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +182,8 @@ class Meter:
 
     def _drain(self) -> None:
         """Deliver what the spool has, a transaction a batch; what is written meanwhile comes later, or this would never end."""
-        if not self._batch and not self.spool.waiting and not self._health_is_due():
+        self.spool.listen()
+        if not self._waits():
             return
         self.prices.load()
         is_over = self.spool.mark()
@@ -185,6 +196,10 @@ class Meter:
             self.spool.commit()
             if is_over():
                 return
+            forks.rest(0)
+
+    def _waits(self) -> bool:
+        return bool(self._batch) or self.spool.waiting or self._health_is_due()
 
     def _write(self, events: Sequence[CallEvent]) -> None:
         report = self.health()
@@ -205,7 +220,7 @@ class Meter:
     def _look_around(self) -> None:
         """Take in what other processes left behind when they died."""
         try:
-            orphans(self._placed.spool_path, self.prices, self._take_in)
+            orphans(self.spool.folder, self.spool.label, self.prices, self._take_in)
         except Exception:
             health.note(
                 "intake", "what dead processes left could not be taken in; it waits in the spool", exc_info=True
@@ -213,6 +228,7 @@ class Meter:
 
     def _take_in(self, events: Sequence[CallEvent]) -> None:
         self._write(events)
+        forks.rest(0)
         self.flusher.serve()  # who flushes must not wait for all that the dead left
 
     def health(self) -> dict[str, Any]:
@@ -253,7 +269,7 @@ class Meter:
     def after_fork(self) -> None:
         """In a forked child: files, thread and connections stayed with the parent."""
         self.spool.abandon()
-        _left_behind.append(self._sinks)  # closing a database that the parent has open would drop the parent's locks
+        forks.keep(self._sinks)  # closing a database that the parent has open would drop the parent's locks
         if not self.prices.ready:
             self.prices = Prices()  # the parent's thread may have been loading it
         self._fresh()
@@ -297,7 +313,6 @@ def _versions() -> dict[str, str]:
 _meters: weakref.WeakSet[Meter] = weakref.WeakSet()
 _registry = threading.RLock()
 """Held while meters are added, counted or forked."""
-_left_behind: list[Any] = []
 _default: Meter | None = None
 _default_lock = threading.Lock()
 
@@ -353,26 +368,24 @@ def _at_exit() -> None:
             health.note("exit", "the last events could not be delivered at exit; they wait in the spool", exc_info=True)
 
 
-_held: list[tuple[Meter, bool]] = []
-"""The meters of a fork under way, and whether their draining threads pause."""
+_held: list[Meter] = []
+"""The meters of a fork under way."""
 
 
 def _before_fork() -> None:
     """Nothing may be half done in the copy that the child gets: no record, no import, no transaction."""
     _registry.acquire()
-    deadline = time.monotonic() + FORK_PATIENCE
+    forks.hold(FORK_PATIENCE)  # before the spools: while we wait, calls go on
     for meter in list(_meters):
-        pauses = meter.flusher.pause(max(0.0, deadline - time.monotonic()))
         meter.spool.lock.acquire()
-        _held.append((meter, pauses))
+        _held.append(meter)
 
 
 def _after_fork_in_parent() -> None:
-    for meter, pauses in _held:
+    for meter in _held:
         meter.spool.lock.release()
-        if pauses:
-            meter.flusher.resume()
     _held.clear()
+    forks.release()
     _registry.release()
 
 
@@ -380,8 +393,9 @@ def _after_fork_in_child() -> None:
     global _registry, _default_lock
     _registry, _default_lock = threading.RLock(), threading.Lock()
     health.reset()
+    forks.reset()
     frames.after_fork()
-    for meter, _ in _held:
+    for meter in _held:
         meter.after_fork()
     _held.clear()
 

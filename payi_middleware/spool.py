@@ -1,12 +1,8 @@
 """The append-only files in which events wait for their sinks, and which a killed process leaves behind whole.
 
-A record is copied into a preallocated, mapped file: no system call, so no thread loses the interpreter's lock, and the pages
-belong to the kernel, so they outlive the process. A segment is `HEADER`, then records of `size, checksum, payload`, each
-aligned to 8 bytes; a size of zero ends it. The first byte of a payload tells its kind, the next 16 are the call's id.
-
-A segment belongs to the process that holds an exclusive `flock` on it, never to whoever a process id seems to name. It gets
-its final name only once it is locked, so a `*.spool` file whose lock can be had was left by a process that is gone. Names begin
-with their owner: what one owner left is taken in together, since a call may begin in one segment and end in the next.
+A record is copied into a preallocated, mapped file (`segment.py`): no system call, so no thread loses the interpreter's lock, and
+the pages belong to the kernel, so they outlive the process. Names of segments begin with their owner, which has one such file
+after the other; the first are small, so that many processes that do little fit into a folder's bound.
 """
 
 from __future__ import annotations
@@ -17,118 +13,27 @@ import itertools
 import mmap
 import os
 import secrets
-import struct
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from zlib import crc32
 
 from . import health
+from .ownership import make_folder
+from .segment import AGAIN, BEGUN, ENDED, FRAME, HEADER, TO_PRICE, VOID, Segment, fcntl
 
-try:
-    import fcntl as _fcntl
-except ImportError:  # not a POSIX system: events wait in memory
-    _fcntl = None  # type: ignore[assignment]
+__all__ = ["AGAIN", "BEGUN", "ENDED", "TO_PRICE", "VOID", "Spool", "waiting_bytes"]
 
-fcntl: Any = _fcntl
-
-__all__ = ["AGAIN", "BEGUN", "ENDED", "TO_PRICE", "VOID", "Segment", "Spool", "adopt", "sweep", "waiting_bytes"]
-
-BEGUN = b"\x01"
-"""A call was sent."""
-ENDED = b"\x02"
-"""A call ended; the payload is its finished event."""
-TO_PRICE = b"\x03"
-"""A call ended before rates were loaded; whoever drains the spool prices it."""
-VOID = b"\x04"
-"""A begun call was taken over by an inner face and has no event of its own."""
-AGAIN = b"\x05"
-"""A copy of `BEGUN`, for a call that outlives the segment in which it began."""
-
-HEADER = struct.Struct("<8sQ16x")  # magic, offset up to which the store has the records
-MAGIC = b"payispl1"
+FIRST_BYTES = 512 << 10
+"""Of a process's first segment; each is twice as large as the one before."""
 SEGMENT_BYTES = 4 << 20
+"""At most."""
 MEMORY_RECORDS = 20_000
 RETRY_SECONDS = 10.0
 """Between two tries to open a segment, after the disk refused one: trying is slow, and the application waits for it."""
-DRAFT_SECONDS = 60.0
-"""After which a segment that never got its name was left by a process that is gone."""
 
-_frame = struct.Struct("<II")
-_delivered = struct.Struct("<Q")
-
-
-class Segment:
-    """One mapped file. The mapping keeps the descriptor's lock, so a segment that nobody holds any more is free."""
-
-    def __init__(self, path: Path, fd: int, size: int) -> None:
-        self.path = path
-        self.size = size
-        self.map = mmap.mmap(fd, size)
-        self.end = HEADER.size
-        """Offset behind the last record."""
-        self.read = HEADER.size
-        """Offset up to which records were handed out."""
-
-    @classmethod
-    def create(cls, folder: Path, name: str, size: int) -> Segment:
-        """Make, lock, fill and only then name a new segment.
-
-        Raises:
-            OSError: The folder cannot be written, or the disk is full.
-        """
-        draft = folder / f"{name}.spool.new"
-        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _allocate(fd, size)
-            segment = cls(folder / f"{name}.spool", fd, size)
-            HEADER.pack_into(segment.map, 0, MAGIC, HEADER.size)
-            os.rename(draft, segment.path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(fd)  # the mapping has a duplicate
-        return segment
-
-    def records(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-        """Whole records between two offsets, each with the offset behind it; ends early at a torn one."""
-        at = start
-        while at + _frame.size <= stop:
-            size, checksum = _frame.unpack_from(self.map, at)
-            end = at + _frame.size + size
-            if size == 0:
-                return
-            payload = self.map[at + _frame.size : end]
-            if end > stop or zlib.crc32(payload) != checksum:
-                health.note("spool_torn", "a record in %s is damaged; what follows it is left out", self.path)
-                return
-            at = (end + 7) & ~7
-            yield at, payload
-
-    @property
-    def delivered(self) -> int:
-        """Offset up to which the store has the records."""
-        return int(_delivered.unpack_from(self.map, 8)[0])
-
-    @delivered.setter
-    def delivered(self, offset: int) -> None:
-        _delivered.pack_into(self.map, 8, offset)
-
-    def remove(self) -> None:
-        """Delete the file, while the lock is still held."""
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError as error:
-            health.note("spool_kept", "%s is done with, but cannot be deleted: %s", self.path, error.strerror)
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the file, and so of its lock."""
-        self.map.close()
+_pack_frame = FRAME.pack_into
 
 
 class Spool:
@@ -138,9 +43,10 @@ class Spool:
         folder: Where segments go, made by the first; None to keep records in memory.
         limit: Bytes that all segments in the folder may take, those of other processes included.
         wake: Called when there is something to take; tells whether somebody will.
+        label: What the files' names carry in a folder that other stores may share.
     """
 
-    def __init__(self, folder: Path | None, *, limit: int, wake: Callable[[], bool]) -> None:
+    def __init__(self, folder: Path | None, *, limit: int, wake: Callable[[], bool], label: str = "") -> None:
         self.folder = folder
         self.limit = limit
         self.durable = folder is not None and fcntl is not None
@@ -149,14 +55,17 @@ class Spool:
         self._wake = wake
         self._signalled = False
         self._owner = f"{os.getpid()}-{secrets.token_hex(6)}"
+        self.label = label
         self._numbers = itertools.count()
-        self._segment_bytes = min(SEGMENT_BYTES, limit // 4 & ~4095)
+        self._largest = min(SEGMENT_BYTES, limit // 4 & ~4095)
+        self._next_bytes = min(FIRST_BYTES, self._largest)
         self._segments: list[Segment] = []
         self._map: mmap.mmap | None = None
         self._at = 0
         self._room = 0
         self._busy = False
-        self._behind: collections.deque[bytes] = collections.deque()
+        self._behind: collections.deque[bytes | Callable[[], None]] = collections.deque()
+        """What waits until the lock is free: records, and notes, since a handler of the application's may be slow or call us."""
         self._memory: collections.deque[bytes] = collections.deque()
         self._recalled = 0
         """How many records were taken from memory."""
@@ -165,7 +74,7 @@ class Spool:
 
     def append(self, payload: bytes) -> None:
         """Keep one record. Never raises and never waits for a disk but to open the next segment."""
-        checksum = zlib.crc32(payload)
+        checksum = crc32(payload)
         size = len(payload)
         with self.lock:
             if self._busy:  # the garbage collector ended a call in the middle of an append of this very thread
@@ -179,7 +88,7 @@ class Spool:
                 if end:
                     view, at = self._map, self._at
                     view[at + 8 : end] = payload  # type: ignore[index]  # a segment is open
-                    _frame.pack_into(view, at, size, checksum)  # type: ignore[arg-type]
+                    _pack_frame(view, at, size, checksum)  # type: ignore[arg-type]
                     self._at = self._segments[-1].end = (end + 7) & ~7
                 else:
                     self._remember(payload)
@@ -188,64 +97,86 @@ class Spool:
         if self._behind:
             self._catch_up()
         if not self._signalled:
-            self._signalled = True
-            self._signalled = self._wake()
+            self._signal()
+
+    def _signal(self) -> None:
+        woken = False
+        self._signalled = True  # before the drainer wakes, or it would be told last what it has begun to do
+        try:
+            woken = self._wake()
+        finally:
+            if not woken:
+                self._signalled = False
+
+    def listen(self) -> None:
+        """From now on a record wakes the drainer: it begins to look, or there is none any more."""
+        self._signalled = False
 
     def _catch_up(self) -> None:
-        try:
-            self.append(self._behind.popleft())
-        except IndexError:  # another thread was faster
-            pass
+        while self._behind:
+            try:
+                first = self._behind.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if isinstance(first, bytes):
+                self.append(first)
+            else:
+                first()
 
     def _next_segment(self, size: int) -> int:
         """Open another segment; returns where a record of `size` would end in it, or 0 if there can be none."""
         self._room = 0
-        if self.folder is None or fcntl is None or size + HEADER.size + 16 > self._segment_bytes:
+        needed = size + HEADER.size + 16
+        if self.folder is None or fcntl is None or needed > self._largest:
             return 0
         if not self.durable and time.monotonic() < self._retry_at:
             return 0
         try:
-            segment = self._created(self.folder)
+            segment = self._created(self.folder, self._next_bytes if needed <= self._next_bytes else self._largest)
         except (OSError, ValueError) as error:
             self._refused(error)
             return 0
         self.durable = True
+        self._next_bytes = min(2 * segment.size, self._largest)
         self._segments.append(segment)
         self._map = segment.map
         self._at = segment.end
         self._room = segment.size - 8
         return self._at + 8 + size
 
-    def _created(self, folder: Path) -> Segment:
+    def _created(self, folder: Path, size: int) -> Segment:
         used = waiting_bytes(folder)
-        if used + self._segment_bytes > self.limit:
+        if used + size > self.limit:
             raise OSError(errno.EDQUOT, f"{used} of spool_bytes={self.limit} are used", str(folder))
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         if folder.is_symlink():
             raise OSError(errno.ELOOP, "the spool folder is a symbolic link", str(folder))
-        return Segment.create(folder, f"{self._owner}-{next(self._numbers):08}", self._segment_bytes)
+        number = f"{self._owner}-{next(self._numbers):08}"
+        return Segment.create(folder, f"{number}.{self.label}" if self.label else number, size)
 
     def _refused(self, error: Exception) -> None:
-        health.note(
-            "spool_refused",
-            "the spool %s cannot be written (%s): events wait in memory, at most %d; free the disk, set PAYI_SPOOL_DIR to a "
-            "folder that can be written, or raise spool_bytes",
-            self.folder, error, MEMORY_RECORDS,
+        self._behind.append(
+            lambda: health.note(
+                "spool_refused",
+                "the spool %s cannot be written (%s): events wait in memory, at most %d; free the disk, set PAYI_SPOOL_DIR to a "
+                "folder that can be written, or raise spool_bytes",
+                self.folder, error, MEMORY_RECORDS,
+            )
         )  # fmt: skip
         self.durable = False
+        self._next_bytes = min(FIRST_BYTES, self._largest)  # there may be room for a small one
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def _remember(self, payload: bytes) -> None:
         if payload[:1] in (BEGUN, AGAIN):  # memory dies with the process: there, what began tells nobody anything
             return
-        if len(self._memory) >= MEMORY_RECORDS:
-            health.note("dropped", "the memory queue of %d events is full; newer events are dropped", MEMORY_RECORDS)
-            return
-        self._memory.append(payload)
+        if len(self._memory) < MEMORY_RECORDS:
+            self._memory.append(payload)
+        else:
+            self._behind.append(_note_dropped)
 
     def take(self, most: int) -> list[bytes]:
         """The next ended records, at most `most`. Until `commit` they are found again after a crash."""
-        self._signalled = False
         taken: list[bytes] = []
         for segment in list(self._segments):
             end = segment.end
@@ -286,8 +217,9 @@ class Spool:
         with self.lock:
             for segment in done:
                 self._segments.remove(segment)
-                segment.remove()
             self._retry_at = 0.0
+        for segment in done:
+            segment.remove()
 
     @property
     def waiting(self) -> bool:
@@ -329,6 +261,10 @@ class Spool:
         self._segments, self._map, self._room = [], None, 0
 
 
+def _note_dropped() -> None:
+    health.note("dropped", "the memory queue of %d events is full; newer events are dropped", MEMORY_RECORDS)
+
+
 def waiting_bytes(folder: Path | None) -> int:
     """Bytes of all spool files in a folder; 0 if it cannot be looked at."""
     total = 0
@@ -342,81 +278,3 @@ def waiting_bytes(folder: Path | None) -> int:
     except OSError:
         return 0
     return total
-
-
-def adopt(folder: Path | None) -> Iterator[list[Segment]]:
-    """Segments whose owner is gone, an owner's in their order, each locked by us now, so that no other process takes it too."""
-    if folder is None or fcntl is None or not os.path.isdir(folder):
-        return
-    for _, paths in itertools.groupby(sorted(folder.glob("*.spool")), lambda path: path.name.rpartition("-")[0]):
-        segments = _adopted(paths)
-        if segments:
-            yield segments
-
-
-def _adopted(paths: Iterable[Path]) -> list[Segment]:
-    """All of an owner's segments or, as long as one is locked, none: a dying process lets go of them one by one."""
-    segments: list[Segment] = []
-    try:
-        for path in paths:
-            segment = _taken_over(path)
-            if segment is not None:
-                segments.append(segment)
-    except BlockingIOError:
-        for segment in segments:
-            segment.close()
-        return []
-    return segments
-
-
-def _taken_over(path: Path) -> Segment | None:
-    """A segment that is locked and mapped, or None if it is gone or is no segment.
-
-    Raises:
-        BlockingIOError: Its owner lives.
-    """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(fd)
-        if os.stat(path, follow_symlinks=False).st_ino != status.st_ino:
-            return None
-        segment = Segment(path, fd, status.st_size) if status.st_size >= HEADER.size else None
-        if segment is not None and segment.map[: len(MAGIC)] == MAGIC:
-            return segment
-        health.note("spool_foreign", "%s is no spool file of this version; it is left alone", path)
-    except BlockingIOError:
-        raise
-    except (OSError, ValueError):  # it has just been taken, or cut short
-        pass
-    finally:
-        os.close(fd)
-    return None
-
-
-def sweep(folder: Path) -> None:
-    """Delete the drafts of processes that were killed while they made a segment."""
-    for path in folder.glob("*.spool.new"):
-        try:
-            if time.time() - path.stat(follow_symlinks=False).st_mtime > DRAFT_SECONDS:
-                path.unlink()
-        except OSError:  # another process was faster
-            continue
-
-
-def _allocate(fd: int, size: int) -> None:
-    """Reserve the bytes now: a hole in the file would be a crash at the moment the disk is full."""
-    try:
-        os.posix_fallocate(fd, 0, size)
-        return
-    except AttributeError:  # macOS has no such call
-        pass
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # what a file system says that has none
-            raise
-    left = size
-    while left:
-        left -= os.write(fd, bytes(min(left, 1 << 16)))

@@ -58,7 +58,9 @@ def patch() -> None:
 def _patch_pools() -> None:
     """The same for `multiprocessing`'s pools of threads, if they are loaded: to import them takes longer than all of ours."""
     pool: Any = getattr(sys.modules.get(_POOL), "ThreadPool", None)
-    for name in () if pool is None else _POOL_METHODS:
+    if pool is None:
+        return
+    for name in _POOL_METHODS:
         _patches.put(pool, name, functools.partial(_mapping, pool))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -41,9 +39,4 @@ def _payi(
 
 def main() -> None:
     """Run the command of this process's arguments, and exit."""
-    try:
-        app()
-    except BrokenPipeError:
-        # The reader (`head`) has what it wanted; without this, Python complains again while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    app()

@@ -18,7 +18,14 @@ CURES: dict[str, tuple[str, str]] = {
         "the spool could not be written {n} times; events waited in memory",
         "free disk space, set PAYI_SPOOL_DIR to a folder that the application may write, or raise PAYI_SPOOL_BYTES",
     ),
-    "spool_torn": ("{n} spool files had damaged records", "check the disk; a power cut does this too"),
+    "spool_torn": (
+        "{n} records of the spool were damaged and are left out",
+        "check the disk; a power cut does this too, and the files are kept as *.damaged",
+    ),
+    "intake": (
+        "what dead processes left could not be taken in {n} times; it waits in the spool",
+        "see the application's log; give all processes that share the spool the same user, or this one the right to write there",
+    ),
     "spool_foreign": (
         "{n} spool files are of another version",
         "upgrade the older side, or remove the files once all run one version",

@@ -1,4 +1,4 @@
-"""The facts behind `payi doctor`, and the problems they show."""
+"""The facts behind `payi doctor`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import Any
 
 from ..events import format_time
 from ..exceptions import StoreError
+from ..intake import label_of
+from ..leftovers import own_files
+from ..segment import DAMAGED
 from ..settings import Settings
 from ..store import Store, open_store
 from ..store.processes import Process
 from ..store.schema import VERSION
-from .cures import CURES, UNKNOWN
+from .problems import problems_of
 
 __all__ = ["SCHEMA", "examine"]
 
@@ -24,13 +27,12 @@ SCHEMA = 1
 
 _SILENT_NS = 120 * 10**9  # a living process reports every 20 seconds while it makes calls
 _SHOWN = 20
-_NO_FAULT = frozenset({"estimate_rough", "unattributed"})
 
 
 def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
     """Everything `payi doctor` tells, as JSON takes it."""
     store, processes = _store(settings)
-    spool = _spool(settings.spool_path)
+    spool = _spool(settings)
     counters = sum((Counter(_counters(process)) for process in processes), Counter[str]())
     told = [_process(process, now_ns) for process in processes]
     unattributed = store.pop("unattributed")
@@ -49,12 +51,7 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
         "unattributed": unattributed,
         "problems": [
             {"problem": problem, "cure": cure}
-            for problem, cure in [
-                *_store_problems(store, unattributed),
-                *_spool_problems(spool, told),
-                *_process_problems(told),
-                *_faults(counters),
-            ]
+            for problem, cure in problems_of(store, unattributed, spool, told, counters)
         ],
     }
 
@@ -64,7 +61,7 @@ def _store(settings: Settings) -> tuple[dict[str, Any], list[Process]]:
     facts: dict[str, Any] = {
         "url": settings.store,
         "path": str(path or ":memory:"),
-        "exists": path is not None and path.exists(),
+        "exists": False,
         "error": None,
         "bytes": 0,
         "mode": None,
@@ -74,10 +71,15 @@ def _store(settings: Settings) -> tuple[dict[str, Any], list[Process]]:
         "last_write": None,
         "unattributed": {"calls": 0, "share": 0.0},
     }
-    if path is None or not path.exists():
+    if path is None:
         return facts, []
-    found = path.stat()
-    facts |= {"bytes": found.st_size, "mode": f"{found.st_mode & 0o777:04o}"}
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return facts, []
+    except OSError as error:
+        return facts | {"error": _forbidden(path, error)}, []
+    facts |= {"exists": True, "bytes": found.st_size, "mode": f"{found.st_mode & 0o777:04o}"}
     try:
         with open_store(settings, create=False) as store:
             return facts | _contents(store), store.processes()
@@ -100,14 +102,44 @@ def _contents(store: Store) -> dict[str, Any]:
     }
 
 
-def _spool(folder: Path | None) -> dict[str, Any]:
-    sizes = [] if folder is None or not folder.is_dir() else [file.stat().st_size for file in folder.glob("*.spool")]
-    return {
+def _spool(settings: Settings) -> dict[str, Any]:
+    folder = settings.spool_path
+    facts: dict[str, Any] = {
         "dir": str(folder or "none"),
-        "exists": bool(folder and folder.is_dir()),
-        "files": len(sizes),
-        "bytes": sum(sizes),
+        "exists": False,
+        "files": 0,
+        "bytes": 0,
+        "of_other_stores": 0,
+        "damaged": 0,
+        "error": None,
     }
+    if folder is None:
+        return facts
+    try:
+        own = own_files(folder, label_of(settings))
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return facts
+    except OSError as error:
+        return facts | {"error": _forbidden(folder, error)}
+    return facts | {
+        "exists": True,
+        "files": len(own),
+        "bytes": sum(map(_size, own)),
+        "of_other_stores": sum(name.endswith(".spool") for name in names) - len(own),
+        "damaged": sum(name.endswith(DAMAGED) for name in names),
+    }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat(follow_symlinks=False).st_size
+    except OSError:  # its owner is done with it
+        return 0
+
+
+def _forbidden(path: Path, error: OSError) -> str:
+    return f"{path} cannot be looked at: {error.strerror or error}; give this user the right to read it and its folder"
 
 
 def _process(process: Process, now_ns: int) -> dict[str, Any]:
@@ -147,83 +179,6 @@ def _lives(pid: int) -> bool:
     except OSError:  # it lives and is another user's
         return True
     return True
-
-
-Problems = list[tuple[str, str]]
-
-
-def _store_problems(store: dict[str, Any], unattributed: dict[str, Any]) -> Problems:
-    path = store["path"]
-    if store["error"] is not None:
-        problem, _, cure = str(store["error"]).rpartition("; ")
-        return [(problem or str(store["error"]), cure)]
-    if not store["exists"]:
-        return [
-            (f"there is no store at {path}", "run the application so that it makes one, or name another with --store")
-        ]
-    problems: Problems = []
-    if int(store["mode"], 8) & 0o077:
-        problems.append((f"other users of this machine may read {path} (mode {store['mode']})", f"chmod 600 {path}"))
-    if not store["events"]:
-        problems.append(
-            ("the store holds no calls", "check that the application calls a provider that is hooked (see `Process`)")
-        )
-    if unattributed["share"] > 0.5:
-        problems.append(
-            (
-                f"{100 * unattributed['share']:.0f} % of the calls are of no known user",
-                "give the middleware `identify`, or put `track(user_id=...)` around work outside requests",
-            )
-        )
-    return problems
-
-
-def _spool_problems(spool: dict[str, Any], processes: list[dict[str, Any]]) -> Problems:
-    living = sum(process["state"] in ("running", "silent") for process in processes)
-    if spool["files"] and not living:
-        return [
-            (
-                f"{spool['files']} spool files wait in {spool['dir']} and no process works on them",
-                "run `payi report`, which takes them in",
-            )
-        ]
-    return []
-
-
-def _process_problems(processes: list[dict[str, Any]]) -> Problems:
-    problems: Problems = []
-    for process in processes:
-        name = f"process {process['pid']} on {process['host']}"
-        if process["state"] == "silent":
-            problems.append(
-                (
-                    f"{name} lives and has not written since {process['seen']}",
-                    "it may just have nothing to do; if it makes calls, see its log",
-                )
-            )
-        if process["state"] not in ("running", "silent"):
-            continue
-        if not process["hooks"] or set(process["hooks"].values()) <= {"absent"}:
-            problems.append(
-                (f"{name} has nothing hooked", "install httpx or httpx2 and add PayiMiddleware or call instrument()")
-            )
-        if process["spool"].get("durable") is False:
-            problems.append(
-                (
-                    f"{name} has no spool on disk, a crash would lose events",
-                    "set PAYI_SPOOL_DIR to a folder it may write",
-                )
-            )
-    return problems
-
-
-def _faults(counters: Counter[str]) -> Problems:
-    problems: Problems = []
-    for kind, n in sorted(counters.items()):
-        if kind not in _NO_FAULT:
-            problem, cure = CURES.get(kind, UNKNOWN)
-            problems.append((problem.format(n=n, kind=kind), cure))
-    return problems
 
 
 def _counters(process: Process) -> dict[str, int]:

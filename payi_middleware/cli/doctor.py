@@ -23,12 +23,12 @@ def command(
 
     with told():
         found = examine(settings_of(store), time.time_ns())
-    if as_json:
-        import msgspec
+        if as_json:
+            import msgspec
 
-        typer.echo(msgspec.json.encode(found))
-        return
-    _print(found)
+            typer.echo(msgspec.json.encode(found))
+        else:
+            _print(found)
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -58,13 +58,17 @@ def _lines(found: dict[str, Any]) -> list[str]:
         ]
     named = ", ".join(f"{host} = {name}" for host, name in found["hosts"].items())
     lines += [
-        f"Spool    {spool['dir']}: {count(spool['files'])} files, {size(spool['bytes'])}",
+        f"Spool    {spool['dir']}: {count(spool['files'])} files, {size(spool['bytes'])}{_others(spool)}",
         f"Prices   {prices['version']}" + (f"; in use: {', '.join(prices['in_use'])}" if prices["in_use"] else ""),
         f"Hosts    {named or 'none named beside the known providers'}",
     ]
     lines += [f"Process  {_process(process)}" for process in found["processes"]]
     lines += [f"Counted  {name}: {count(n)}" for name, n in found["counters"].items()]
     return lines
+
+
+def _others(spool: dict[str, Any]) -> str:
+    return f"; {spool['of_other_stores']} more of other stores" if spool["of_other_stores"] else ""
 
 
 def _process(process: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,9 +24,14 @@ class WrongOption(Exception):  # noqa: N818 - it reads as what it is
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell what we raise on purpose in one line, and exit: 2 for a wrong option, else 1."""
+    """Tell what we raise on purpose in one line, and exit: 2 for a wrong option, else 1; 0 if the reader has enough."""
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader was `head`, say; without this, Python complains again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
     except WrongOption as error:
         warn(str(error))
         raise typer.Exit(2) from None

@@ -23,10 +23,10 @@ def harmless(text: str) -> str:
 def for_spreadsheet(text: str) -> str:
     """The text for a CSV cell: what a spreadsheet would run as a formula begins with an apostrophe.
 
-    The rule is OWASP's on CSV injection; leading blanks are looked through, since some programs drop them.
+    The rule is OWASP's on CSV injection; leading spaces of any kind are looked through, since some programs drop them.
     """
     shown = harmless(text)
-    return "'" + shown if text.lstrip(" ").startswith(_FORMULA) else shown
+    return "'" + shown if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else shown
 
 
 def _spelt(char: str) -> str:

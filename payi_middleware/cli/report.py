@@ -36,6 +36,7 @@ def command(
 ) -> None:
     """Cost, calls, tokens, failures and latency, by user and whatever else."""
     with told():
+        _check(by, failures=failures, as_json=as_json, as_csv=as_csv)
         found = _ask(store, by, since, until, zone, failures=failures)
         if as_json:
             _print_json(found)
@@ -47,6 +48,13 @@ def command(
             from .report_table import print_report
 
             print_report(found, limit=limit, failures=failures)
+
+
+def _check(by: list[str] | None, *, failures: bool, as_json: bool, as_csv: bool) -> None:
+    if failures and by:
+        raise WrongOption("--failures", "groups by kind of failure; leave out --by")
+    if as_json and as_csv:
+        raise WrongOption("--csv", "cannot be had together with --json; give one of the two")
 
 
 def _ask(

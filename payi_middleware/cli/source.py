@@ -27,7 +27,7 @@ def settings_of(store: str | None) -> Settings:
 
 @contextmanager
 def opened(store: str | None) -> Iterator[Store]:
-    """The store, for reading. It is never created here; taking in a spool may create it.
+    """The store, for reading. It is never created here, unless events of its own wait to be taken in.
 
     Raises:
         SettingsError, StoreError: As they say.

@@ -22,8 +22,12 @@ def console() -> Console:
     """The terminal, or the file that stands for it."""
     from rich.console import Console
 
-    found = Console(highlight=False, markup=False, emoji=False)
-    return found if found.is_terminal else Console(highlight=False, markup=False, emoji=False, width=_UNBOUNDED)
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:  # rich's exits with 1
+            raise BrokenPipeError
+
+    found = Quiet(highlight=False, markup=False, emoji=False)
+    return found if found.is_terminal else Quiet(highlight=False, markup=False, emoji=False, width=_UNBOUNDED)
 
 
 def print_table(

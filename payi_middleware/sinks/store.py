@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ class StoreSink:
         self._settings = settings
         self._store: Store | None = None
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def write(self, events: Sequence[CallEvent], health: dict[str, Any]) -> None:
         """Store the events that are new, and this process's health, in one transaction.
@@ -30,10 +32,14 @@ class StoreSink:
         Raises:
             StoreError: Nothing was written: locked, missing, full, corrupt, read-only; the message names the cure.
         """
+        if self._pid != os.getpid():  # the parent's thread may have held the lock when this process was forked
+            self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             store = self._opened()
             try:
                 store.write(events, health)
+                if not events:  # just a report: there is nothing else to do
+                    store.checkpoint()
             except StoreError:
                 self._close()
                 raise
@@ -48,7 +54,8 @@ class StoreSink:
         from ..store import open_store
 
         if self._store is not None and not self._store.is_current():
-            self._close()
+            self._store.leave()
+            self._store = None
         if self._store is None:
             self._store = open_store(self._settings, create=True)
         return self._store

@@ -24,6 +24,7 @@ SCHEMA = 1
 """Version of the JSON form of a report."""
 
 Key = tuple[str | None, ...]
+_FARTHEST = (1 << 63) - 1
 
 
 class ReportRow(NamedTuple):
@@ -54,8 +55,8 @@ class Report(NamedTuple):
         """The JSON form of the contract: money as decimal strings, times as RFC 3339 in UTC."""
         return {
             "schema": SCHEMA,
-            "since": None if self.since_ns is None else format_time(self.since_ns),
-            "until": None if self.until_ns is None else format_time(self.until_ns),
+            "since": _told(self.since_ns),
+            "until": _told(self.until_ns),
             "timezone": self.timezone,
             "by": list(self.by),
             "rows": [
@@ -84,17 +85,19 @@ def report(
     how = grouping(tuple(name for name in by if name != "day"))
     held = extent(connection)
     rows: list[ReportRow] = []
+    parts: list[tuple[str, int, int]] = []
     total, unpriced = Sums(), dict[str | None, int]()
     if held is not None:
         low, high = _range(held, since_ns, until_ns)
         total, unpriced = _total(connection, low, high, held)
         names = Names(connection)
-        for day, first, end in _days(low, high, timezone) if "day" in by else [("", low, high)]:
+        parts = list(_days(low, high, timezone)) if "day" in by else [("", low, high)]
+        for day, first, end in parts:
             groups = _collect(read(connection, how, first, end, held), len(how.by))
             rows += _named(groups, how, names, by, day)
     rows.sort(key=_dearest(by))
     seconds = time.perf_counter() - began
-    note = _note(how, since_ns, until_ns, seconds)
+    note = _note(how, parts, seconds)
     return Report(by, since_ns, until_ns, timezone, rows, total, unpriced, seconds, note)
 
 
@@ -106,11 +109,12 @@ def failures(connection: sqlite3.Connection, since_ns: int | None, until_ns: int
 
 
 def _range(held: Extent, since_ns: int | None, until_ns: int | None) -> tuple[int, int]:
-    """The range, where it is open out to whole months, of which there are sums."""
+    """The range within what is held; where it goes beyond, out to whole months, of which there are sums."""
     first, last = month_of_hour(held.first_hour), month_of_hour(held.end_hour - 1)
-    low = day_of_month(first) * 24 * HOUR_NS if since_ns is None else since_ns
-    high = day_of_month(last + 1) * 24 * HOUR_NS if until_ns is None else until_ns
-    return low, max(low, high)
+    begin, end = day_of_month(first) * 24 * HOUR_NS, day_of_month(last + 1) * 24 * HOUR_NS
+    low = begin if since_ns is None else min(max(since_ns, begin), end)
+    high = end if until_ns is None else min(max(until_ns, low), end)
+    return low, high
 
 
 def _total(connection: sqlite3.Connection, low: int, high: int, held: Extent) -> tuple[Sums, dict[str | None, int]]:
@@ -175,10 +179,16 @@ def _dearest(by: tuple[str, ...]) -> Callable[[ReportRow], tuple[Any, ...]]:
     return order
 
 
-def _note(how: Grouping, since_ns: int | None, until_ns: int | None, seconds: float) -> str | None:
+def _note(how: Grouping, parts: list[tuple[str, int, int]], seconds: float) -> str | None:
     if how.dim is None:
         what = " and ".join(how.by)
         return f"there are no sums by {what}: every event of the range was read, which took {seconds:.2f} s"
-    if any(edge is not None and edge % HOUR_NS for edge in (since_ns, until_ns)):
-        return f"the range cuts an hour: the events of its edges were read, which took {seconds:.2f} s"
-    return None
+    if not any(first % HOUR_NS or end % HOUR_NS for _, first, end in parts):
+        return None
+    what = "days of the range cut" if parts[0][0] else "the range cuts"
+    return f"{what} an hour: the events of its edges were read, which took {seconds:.2f} s"
+
+
+def _told(ns: int | None) -> str | None:
+    """A time, or the farthest one that 64 bits can tell."""
+    return None if ns is None else format_time(min(max(ns, -_FARTHEST), _FARTHEST))

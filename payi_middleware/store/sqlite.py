@@ -7,18 +7,16 @@ import os
 import sqlite3
 import stat
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..exceptions import StoreError
+from ..ownership import give, make_folder
 from .histogram import packed
+from .patience import BUSY_TIMEOUT, patiently
 from .schema import MIGRATIONS, VERSION
 
-__all__ = ["BUSY_TIMEOUT", "connect", "is_current", "leave", "translated"]
-
-BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another process that writes."""
+__all__ = ["connect", "translated"]
 
 _APPLICATION_ID = 0x50617969  # "Payi": what file(1) and we ourselves know the file by
 _CACHE_KIB = 8192
@@ -37,8 +35,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-_left: list[sqlite3.Connection] = []
 
 
 def connect(path: Path | None, *, create: bool, timeout: float = BUSY_TIMEOUT) -> sqlite3.Connection:
@@ -60,24 +56,8 @@ def connect(path: Path | None, *, create: bool, timeout: float = BUSY_TIMEOUT) -
             return _connect_reading(path, timeout)
         with _opening:
             _make_file(path)
-            return _prepared(_open(path, "rw", timeout), path, timeout)
-
-
-def leave(connection: sqlite3.Connection) -> None:
-    """Never use this connection again and never close it: closing would delete, by name, files that belong to others.
-
-    For a forked parent's connection, and one whose file is no longer the one at its path.
-    """
-    _left.append(connection)
-
-
-def is_current(path: Path, connection_file: tuple[int, int]) -> bool:
-    """Whether the file at `path` is still the one that was opened; a deleted file takes writes and loses them."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return False
-    return (found.st_dev, found.st_ino) == connection_file
+        # Without a timeout: waiting is `patiently`'s.
+        return _prepared(_open(path, "rw", 0), path, timeout)
 
 
 @contextlib.contextmanager
@@ -95,7 +75,9 @@ def _message(error: sqlite3.Error | OSError, path: Path | None) -> str:
         return f"{where}: {error.strerror or error}; create the folder, or give this user the right to write there"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     cure = _CURES.get(code)
-    return f"{where}: {error}" if cure is None else f"{where} {cure.format(path=path)} ({error})"
+    if cure is None:
+        return f"{where}: {error}"
+    return f"{where} {cure.format(path=path, files=f'{path}, {path}-wal and {path}-shm')} ({error})"
 
 
 _CURES = {
@@ -106,8 +88,8 @@ _CURES = {
     sqlite3.SQLITE_READONLY: "is read-only; give this user the right to write {path} and its folder",
     sqlite3.SQLITE_PERM: "is not accessible; give this user the right to write {path} and its folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that {path} and its folder exist and may be written",
-    sqlite3.SQLITE_CORRUPT: "is corrupt; move it away so that a new one is made, and try `sqlite3 {path} .recover`",
-    sqlite3.SQLITE_NOTADB: "is no SQLite database; name another file, or move it away so that a new one is made",
+    sqlite3.SQLITE_CORRUPT: "is corrupt; move {files} away so that a new one is made, and try sqlite3's `.recover` on it",
+    sqlite3.SQLITE_NOTADB: "is no SQLite database; name another file, or move {files} away so that a new one is made",
 }
 
 
@@ -118,13 +100,21 @@ def _refuse_link(path: Path) -> None:
         )
 
 
-def _make_file(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, flags, 0o600))  # SQLite gives its -wal and -shm files the same mode
+def _refuse_odd(path: Path) -> None:
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise StoreError(f"store {path} is not a regular file; name another")
+
+
+def _make_file(path: Path) -> None:
+    make_folder(path.parent)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    with contextlib.suppress(FileExistsError):
+        fd = os.open(
+            path, flags, 0o600
+        )  # SQLite gives its -wal and -shm files the same mode, and as root the same owner
+        give(fd, path.parent)
+        os.close(fd)
+    _refuse_odd(path)
 
 
 def _open(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
@@ -134,11 +124,11 @@ def _open(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
 
 def _prepared(connection: sqlite3.Connection, path: Path | None, timeout: float) -> sqlite3.Connection:
     try:
-        _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), timeout)
+        patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), timeout)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         _tune(connection)
-        _patiently(lambda: _migrate(connection, path), timeout)
+        patiently(lambda: _migrate(connection, path), timeout)
     except BaseException:
         connection.close()
         raise
@@ -149,19 +139,6 @@ def _tune(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.create_function("hist_packed", 1, packed, deterministic=True)
-
-
-def _patiently(action: Callable[[], object], timeout: float) -> None:
-    """Try again while another process makes the same database: the change to WAL does not wait by itself."""
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            action()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
@@ -197,6 +174,7 @@ def _version(connection: sqlite3.Connection, path: Path | None) -> int:
 def _connect_reading(path: Path, timeout: float) -> sqlite3.Connection:
     if not path.exists():
         raise _no_store(path)
+    _refuse_odd(path)
     connection = _open(path, "ro", timeout)
     try:
         version = _version(connection, path)

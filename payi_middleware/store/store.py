@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
-from . import sqlite
+from . import replaced, sqlite
 from .fold import EVERY, MOST_KEYS
+from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
 from .read import count, latest, of_request, oldest_first
 from .report import Report, failures, report
@@ -29,7 +31,7 @@ def open_store(
     store: str | Settings,
     *,
     create: bool,
-    timeout: float = sqlite.BUSY_TIMEOUT,
+    timeout: float = BUSY_TIMEOUT,
     fold_every: int = EVERY,
     most_keys: int = MOST_KEYS,
 ) -> Store:
@@ -58,10 +60,12 @@ class Store:
     def __init__(self, path: Path | None, *, create: bool, timeout: float, fold_every: int, most_keys: int) -> None:
         self.path = path
         self._connection = sqlite.connect(path, create=create, timeout=timeout)
-        self._file = _identity(path)
+        self._file = replaced.file_at(path) if path is not None else None
+        self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
+        self._writes = create
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._writer = Writer(self._connection, fold_every=fold_every, most_keys=most_keys)
+        self._writer = Writer(self._connection, fold_every=fold_every, most_keys=most_keys, timeout=timeout)
 
     def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
         """Store the events that are new, and this process's health; how many were new.
@@ -103,16 +107,36 @@ class Store:
         """How many events the store holds."""
         return self._ask(lambda: count(self._connection))
 
+    def checkpoint(self) -> None:
+        """Move the log into the file as far as nobody is hindered, so that a copy of the file alone has nearly everything."""
+        with self._lock, sqlite.translated(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def is_current(self) -> bool:
-        """Whether this is still the file at the path, opened by this process."""
-        if self._pid != os.getpid():
-            return False
-        return self.path is None or self._file is None or sqlite.is_current(self.path, self._file)
+        """Whether this is still the file at the path, opened by this process; a deleted file takes writes and loses them."""
+        if self.path is None or self._pid != os.getpid():
+            return self._pid == os.getpid()
+        return self._file is not None and replaced.file_at(self.path) == self._file
+
+    def leave(self) -> None:
+        """Let go of what is no longer current.
+
+        Raises:
+            StoreError: What is at the path must not be opened yet; the message names the cure.
+        """
+        if self.path is None or not self._writes or self._pid != os.getpid():  # the parent works with it
+            forks.keep(self._connection)
+            return
+        with self._lock, sqlite.translated(self.path):
+            replaced.leave(self._connection, self.path, self._log)
 
     def close(self) -> None:
         """Close the file, unless it is a parent's or was replaced; never raises."""
         if not self.is_current():
-            sqlite.leave(self._connection)
+            try:
+                self.leave()
+            except StoreError:
+                forks.keep(self._connection)
             return
         with self._lock:
             self._connection.close()
@@ -131,11 +155,3 @@ class Store:
                 return question()
             finally:
                 self._connection.execute("ROLLBACK")
-
-
-def _identity(path: Path | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    with sqlite.translated(path):
-        found = os.stat(path)
-    return found.st_dev, found.st_ino

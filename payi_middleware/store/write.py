@@ -11,6 +11,7 @@ from .. import health as faults
 from ..events import CallEvent
 from .fold import EVERY, MOST_KEYS, fold, waiting
 from .pack import COLUMNS, Packer
+from .patience import BUSY_TIMEOUT, patiently
 from .processes import put
 
 __all__ = ["Writer"]
@@ -21,10 +22,18 @@ _ASKED_AT_ONCE = 500  # ids in one question; every database takes that many para
 
 
 class Writer:
-    """Writes batches over one connection, one transaction a batch."""
+    """Writes batches over one connection, one transaction a batch; waits `timeout` seconds for another process's."""
 
-    def __init__(self, connection: sqlite3.Connection, *, fold_every: int = EVERY, most_keys: int = MOST_KEYS) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        fold_every: int = EVERY,
+        most_keys: int = MOST_KEYS,
+        timeout: float = BUSY_TIMEOUT,
+    ) -> None:
         self._connection = connection
+        self._timeout = timeout
         self._packer = Packer(connection)
         self._fold_every = fold_every
         self._most_keys = most_keys
@@ -47,7 +56,7 @@ class Writer:
 
     def _transaction(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
         # Immediate: which events are new must still hold when they are written.
-        self._connection.execute("BEGIN IMMEDIATE")
+        patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout)
         try:
             rows = [self._packer.row(event) for event in self._new(events)]
             self._connection.executemany(_INSERT, rows)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from made import call
 from typer.testing import CliRunner
 
-from payi_middleware.cli import app
+from payi_middleware.cli import app, diagnosis
 from payi_middleware.store import open_store
 
 
@@ -105,7 +108,7 @@ def test_a_store_that_cannot_be_read(tmp_path: Path) -> None:
     """A broken store is a problem with its cure, not a crash."""
     (tmp_path / "payi.db").write_bytes(b"garbage" * 1000)
 
-    assert "is no SQLite database -> name another file, or move it away" in problems(tmp_path)
+    assert f"is no SQLite database -> name another file, or move {tmp_path}/payi.db, " in problems(tmp_path)
     assert "PROBLEM" in CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
 
 
@@ -176,9 +179,94 @@ def test_spool_files_that_nobody_works_on(tmp_path: Path) -> None:
     (spool / "1.spool").write_bytes(b"x" * 100)
     (spool / "lock").write_bytes(b"")
 
-    assert examined(tmp_path)["spool"] == {"dir": str(spool), "exists": True, "files": 1, "bytes": 100}
+    assert examined(tmp_path)["spool"] == {
+        "dir": str(spool),
+        "exists": True,
+        "files": 1,
+        "bytes": 100,
+        "of_other_stores": 0,
+        "damaged": 0,
+        "error": None,
+    }
     assert "1 spool files wait" in problems(tmp_path)
     assert "`payi report`, which takes them in" in problems(tmp_path)
+
+
+def test_files_of_other_stores_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a spool that stores share, files of others are counted and are no problem of this store."""
+    stored(tmp_path, report(pid=ended_pid()))
+    monkeypatch.setenv("PAYI_SPOOL_DIR", str(tmp_path / "s"))
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "1-a-0.abc.spool").write_bytes(b"x" * 100)
+
+    found = examined(tmp_path)
+
+    assert (found["spool"]["files"], found["spool"]["of_other_stores"], found["problems"]) == (0, 1, [])
+    assert (
+        "0 files, 0 bytes; 1 more of other stores"
+        in CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
+    )
+
+
+def test_damaged_spool_files_are_told(tmp_path: Path) -> None:
+    """Files that were put aside since they could not be read in whole are a problem with its cure."""
+    stored(tmp_path, report())
+    (tmp_path / "payi.db.spool").mkdir()
+    (tmp_path / "payi.db.spool" / "1-a-00000000.spool.damaged").write_bytes(b"x" * 100)
+
+    assert "1 damaged spool files are kept" in problems(tmp_path)
+    assert "Delete the *.damaged files" in problems(tmp_path)
+
+
+def test_a_spool_that_goes_away_while_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and folder may vanish at any moment, since processes deliver while the doctor looks."""
+    stored(tmp_path, report())
+    spool = tmp_path / "payi.db.spool"
+    spool.mkdir()
+    (spool / "1-a-00000000.spool").write_bytes(b"x" * 100)
+    stat = Path.stat
+
+    def gone(path: Path, **how: bool) -> os.stat_result:
+        if path.suffix == ".spool" and path.parent == spool:
+            raise FileNotFoundError
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert (examined(tmp_path)["spool"]["files"], examined(tmp_path)["spool"]["bytes"]) == (1, 0)
+    monkeypatch.setattr(diagnosis, "own_files", lambda *_: shutil.rmtree(spool))
+    assert examined(tmp_path)["spool"]["exists"] is False
+
+
+@pytest.mark.parametrize("what", ["store", "spool"])
+def test_what_may_not_be_looked_at_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Whatever the system refuses is told with its cure, and the rest is examined."""
+    stored(tmp_path, report())
+    stat, listdir = Path.stat, os.listdir
+
+    def forbidden(path: Path, **how: bool) -> os.stat_result:
+        if what == "store" and path.name == "payi.db":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, **how)
+
+    def unlisted(path: Path) -> list[str]:
+        if what == "spool":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listdir(path)
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    monkeypatch.setattr(os, "listdir", unlisted)
+    name = "payi.db" if what == "store" else "payi.db.spool"
+
+    assert f"{tmp_path}/{name} cannot be looked at: Permission denied -> give this user the right" in problems(tmp_path)
+
+
+def test_a_linked_spool_is_a_problem(tmp_path: Path) -> None:
+    """A link in the spool folder's place is not followed, and told."""
+    stored(tmp_path, report())
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "payi.db.spool").symlink_to("elsewhere")
+
+    assert "payi.db.spool cannot be looked at: the spool folder is a symbolic link" in problems(tmp_path)
 
 
 def test_a_store_that_others_may_read(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,12 @@ import pytest
 from made import START_NS, call
 from typer.testing import CliRunner, Result
 
+from payi_middleware import record
 from payi_middleware.cli import app
 from payi_middleware.events import CallEvent, Unpriced
+from payi_middleware.intake import label_of
+from payi_middleware.settings import Settings
+from payi_middleware.spool import Spool
 from payi_middleware.store import open_store
 
 HOUR = 3600 * 10**9
@@ -192,6 +197,46 @@ def test_failures_by_kind_with_their_money(tmp_path: Path) -> None:
     assert found["total"]["failed"] == "1"
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/New_York", "Europe/Berlin"])
+@pytest.mark.parametrize("by", ["user", "day"])
+def test_times_far_beyond_all_calls(tmp_path: Path, zone: str, by: str) -> None:
+    """The years 1 to 9999 may be asked for, in any time zone; the answer is what there is."""
+    store = stored(tmp_path, call())
+
+    for since, until in (("0001-01-01", "9999-12-31"), ("1600-01-01", "2100-01-01")):
+        output = run(
+            "--store", store, "--since", since, "--until", until, "--timezone", zone, "--by", by, "--json"
+        ).output
+        found = json.loads(output)
+        assert found["total"]["calls"] == 1
+        assert found["note"] is None
+    nothing = run("--store", store, "--since", "9998-01-01", "--until", "9999-01-01", "--by", by, "--json").output
+    assert json.loads(nothing)["total"]["calls"] == 0
+
+
+def test_a_store_that_is_a_folder(tmp_path: Path) -> None:
+    """`--store` that names a folder is told as such."""
+    result = run("--store", f"sqlite:///{tmp_path}", code=1)
+
+    assert "is not a regular file; name another" in result.stderr
+
+
+def test_a_report_on_a_store_that_does_not_exist_takes_nothing_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a spool that several stores share, a mistyped store is not made, and takes no other one's events."""
+    monkeypatch.setenv("PAYI_SPOOL_DIR", str(tmp_path / "spool"))
+    event = call(user_id="jane")
+    right = Settings(store=url(tmp_path), spool_dir=str(tmp_path / "spool"))
+    spool = Spool(right.spool_path, limit=1 << 30, wake=lambda: True, label=label_of(right))
+    spool.append(record.ended(event.event_id, event))
+    del spool  # its process was killed
+
+    assert "there is no store at" in run("--store", f"sqlite:///{tmp_path}/typo.db", code=1).stderr
+    assert not (tmp_path / "typo.db").exists()
+    assert "jane" in run("--store", url(tmp_path)).output
+
+
 HOSTILE = {
     "=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0",
     "+1+1": "'+1+1",
@@ -199,6 +244,8 @@ HOSTILE = {
     "@SUM(A1)": "'@SUM(A1)",
     "\t=1": "'\\t=1",
     " =1": "' =1",
+    "\u3000=1": "'\u3000=1",
+    "\u00a0\u2009@SUM(A1)": "'\u00a0\u2009@SUM(A1)",
     "＝1": "'＝1",
     "[red]jane[/red]": "[red]jane[/red]",
     "\x1b[31mjane\x07": "\\e[31mjane\\u0007",
@@ -256,6 +303,8 @@ def test_an_empty_cell_of_csv_is_no_value(tmp_path: Path) -> None:
         (["--timezone", "Mars/Olympus"], "--timezone: 'Mars/Olympus' is no time zone"),
         (["--timezone", "../../etc/passwd"], "--timezone"),
         (["--by", "colour"], "--by: 'colour' is none of user, account"),
+        (["--failures", "--by", "user"], "--failures: groups by kind of failure; leave out --by"),
+        (["--json", "--csv"], "--csv: cannot be had together with --json; give one of the two"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(tmp_path: Path, arguments: list[str], named: str) -> None:
@@ -334,17 +383,21 @@ def test_the_command_runs_as_a_process(tmp_path: Path) -> None:
     assert "Traceback" not in wrong.stderr + unknown.stderr
 
 
-def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    """`payi events --json | head` ends quietly."""
-    store = stored(tmp_path, *(call() for _ in range(2000)))
-
+@pytest.mark.parametrize("command", ["events --json", "report --csv", "report", "report --json", "events", "doctor"])
+@pytest.mark.parametrize("calls", [1, 2000])
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, command: str, calls: int) -> None:
+    """`payi events --json | head` and the like end quietly and well, with much to print and with little."""
+    store = stored(tmp_path, *(call(user_id=f"user-{n}") for n in range(calls)))
+    reading, writing = os.pipe()
+    os.close(reading)
     ran = subprocess.run(
-        ["/bin/sh", "-c", f"'{sys.executable}' -m payi_middleware.cli events --json --store '{store}' | head -n 1"],
-        capture_output=True,
+        [sys.executable, "-m", "payi_middleware.cli", *command.split(), "--store", store],
+        stdout=writing,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
         timeout=60,
     )
+    os.close(writing)
 
-    assert json.loads(ran.stdout)["schema"] == 1
-    assert ran.stderr == ""
+    assert (ran.returncode, ran.stderr) == (0, "")

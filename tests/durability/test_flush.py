@@ -39,7 +39,13 @@ def make() -> Iterator[Callable[..., Flusher]]:
     made: list[Flusher] = []
 
     def build(drain: Callable[[], None], **given: object) -> Flusher:
-        options = {"prepare": nothing, "interval": 0.01, "idle": nothing} | given
+        options = {
+            "waits": lambda: True,
+            "prepare": nothing,
+            "interval": 0.01,
+            "idle": nothing,
+            "ended": nothing,
+        } | given
         made.append(Flusher(drain, **options))  # type: ignore[arg-type]
         return made[-1]
 
@@ -144,20 +150,44 @@ def test_flush_returns_in_time_though_the_sink_hangs(make: Callable[..., Flusher
 
 
 def test_a_closed_flusher_starts_anew(make: Callable[..., Flusher]) -> None:
-    """After `close` the thread is gone; arming starts another; asking in between drains in the caller's thread."""
-    sink = Sink()
-    flusher = make(sink.drain)
+    """After `close` the thread is gone; arming starts another, and so does asking, as a timeout is kept only from outside."""
+    drained_by: list[str] = []
+    flusher = make(lambda: drained_by.append(threading.current_thread().name))
     flusher.arm()
     thread = flusher._thread
     assert flusher.close(10)
     assert thread is not None
     assert not thread.is_alive()
-    drains = sink.drains
+    drained_by.clear()
     flusher.hurry()
-    assert flusher.flush(1)
-    assert sink.drains == drains + 1
+    assert flusher.flush(10)
+    assert set(drained_by) == {"payi-flush"}
 
+    assert flusher.close(10)
     assert flusher.arm()
+    assert flusher.flush(10)
+
+
+def test_to_flush_nothing_needs_no_thread(make: Callable[..., Flusher]) -> None:
+    """Where nothing waits and no thread runs, none is started."""
+    flusher = make(nothing, waits=lambda: False)
+
+    assert flusher.flush(10)
+    assert flusher._thread is None
+
+
+def test_flush_without_a_thread_returns_in_time(make: Callable[..., Flusher]) -> None:
+    """The sink hangs for as long as the flush lasts: it returns all the same, and what it began ends later."""
+    sink = Sink()
+    sink.gate.clear()
+    flusher = make(sink.drain)
+    assert not flusher.flush(0.05)
+    assert not flusher.close(0.05)
+    assert not flusher.flush(0)
+    assert sink.drains == 0
+
+    sink.gate.set()
+
     assert flusher.flush(10)
 
 
@@ -228,6 +258,25 @@ def test_preparation_that_fails_is_counted_and_drains_go_on(make: Callable[..., 
 
     assert flusher.flush(10)
     assert health.counters() == {"prepare": 1}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_armed_the_thread_is_told_of_its_end(make: Callable[..., Flusher]) -> None:
+    """By `close`, or by an accident of whatever kind, the end of the thread is told once it can be replaced."""
+    sink = Sink()
+    ends: list[bool] = []
+    flusher = make(sink.drain, ended=lambda: ends.append(flusher._runs()))
+    flusher.start()
+    flusher.close(10)
+    assert ends == [False]
+    sink.error = SystemExit()
+    assert not flusher.flush(10)
+    deadline = time.monotonic() + 10
+    while len(ends) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+    assert ends == [False, False]
+    sink.error = None
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

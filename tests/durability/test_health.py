@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
@@ -50,3 +51,28 @@ def test_a_note_within_a_note_does_not_wait_for_itself(monkeypatch: pytest.Monke
 
     assert not thread.is_alive()
     assert health.counters() == {"outer": 1, "inner": 1}
+
+
+@pytest.mark.parametrize("kind", ["filter", "handler"])
+def test_logging_of_the_application_that_raises_is_not_ours(kind: str) -> None:
+    """A filter or handler that raises never reaches who notes something, and what is noted counts."""
+
+    class Broken(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("broken")
+
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("broken")
+
+    broken = Broken()
+    if kind == "filter":
+        health.log.addFilter(broken)
+    else:
+        health.log.addHandler(broken)
+    try:
+        health.note("a", "something")
+    finally:
+        health.log.removeFilter(broken)
+        health.log.removeHandler(broken)
+
+    assert health.counters() == {"a": 1}

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 from children import run, start
+from forking import in_child
 from made import call
 from mocked import stored
 
 from payi_middleware import health, intake, record
 from payi_middleware.events import Attribution, CallEvent, Inbound
 from payi_middleware.exceptions import StoreError
-from payi_middleware.intake import orphans, take_in
+from payi_middleware.intake import label_of, orphans, take_in
 from payi_middleware.pricing import Prices
 from payi_middleware.settings import Settings
 from payi_middleware.spool import Spool
+from payi_middleware.store import open_store
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,13 @@ def _fresh_health() -> Iterator[None]:
 def dead(folder: Path, *payloads: bytes) -> None:
     """What a process left that wrote these records and is gone."""
     spool = Spool(folder, limit=1 << 30, wake=lambda: True)
+    for payload in payloads:
+        spool.append(payload)
+
+
+def dead_of(settings: Settings, *payloads: bytes) -> None:
+    """The same of a process with these settings."""
+    spool = Spool(settings.spool_path, limit=1 << 30, wake=lambda: True, label=label_of(settings))
     for payload in payloads:
         spool.append(payload)
 
@@ -63,7 +72,7 @@ def test_calls_ended_in_flight_and_taken_over(tmp_path: Path) -> None:
     dead(tmp_path, begun(done), begun(flying), begun(over), ended(done), record.void(over.event_id))
     written: list[CallEvent] = []
 
-    assert orphans(tmp_path, Prices(), written.extend) == 2
+    assert orphans(tmp_path, "", Prices(), written.extend) == 2
 
     assert written[0] == done
     assert (written[1].event_id, written[1].outcome) == (flying.event_id, "unknown")
@@ -77,7 +86,7 @@ def test_batches_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     dead(tmp_path, *(ended(call()) for _ in range(25)), *(begun(call()) for _ in range(25)))
     sizes: list[int] = []
 
-    assert orphans(tmp_path, Prices(), lambda events: sizes.append(len(events))) == 50
+    assert orphans(tmp_path, "", Prices(), lambda events: sizes.append(len(events))) == 50
     assert sizes == [10, 10, 5, 10, 10, 5]
 
 
@@ -92,7 +101,7 @@ def test_what_was_delivered_is_not_delivered_again(tmp_path: Path) -> None:
     spool.append(ended(second))
     del spool
     written: list[CallEvent] = []
-    orphans(tmp_path, Prices(), written.extend)
+    orphans(tmp_path, "", Prices(), written.extend)
 
     assert [event.event_id for event in written] == [second.event_id, flying.event_id]
 
@@ -106,16 +115,16 @@ def test_a_store_that_refuses_leaves_everything(tmp_path: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(StoreError, match="locked"):
-            orphans(tmp_path, Prices(), refuse)
+            orphans(tmp_path, "", Prices(), refuse)
 
-    assert orphans(tmp_path, Prices(), lambda events: None) == 2
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 2
 
 
 def test_unreadable_records_are_left_out(tmp_path: Path) -> None:
     """A begun record of another version is counted, and holds up nothing."""
     dead(tmp_path, b"\x01" + bytes(16) + b"\x90", ended(call()))
 
-    assert orphans(tmp_path, Prices(), lambda events: None) == 1
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 1
     assert health.counters() == {"record_unreadable": 1}
 
 
@@ -124,26 +133,155 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     dead(tmp_path, ended(call()))
     fd = os.open(tmp_path / intake.LOCK, os.O_RDWR | os.O_CREAT)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 0
     os.close(fd)
     (tmp_path / intake.LOCK).unlink()
     (tmp_path / intake.LOCK).symlink_to("elsewhere")
-    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 0
     (tmp_path / intake.LOCK).unlink()
 
-    assert orphans(tmp_path, Prices(), lambda events: None) == 1
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 1
+
+
+def test_a_lock_that_cannot_be_opened_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the lock's file is no file of ours, nothing is taken in, and a warning says why."""
+    dead(tmp_path, ended(call()))
+    (tmp_path / intake.LOCK).symlink_to("elsewhere")
+
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 0
+    assert health.counters() == {"intake": 1}
+    assert intake.LOCK in caplog.text
+
+
+def test_reading_rights_suffice_for_the_lock(tmp_path: Path) -> None:
+    """A lock file that may not be written still serves."""
+    dead(tmp_path, ended(call()))
+    (tmp_path / intake.LOCK).touch(0o400)
+    opened: list[int] = []
+    before = os.open
+
+    def watch(path: str, flags: int, *rest: int) -> int:
+        if str(path).endswith(intake.LOCK):
+            opened.append(flags & (os.O_RDWR | os.O_WRONLY))
+        return before(path, flags, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", watch)
+        assert orphans(tmp_path, "", Prices(), lambda events: None) == 1
+    assert set(opened) == {0}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to give files away")
+def test_what_root_takes_in_stays_the_applications(tmp_path: Path) -> None:
+    """`payi report` run by root makes no file that the application's user may not use: all are the folder owner's."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    dead(folder / "payi.db.spool", ended(call()))
+    kept = Settings(store=f"sqlite:///{folder}/payi.db")
+
+    assert take_in(kept) == 1
+
+    with open_store(kept, create=True) as store:
+        store.write([call()])
+        made = {path.relative_to(folder).as_posix(): path.stat().st_uid for path in folder.rglob("*")}
+    assert made == dict.fromkeys(
+        ["payi.db", "payi.db-wal", "payi.db-shm", "payi.db.spool", f"payi.db.spool/{intake.LOCK}"], 65534
+    )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to give files away")
+def test_a_container_whose_root_may_not_give_files_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system refuses, the files stay root's, and all goes on."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    dead(tmp_path / "payi.db.spool", ended(call()))
+
+    assert take_in(Settings(store=f"sqlite:///{tmp_path}/payi.db")) == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to become somebody else")
+def test_files_of_another_user_are_told(tmp_path: Path) -> None:
+    """A file that may not be opened is left where it is, with a warning that says what is missing."""
+    for parent in list(tmp_path.parents)[:3]:
+        parent.chmod(0o711)
+    tmp_path.chmod(0o777)
+    dead(tmp_path / "s", ended(call()))
+    os.chown(tmp_path / "s", 65534, 65534)
+
+    def take() -> str:
+        os.setgid(65534)
+        os.setuid(65534)
+        return f"{orphans(tmp_path / 's', '', Prices(), lambda events: None)} {health.counters()}"
+
+    assert in_child(take) == "0 {'intake': 1}"
+
+
+def test_stores_that_share_a_folder_take_in_their_own(tmp_path: Path) -> None:
+    """With one `spool_dir` for two stores, each gets its own events; a store that does not exist is not made by asking."""
+    spools = [
+        Settings(store=f"sqlite:///{tmp_path}/{name}.db", spool_dir=f"{tmp_path}/s") for name in ("a", "b", "typo")
+    ]
+    for name, settings in zip("ab", spools, strict=False):
+        dead_of(settings, ended(call(user_id=name)))
+
+    assert take_in(spools[2]) == 0
+    assert [take_in(settings) for settings in spools[:2]] == [1, 1]
+
+    assert not (tmp_path / "typo.db").exists()
+    for name in "ab":
+        with open_store(f"sqlite:///{tmp_path}/{name}.db", create=False) as store:
+            assert [event.user_id for event in store.events()] == [name]
+
+
+def test_a_store_that_is_moved_with_its_folder_keeps_its_spool(tmp_path: Path) -> None:
+    """In its own folder a spool is the store's beside it, wherever both are: in a container, on its host, after a move."""
+    (tmp_path / "one").mkdir()
+    dead_of(Settings(store=f"sqlite:///{tmp_path}/one/payi.db"), ended(call()))
+    (tmp_path / "one").rename(tmp_path / "two")
+
+    assert take_in(Settings(store=f"sqlite:///{tmp_path}/two/payi.db")) == 1
+
+
+def test_a_store_has_one_label_by_whatever_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative, absolute and linked spellings of one store name the same files; naming the default folder is the default."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    monkeypatch.chdir(tmp_path / "data")
+    spellings = ("payi.db", f"{tmp_path}/data/payi.db", f"{tmp_path}/link/payi.db", "../data/payi.db")
+
+    labels = {label_of(Settings(store=f"sqlite:///{path}", spool_dir="/s")) for path in spellings}
+
+    assert len(labels) == 1
+    assert labels != {label_of(Settings(store="sqlite:///other.db", spool_dir="/s"))}
+    assert label_of(Settings(store="sqlite:///payi.db")) == ""
+    assert label_of(Settings(store="sqlite:///payi.db", spool_dir=f"{tmp_path}/link/payi.db.spool")) == ""
+    assert label_of(Settings(store="sqlite:///:memory:")) == ""
+    assert label_of(Settings(store="sqlite:///:memory:", spool_dir="/s")) != ""
+
+
+def test_a_store_in_memory_takes_nothing_with_it(tmp_path: Path) -> None:
+    """A command on a store in memory takes in nothing, since that would be lost with it."""
+    settings = Settings(store="sqlite:///:memory:", spool_dir=str(tmp_path))
+    dead_of(settings, ended(call()))
+
+    assert take_in(settings) == 0
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder, an empty one, or a system without locks: nothing is taken in, no store is made."""
-    assert orphans(None, Prices(), lambda events: None) == 0
-    assert orphans(tmp_path / "missing", Prices(), lambda events: None) == 0
-    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    assert orphans(None, "", Prices(), lambda events: None) == 0
+    assert orphans(tmp_path / "missing", "", Prices(), lambda events: None) == 0
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 0
     assert take_in(Settings(store=f"sqlite:///{tmp_path}/payi.db")) == 0
     assert take_in(Settings(store="sqlite:///:memory:")) == 0
     dead(tmp_path, ended(call()))
     monkeypatch.setattr(intake, "fcntl", None)
-    assert orphans(tmp_path, Prices(), lambda events: None) == 0
+    assert orphans(tmp_path, "", Prices(), lambda events: None) == 0
     assert not (tmp_path / "payi.db").exists()
 
 

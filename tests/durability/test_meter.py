@@ -236,6 +236,117 @@ def test_a_sink_that_hangs_does_not_hold_close(asking: httpx2.Client) -> None:
     assert [event.user_id for event in sink.events] == ["jane"]
 
 
+def test_events_after_a_close_that_a_sink_held_up_are_delivered_by_themselves(asking: httpx2.Client) -> None:
+    """A `close` that gave up leaves nothing that the next call does not get going again."""
+    gate, begun = threading.Event(), threading.Event()
+
+    class Hanging(MemorySink):
+        def write(self, events: Sequence[CallEvent], health: dict[str, Any]) -> None:
+            begun.set()
+            gate.wait(20)
+            super().write(events, health)
+
+    sink = Hanging()
+    meter = Meter("sqlite:///:memory:", sinks=[sink], flush_interval=0.01)
+    instrument(meter)
+    ask(asking, "first")
+    assert begun.wait(20)
+    ask(asking, "second")  # wakes the thread that `close` ends
+    assert not meter.close(0.01)
+    gate.set()
+    thread = threading.Thread(target=ask, args=(asking, "third"))
+    thread.start()
+    thread.join()
+
+    assert eventually(lambda: [event.user_id for event in sink.events] == ["first", "second", "third"])
+    meter.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_events_after_the_thread_died_are_delivered_by_themselves(asking: httpx2.Client) -> None:
+    """A sink that ends the draining thread, by SystemExit say, does so to one try."""
+
+    class Deadly(MemorySink):
+        def write(self, events: Sequence[CallEvent], health: dict[str, Any]) -> None:
+            if not self.deadly:
+                return super().write(events, health)
+            self.deadly = False
+            ask(asking, "meanwhile")  # wakes the thread that is about to end
+            raise SystemExit
+
+        deadly = True
+
+    sink = Deadly()
+    meter = Meter("sqlite:///:memory:", sinks=[sink], flush_interval=0.01)
+    instrument(meter)
+    ask(asking, "first")
+    assert eventually(lambda: not sink.deadly and not meter.flusher._runs())
+    ask(asking, "last")
+
+    assert eventually(lambda: [event.user_id for event in sink.events] == ["first", "meanwhile", "last"])
+    meter.close()
+
+
+def test_a_record_that_was_taken_before_it_was_told_of_wakes_nobody_in_vain(
+    tmp_path: Path, asking: httpx2.Client
+) -> None:
+    """If another thread's flush takes a record before its writer has woken the drainer, the next record still wakes it."""
+    meter = instrumented(tmp_path, flush_interval=600.0)
+    ask(asking, "first")
+    assert meter.flush(20)
+    meter.spool._signalled = True  # the writer of the first record comes to it only now
+    assert meter.flush(20)
+    woken: list[int] = []
+    meter.spool._wake = lambda: not woken.append(1)
+    ask(asking, "second")
+
+    assert woken
+    meter.close()
+
+
+def test_batches_leave_room_for_others(monkeypatch: pytest.MonkeyPatch, asking: httpx2.Client) -> None:
+    """Between two batches the drainer gives way: under gevent, requests go on while a backlog is delivered."""
+    order: list[str] = []
+
+    class Ordered(MemorySink):
+        def write(self, events: Sequence[CallEvent], health: dict[str, Any]) -> None:
+            order.append(f"{len(events)} written")
+
+    meter = Meter("sqlite:///:memory:", sinks=[Ordered()], flush_interval=600.0)
+    instrument(meter)
+    monkeypatch.setattr(meters, "BATCH", 2)
+    monkeypatch.setattr(meters.forks, "rest", lambda seconds: order.append("rested"))
+    for number in range(5):
+        ask(asking, f"u{number}")
+    assert meter.flush(20)
+
+    assert order == ["2 written", "rested", "2 written", "rested", "1 written"]
+    meter.close()
+
+
+def test_capturing_takes_in_nothing(tmp_path: Path, asking: httpx2.Client) -> None:
+    """What an application's dead processes left is not a test's: it stays where it is while one captures."""
+    run(
+        """
+        import os, sys
+        from mocked import ask, client, instrumented
+        instrumented(sys.argv[1], flush_interval=600.0)
+        with client() as asking:
+            ask(asking, "jane")
+        os._exit(0)
+        """,
+        tmp_path,
+    )
+    sink = MemorySink()
+    meter = Meter(f"sqlite:///{tmp_path}/payi.db")
+    with Meter.capturing(sink):
+        meter._look_around()
+
+    assert sink.events == []
+    meter._look_around()
+    assert users(tmp_path) == ["jane"]
+
+
 def test_a_change_of_the_working_directory_splits_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asking: httpx2.Client
 ) -> None:

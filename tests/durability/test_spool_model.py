@@ -39,7 +39,7 @@ class Spooling(RuleBasedStateMachine):
 
     def _start(self) -> None:
         self.spool = Spool(self.folder, limit=1 << 24, wake=lambda: True)
-        self.spool._segment_bytes = SMALL
+        self.spool._next_bytes = self.spool._largest = SMALL
         self.spool._owner = f"{self.number:08}"  # else a random one, and no two runs would be the same
 
     @rule(many=integers(1, 4))
@@ -103,7 +103,7 @@ class Spooling(RuleBasedStateMachine):
 
     @rule()
     def adopt(self) -> None:
-        intake.orphans(self.folder, Prices(), lambda events: self._deliver(list(events)))
+        intake.orphans(self.folder, "", Prices(), lambda events: self._deliver(list(events)))
 
     @invariant()
     def memory_is_not_used(self) -> None:

@@ -92,6 +92,44 @@ def test_a_lock_that_comes_while_the_application_runs(tmp_path: Path, asking: ht
         assert users(tmp_path) == ["before", "during"]
 
 
+def test_under_gevent_a_locked_store_stops_no_other_greenlet(tmp_path: Path) -> None:
+    """While the drainer waits for the lock, the greenlet that holds it goes on and lets go: not one try has to fail."""
+    ended = run(
+        """
+        from gevent import monkey
+        monkey.patch_all()
+        import sqlite3, sys, threading
+        import gevent
+        from mocked import ask, client, instrumented
+        from payi_middleware import forks, health
+        waits = threading.Event()
+        rest = forks.rest
+        def told(seconds):
+            waits.set()
+            rest(seconds)
+        forks.rest = told
+        meter = instrumented(sys.argv[1], flush_interval=0.01)
+        with client() as asking:
+            ask(asking, "before")
+            assert meter.flush(20)
+            lock = sqlite3.connect(sys.argv[1] + "/payi.db", isolation_level=None)
+            lock.execute("BEGIN EXCLUSIVE")
+            waits.clear()
+            ask(asking, "during")
+            assert waits.wait(20)
+            gevent.sleep(0.1)
+            lock.execute("ROLLBACK")
+            lock.close()
+            print(meter.flush(20), health.counters())
+        meter.close()
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("True {}\n", "")
+    assert users(tmp_path) == ["before", "during"]
+
+
 def test_a_corrupt_store(tmp_path: Path, asking: httpx2.Client, caplog: pytest.LogCaptureFixture) -> None:
     """A file that is no database any more: moved away, a new one is made."""
     (tmp_path / "payi.db").write_bytes(b"SQLite format 3\0" + os.urandom(8192))
@@ -163,7 +201,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
             import sys
             from mocked import ask, client, instrumented
             from payi_middleware import health, spool
-            spool.MEMORY_RECORDS = 500
+            spool.MEMORY_RECORDS, spool.FIRST_BYTES = 500, spool.SEGMENT_BYTES
             with open(sys.argv[1] + "/ballast", "wb") as ballast:
                 ballast.write(bytes(4_500_000))  # room for no segment
             meter = instrumented(sys.argv[1], spool_dir=sys.argv[1] + "/spool", flush_interval=600.0)

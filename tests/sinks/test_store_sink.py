@@ -60,7 +60,7 @@ def test_after_an_error_the_store_is_opened_anew(tmp_path: Path) -> None:
     path.write_bytes(b"garbage" * 1000)
     event = call()
     for _ in range(2):
-        with pytest.raises(StoreError, match="move it away"):
+        with pytest.raises(StoreError, match=r"move .*payi\.db, .*-wal and .*-shm away"):
             sink.write([event], {})
     path.rename(tmp_path / "damaged.db")
 
@@ -148,3 +148,28 @@ def test_a_store_of_another_program_stops_only_us(tmp_path: Path) -> None:
         StoreSink(settings(tmp_path)).write([call()], {})
     assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
     other.close()
+
+
+def test_a_report_without_events_moves_the_log_into_the_file(tmp_path: Path) -> None:
+    """When a process has nothing to do but to report, a copy of the store's file alone has all events."""
+    sink = StoreSink(settings(tmp_path))
+    sink.write([call(), call()], {"process": "p", "seen_ns": 1})
+    sink.write([], {"process": "p", "seen_ns": 2})
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / "payi.db", tmp_path / "copy" / "payi.db")
+    sink.close()
+
+    assert count(tmp_path / "copy") == 2
+
+
+def test_a_child_forked_in_the_middle_of_a_write_writes(tmp_path: Path) -> None:
+    """The lock of a thread that did not come along into the child is not waited for."""
+    sink = StoreSink(settings(tmp_path))
+
+    def write() -> str:
+        sink.write([call()], {})
+        return "written"
+
+    with sink._lock:
+        assert in_child(write) == "written"
+    assert count(tmp_path) == 1

@@ -15,7 +15,7 @@ import pytest
 from made import START_NS, call
 
 from payi_middleware.events import CallEvent, Unpriced, usd
-from payi_middleware.store import Store, open_store
+from payi_middleware.store import Store, open_store, report
 from payi_middleware.store.query import BY
 
 HOUR = 3_600 * 10**9
@@ -308,3 +308,49 @@ def test_late_events_enter_periods_that_are_long_summed() -> None:
         store.write([call(started_ns=START_NS - 40 * DAY, ticks=4)])
 
         assert [row.sums.cost_ticks for row in store.report(("day",)).rows] == [6, 1]
+
+
+@pytest.mark.parametrize("by", ["user", "day", "tag"])
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(None, 10**21), (-(10**21), None), (-(10**21), 10**21), (-(10**21), -(10**20)), (10**20, 10**21)],
+)
+def test_a_range_beyond_all_calls(by: str, since: int | None, until: int | None) -> None:
+    """Whatever the range, years 1 to 9999 and beyond, it is answered from what there is."""
+    with open_store("sqlite:///:memory:", create=True) as store:
+        store.write([call(request_tags=("a",)), call(request_tags=("a",), started_ns=START_NS + 40 * DAY)])
+        found = store.report((by,), since_ns=since, until_ns=until)
+
+    assert found.total.calls == (0 if since == 10**20 or until == -(10**20) else 2)
+    assert (found.since_ns, found.until_ns) == (since, until)
+    assert found.note is None
+    assert all(value is None or value[4] == "-" for value in (found.to_dict()["since"], found.to_dict()["until"]))
+
+
+def test_only_days_that_can_have_calls_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By day until the year 2100, the days of the months of calls are asked for, not 27,000 empty ones."""
+    with open_store("sqlite:///:memory:", create=True) as store:
+        store.write([call()])
+        asked: list[int] = []
+        ask = report.read
+
+        def read(connection: object, how: object, since_ns: int, until_ns: int, held: object) -> object:
+            asked.append(since_ns)
+            return ask(connection, how, since_ns, until_ns, held)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(report, "read", read)
+        found = store.report(("day",), since_ns=0, until_ns=START_NS + 27_000 * DAY)
+
+    assert [row.key for row in found.rows] == [("2026-09-21",)]
+    assert len(asked) <= 32
+
+
+def test_days_that_begin_within_an_hour_are_told() -> None:
+    """In a time zone of half hours, days cut hours of UTC, so events are read, and the report says so."""
+    with open_store("sqlite:///:memory:", create=True, fold_every=1) as store:
+        store.write([call()])
+        by_day = store.report(("day",), timezone="Asia/Kolkata")
+        by_user = store.report(("user",), timezone="Asia/Kolkata")
+
+    assert "days of the range cut an hour: the events of its edges were read" in (by_day.note or "")
+    assert by_user.note is None

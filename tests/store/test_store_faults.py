@@ -14,6 +14,7 @@ import pytest
 from forking import in_child
 from made import call
 
+from payi_middleware import forks
 from payi_middleware.exceptions import StoreError
 from payi_middleware.settings import Settings
 from payi_middleware.store import open_store, sqlite
@@ -139,6 +140,27 @@ def test_a_store_that_is_locked_while_it_is_made(tmp_path: Path) -> None:
     other.close()
 
 
+def test_waiting_for_a_lock_lets_others_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock is waited for in Python, where greenlets and forks get their turn: who holds the lock can let go meanwhile."""
+    other = sqlite3.connect(tmp_path / "payi.db", isolation_level=None)
+    other.execute("PRAGMA journal_mode = WAL")
+    held: list[str] = []
+
+    def let_go(seconds: float) -> None:
+        held.append("waited")
+        if other.in_transaction:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(forks, "rest", let_go)
+    other.execute("BEGIN EXCLUSIVE")
+    with open_store(url(tmp_path / "payi.db"), create=True, timeout=60) as store:  # makes the tables
+        assert len(held) == 1
+        other.execute("BEGIN IMMEDIATE")
+        assert store.write([call()]) == 1
+        assert len(held) == 2
+    other.close()
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     """A batch that does not fit is refused whole, with the cure; when there is space again it is stored."""
     with open_store(url(tmp_path / "payi.db"), create=True) as store:
@@ -192,7 +214,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     before = path.read_bytes()
 
     for create in (True, False):
-        with pytest.raises(StoreError, match="no SQLite database; name another file, or move it away"):
+        with pytest.raises(StoreError, match=r"no SQLite database; name another file, or move .*-wal and .*-shm away"):
             open_store(url(path), create=create)
     assert path.read_bytes() == before
 
@@ -205,7 +227,7 @@ def test_a_corrupt_store(tmp_path: Path) -> None:
         file.write(b"\xff" * (path.stat().st_size - 4096))
 
     with (
-        pytest.raises(StoreError, match=r"is corrupt; move it away.*recover"),
+        pytest.raises(StoreError, match=r"is corrupt; move .*payi\.db, .*-wal and .*-shm away.*recover"),
         open_store(url(path), create=True) as store,
     ):
         store.write([call()])
@@ -263,9 +285,10 @@ def test_a_failing_upgrade_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
-    """A folder of the store's name is no store."""
-    with pytest.raises(StoreError, match="not a regular file"):
-        open_store(url(tmp_path), create=True)
+    """A folder of the store's name is no store, neither for a writer nor for a reader."""
+    for create in (True, False):
+        with pytest.raises(StoreError, match="not a regular file"):
+            open_store(url(tmp_path), create=create)
 
 
 def test_an_unknown_kind_of_store() -> None:

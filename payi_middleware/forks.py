@@ -1,0 +1,108 @@
+"""Forks and the threads that work in the background: nothing is copied half done.
+
+A fork waits until no thread is `at_work`, and none begins before it is over. A thread that waits itself, for another process's
+lock say, gives way meanwhile: it `rest`s.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["at_work", "hold", "keep", "release", "reset", "rest"]
+
+
+class _Gate:
+    """How many threads are at work, and whether a fork is under way."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.working = 0
+        self.forking = False
+
+    def enter(self) -> None:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.forking)
+            self.working += 1
+
+    def leave(self) -> None:
+        with self.changed:
+            self.working -= 1
+            self.changed.notify_all()
+
+
+_gate = _Gate()
+_mine = threading.local()
+"""`gate`: the one that this thread went through to its work."""
+_kept: list[object] = []
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """What is done within is not copied half done."""
+    gate = _gate
+    if _entered() is gate:
+        yield
+        return
+    gate.enter()
+    _mine.gate = gate
+    try:
+        yield
+    finally:
+        if _entered() is gate:  # else this is a child that was forked from within
+            _mine.gate = None
+            gate.leave()
+
+
+def rest(seconds: float) -> None:
+    """Sleep; a fork may happen meanwhile, and under gevent other greenlets run."""
+    gate = _entered()
+    if gate is None:
+        time.sleep(seconds)
+        return
+    gate.leave()
+    try:
+        time.sleep(seconds)
+    finally:
+        gate.enter()
+
+
+def hold(patience: float) -> bool:
+    """Before a fork: nobody begins to work until `release`; returns whether all came to an end within `patience` seconds."""
+    gate = _gate
+    with gate.changed:
+        gate.forking = True
+        mine = 1 if _entered() is gate else 0
+        return gate.changed.wait_for(lambda: gate.working <= mine, patience)
+
+
+def release() -> None:
+    """After a fork, in the parent: work goes on."""
+    with _gate.changed:
+        _gate.forking = False
+        _gate.changed.notify_all()
+
+
+def reset() -> None:
+    """After a fork, in the child: the parent's other threads are not here."""
+    global _gate
+    _gate = _Gate()
+    _mine.gate = None
+
+
+def keep(thing: object) -> None:
+    """Let nothing ever finalize this, not even the interpreter's end: it is the parent's, or its files are others' by now."""
+    _kept.append(thing)
+    try:
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    except (ImportError, AttributeError):  # not CPython
+        pass
+
+
+def _entered() -> _Gate | None:
+    gate: _Gate | None = getattr(_mine, "gate", None)
+    return gate
