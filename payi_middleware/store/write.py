@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +18,11 @@ from .processes import put
 __all__ = ["Writer"]
 
 _MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
-_INSERT = f"INSERT INTO events ({COLUMNS}) VALUES ({_MARKS})"
-_ASKED_AT_ONCE = 500  # ids in one question; every database takes that many parameters
+_INSERTS = [
+    (size, f"INSERT INTO events ({COLUMNS}) VALUES {', '.join([f'({_MARKS})'] * size)}")
+    for size in (40, 5, 1)  # 40 rows have 800 parameters; every database takes that many
+]
+_ASKED_AT_ONCE = 500  # ids in one question
 
 
 class Writer:
@@ -59,7 +63,7 @@ class Writer:
         patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout)
         try:
             rows = [self._packer.row(event) for event in self._new(events)]
-            self._connection.executemany(_INSERT, rows)
+            self._insert(rows)
             if rows and waiting(self._connection) >= self._fold_every:
                 fold(self._connection, most_keys=self._most_keys)
             if health:
@@ -71,6 +75,14 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
         return len(rows)
+
+    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
+        """Many rows a statement: with each, Python lets go of the interpreter's lock, and has to win it back."""
+        at = 0
+        for size, statement in _INSERTS:
+            while len(rows) - at >= size:
+                self._connection.execute(statement, list(itertools.chain.from_iterable(rows[at : at + size])))
+                at += size
 
     def _new(self, events: Sequence[CallEvent]) -> list[CallEvent]:
         by_id = {event.event_id: event for event in events}
