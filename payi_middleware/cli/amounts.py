@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..events import usd
 
-__all__ = ["count", "milliseconds", "percent", "size", "usd_text"]
+__all__ = ["calls", "count", "milliseconds", "percent", "size", "usd_text"]
 
 
 def usd_text(ticks: int) -> str:
@@ -21,6 +21,11 @@ def usd_text(ticks: int) -> str:
 def count(n: int) -> str:
     """A number with its thousands told apart."""
     return f"{n:,}"
+
+
+def calls(n: int) -> str:
+    """A number of calls, in words."""
+    return "1 call" if n == 1 else f"{count(n)} calls"
 
 
 def milliseconds(value: float | None) -> str:

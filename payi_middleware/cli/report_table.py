@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .amounts import count, milliseconds, percent, usd_text
+from .amounts import calls, count, milliseconds, percent, usd_text
 from .tables import Column, console, print_table, say
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def _tell_failures(on: Console, total: Sums) -> None:
     failed = sum(total.failures.values())
     say(
         on,
-        f"{count(failed)} of {count(total.calls)} calls did not end ok; they cost {usd_text(total.failed_ticks)} "
+        f"Not ok: {count(failed)} of {calls(total.calls)}, which cost {usd_text(total.failed_ticks)} "
         f"({percent(total.failed_ticks, total.cost_ticks)} of all).",
     )
     say(
         on,
-        f"{count(total.retried_calls)} calls were a second or later attempt; they cost {usd_text(total.retried_ticks)} "
+        f"Second or later attempts: {calls(total.retried_calls)}, which cost {usd_text(total.retried_ticks)} "
         f"({percent(total.retried_ticks, total.cost_ticks)} of all).",
     )
 
@@ -97,7 +97,7 @@ def _tell_doubts(on: Console, found: Report) -> None:
         share = percent(total.unattributed_calls, total.calls)
         say(
             on,
-            f"Unattributed: {count(total.unattributed_calls)} calls ({share}, {usd_text(total.unattributed_ticks)}) "
+            f"Unattributed: {calls(total.unattributed_calls)} ({share}, {usd_text(total.unattributed_ticks)}) "
             "of no known user.",
         )
     if total.unpriced_calls:
@@ -105,7 +105,7 @@ def _tell_doubts(on: Console, found: Report) -> None:
         share = percent(total.unpriced_calls, total.calls)
         say(
             on,
-            f"UNPRICED: {count(total.unpriced_calls)} calls ({share}) are missing from the cost, wholly or in part: "
+            f"UNPRICED: {calls(total.unpriced_calls)} ({share}), missing from the cost wholly or in part: "
             f"{models}. `payi events` tells why.",
             loud=True,
         )

@@ -77,10 +77,8 @@ def test_doubts_are_told_in_words(tmp_path: Path) -> None:
     output = run("--store", store).output
 
     assert "Estimated: $1.00 (25.0 % of the cost), from counted tokens." in output
-    assert "Unattributed: 1 calls (20.0 %, $1.00) of no known user." in output
-    assert (
-        "UNPRICED: 3 calls (60.0 %) are missing from the cost, wholly or in part: gpt-9 (2), (no model) (1)." in output
-    )
+    assert "Unattributed: 1 call (20.0 %, $1.00) of no known user." in output
+    assert "UNPRICED: 3 calls (60.0 %), missing from the cost wholly or in part: gpt-9 (2), (no model) (1)." in output
 
 
 def test_a_row_without_any_price_does_not_look_free(tmp_path: Path) -> None:
@@ -190,8 +188,8 @@ def test_failures_by_kind_with_their_money(tmp_path: Path) -> None:
     assert "aborted 200 - openai gpt-4o 1 1 1,000 100 $1.00" in output
     assert "error 429 rate_limit openai gpt-4o 1 1 1,000 100 $0.00" in output
     assert "ok 200 - openai gpt-4o 1 0 1,000 100 $1.00" in output
-    assert "2 of 4 calls did not end ok; they cost $1.00 (20.0 % of all)." in output
-    assert "1 calls were a second or later attempt; they cost $1.00 (20.0 % of all)." in output
+    assert "Not ok: 2 of 4 calls, which cost $1.00 (20.0 % of all)." in output
+    assert "Second or later attempts: 1 call, which cost $1.00 (20.0 % of all)." in output
     found = json.loads(run("--store", store, "--failures", "--json").output)
     assert found["rows"][0]["key"] == ["aborted", 200, None, "openai", "gpt-4o"]
     assert found["total"]["failed"] == "1"
