@@ -61,6 +61,7 @@ print(before, delivered)
 for thread in threading.enumerate():
     if thread.name == "payi-tokens":
         print("its download hangs")
+sys.stdout.flush()
 meter.close()
 os._exit(0)
 """,
