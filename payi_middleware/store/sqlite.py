@@ -178,9 +178,9 @@ def _connect_reading(path: Path, timeout: float) -> sqlite3.Connection:
     connection = _open(path, "ro", timeout)
     try:
         version = _version(connection, path)
-    except sqlite3.OperationalError as error:
+    except BaseException as error:
         connection.close()
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or _has_log(path):
+        if not _is_denied(error) or _has_log(path):
             raise
         # A folder without the right to write cannot take the -shm file; at rest the database can be read without one.
         connection = _open(path, "immutable=1", timeout)
@@ -192,6 +192,11 @@ def _connect_reading(path: Path, timeout: float) -> sqlite3.Connection:
     if version == 0:
         raise _no_store(path)
     raise StoreError(f"store {path} has an older schema ({version}); start the application once to bring it up to date")
+
+
+def _is_denied(error: BaseException) -> bool:
+    denials = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in denials
 
 
 def _has_log(path: Path) -> bool:

@@ -217,6 +217,7 @@ def test_an_old_file_that_is_locked_stops_the_new_one(tmp_path: Path, monkeypatc
         with pytest.raises(StoreError, match=r"was replaced while it is in use.*move .*payi\.db-wal and .*-shm away"):
             sink.write([call(user_id="new")], {})
     other.execute("ROLLBACK")
+    other.close()
     sink.write([call(user_id="new")], {})
     sink.close()
     assert users(path) == ["backup-0000", "backup-0001", "backup-0002", "new"]
