@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from . import health
@@ -50,8 +49,8 @@ def adopt(folder: Path | None, label: str = "") -> Iterator[list[Segment]]:
     """
     if folder is None or fcntl is None:
         return
-    for _, paths in itertools.groupby(own_files(folder, label), lambda path: path.name.rpartition("-")[0]):
-        segments = _adopted(paths)
+    for owner in dict.fromkeys(map(_owner, own_files(folder, label))):
+        segments = _adopted(folder, label, owner)
         if segments:
             yield segments
 
@@ -61,19 +60,31 @@ def _label_in(name: str) -> str:
     return name.removesuffix(".spool").partition(".")[2]
 
 
-def _adopted(paths: Iterable[Path]) -> list[Segment]:
+def _owner(path: Path) -> str:
+    return path.name.rpartition("-")[0]
+
+
+def _adopted(folder: Path, label: str, owner: str) -> list[Segment]:
     """All of an owner's segments or, as long as one is locked, none: a dying process lets go of them one by one."""
     segments: list[Segment] = []
     try:
+        paths = _files_of(folder, label, owner)
         for path in paths:
             segment = _taken_over(path)
             if segment is not None:
                 segments.append(segment)
+        if _files_of(folder, label, owner) != paths:  # it opened another before it died, where calls of these may end
+            raise BlockingIOError
     except BlockingIOError:
         for segment in segments:
             segment.close()
         return []
     return segments
+
+
+def _files_of(folder: Path, label: str, owner: str) -> list[Path]:
+    """An owner's files as they are now: to take in those of others, since they were looked for, may have taken long."""
+    return [path for path in own_files(folder, label) if _owner(path) == owner]
 
 
 def _taken_over(path: Path) -> Segment | None:

@@ -270,7 +270,7 @@ def test_events_after_the_thread_died_are_delivered_by_themselves(asking: httpx2
         def write(self, events: Sequence[CallEvent], health: dict[str, Any]) -> None:
             if not self.deadly:
                 return super().write(events, health)
-            self.deadly = False
+            self.deadly, self.thread = False, threading.current_thread()
             ask(asking, "meanwhile")  # wakes the thread that is about to end
             raise SystemExit
 
@@ -281,6 +281,7 @@ def test_events_after_the_thread_died_are_delivered_by_themselves(asking: httpx2
     instrument(meter)
     ask(asking, "first")
     assert eventually(lambda: not sink.deadly and not meter.flusher._runs())
+    sink.thread.join(10)
     ask(asking, "last")
 
     assert eventually(lambda: [event.user_id for event in sink.events] == ["first", "meanwhile", "last"])

@@ -569,6 +569,45 @@ class TestAdoption:
         for segment in segments:
             segment.remove()
 
+    def test_an_owner_that_lives_on_while_others_are_taken_in(self, tmp_path: Path) -> None:
+        """What an owner writes, and where it dies, after the folder was looked at, is seen: its calls are whole or left for later."""
+        first, second = made(tmp_path, limit=1 << 20), made(tmp_path, limit=1 << 20)
+        first._owner, second._owner = "1-a", "2-b"
+        first.append(ended(1))
+        second.append(begun(7))
+        del first
+        taking = adopt(tmp_path)
+        for segment in next(taking):
+            segment.remove()
+        for call in range(100, 1000):
+            second.append(ended(call, 300))
+        second.append(ended(7))
+        assert len(second._segments) > 1
+        del second
+
+        (segments,) = taking
+        assert [segment.path for segment in segments] == sorted(tmp_path.iterdir())
+
+    def test_an_owner_that_opens_another_file_before_it_dies(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """If one more file of a dead owner shows itself once its others are locked, all are left for the next time."""
+        writer = made(tmp_path)
+        writer._owner = "1-a"
+        writer.append(begun(7))
+        del writer
+        take = leftovers._taken_over
+
+        def late(path: Path) -> Segment | None:
+            if len(list(tmp_path.iterdir())) == 1:
+                Segment.create(tmp_path, "1-a-00000001", 1 << 16).close()
+            return take(path)
+
+        monkeypatch.setattr(leftovers, "_taken_over", late)
+        assert list(adopt(tmp_path)) == []
+
+        assert len(next(adopt(tmp_path))) == 2
+
     def test_a_file_that_goes_away_meanwhile(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A segment that is deleted or replaced between being seen and being locked is nobody's."""
         writer = made(tmp_path)

@@ -18,7 +18,8 @@ def environment(**more: str) -> dict[str, str]:
     """This process's environment, without settings of ours, and with the modules of this folder."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("PAYI_")}
     path = os.pathsep.join(filter(None, [str(_SUPPORT), known.get("PYTHONPATH")]))
-    return known | {"PYTHONPATH": path} | more
+    # Python 3.12 warns of every fork beside another thread, such as ours.
+    return known | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore:This process:DeprecationWarning"} | more
 
 
 def start(source: str, *arguments: object, flags: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[str]:
