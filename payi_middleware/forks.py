@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["at_work", "hold", "keep", "release", "reset", "rest"]
+__all__ = ["at_work", "hold", "keep", "release", "reset", "rest", "was_quiet"]
 
 
 class _Gate:
@@ -21,6 +21,7 @@ class _Gate:
         self.changed = threading.Condition()
         self.working = 0
         self.forking = False
+        self.quiet = True
 
     def enter(self) -> None:
         with self.changed:
@@ -75,7 +76,8 @@ def hold(patience: float) -> bool:
     with gate.changed:
         gate.forking = True
         mine = 1 if _entered() is gate else 0
-        return gate.changed.wait_for(lambda: gate.working <= mine, patience)
+        gate.quiet = gate.changed.wait_for(lambda: gate.working <= mine, patience)
+        return gate.quiet
 
 
 def release() -> None:
@@ -88,8 +90,14 @@ def release() -> None:
 def reset() -> None:
     """After a fork, in the child: the parent's other threads are not here."""
     global _gate
-    _gate = _Gate()
+    quiet, _gate = _gate.quiet, _Gate()
+    _gate.quiet = quiet
     _mine.gate = None
+
+
+def was_quiet() -> bool:
+    """In a child: whether nobody in the parent was at work when it was forked."""
+    return _gate.quiet
 
 
 def keep(thing: object) -> None:

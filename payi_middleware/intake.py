@@ -79,8 +79,25 @@ def orphans(folder: Path | None, label: str, prices: Prices, write: Write) -> in
         if alone:
             sweep(folder)
             for segments in adopt(folder, label):
+                _held.extend(segments)
                 taken += _taken_in(segments, prices, write)
     return taken
+
+
+_held: list[Segment] = []
+_locks: list[int] = []
+"""What this process has open for its intake, which a child that is forked meanwhile must not keep locked."""
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().close()
+    while _locks:
+        os.close(_locks.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _taken_in(segments: list[Segment], prices: Prices, write: Write) -> int:
@@ -91,9 +108,13 @@ def _taken_in(segments: list[Segment], prices: Prices, write: Write) -> int:
         for segment in segments:
             segment.close()
         raise
-    for segment in segments:
-        segment.remove()
-    return taken
+    else:
+        for segment in segments:
+            segment.remove()
+        return taken
+    finally:
+        for segment in segments:
+            _held.remove(segment)
 
 
 def _deliver(segments: list[Segment], prices: Prices, write: Write) -> int:
@@ -161,9 +182,11 @@ def _alone(folder: Path) -> Iterator[bool]:
         os.close(fd)
         yield False
         return
+    _locks.append(fd)
     try:
         yield True
     finally:
+        _locks.remove(fd)
         os.close(fd)
 
 

@@ -269,7 +269,6 @@ class Meter:
     def after_fork(self) -> None:
         """In a forked child: files, thread and connections stayed with the parent."""
         self.spool.abandon()
-        forks.keep(self._sinks)  # closing a database that the parent has open would drop the parent's locks
         if not self.prices.ready:
             self.prices = Prices()  # the parent's thread may have been loading it
         self._fresh()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
-from . import replaced, sqlite
+from . import inherited, replaced, sqlite
 from .fold import EVERY, MOST_KEYS
 from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
@@ -59,7 +59,9 @@ class Store:
 
     def __init__(self, path: Path | None, *, create: bool, timeout: float, fold_every: int, most_keys: int) -> None:
         self.path = path
+        inherited.let_go()
         self._connection = sqlite.connect(path, create=create, timeout=timeout)
+        inherited.opened(self._connection)
         self._file = replaced.file_at(path) if path is not None else None
         self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
         self._writes = create
@@ -124,11 +126,14 @@ class Store:
         Raises:
             StoreError: What is at the path must not be opened yet; the message names the cure.
         """
-        if self.path is None or not self._writes or self._pid != os.getpid():  # the parent works with it
-            forks.keep(self._connection)
+        if self._pid != os.getpid():
             return
-        with self._lock, sqlite.translated(self.path):
-            replaced.leave(self._connection, self.path, self._log)
+        if self.path is None or not self._writes:
+            forks.keep(self._connection)
+        else:
+            with self._lock, sqlite.translated(self.path):
+                replaced.leave(self._connection, self.path, self._log)
+        inherited.closed(self._connection)
 
     def close(self) -> None:
         """Close the file, unless it is a parent's or was replaced; never raises."""
@@ -139,6 +144,7 @@ class Store:
                 forks.keep(self._connection)
             return
         with self._lock:
+            inherited.closed(self._connection)
             self._connection.close()
 
     def __enter__(self) -> Store:

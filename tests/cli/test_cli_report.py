@@ -392,6 +392,7 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, command: str, call
         [sys.executable, "-m", "payi_middleware.cli", *command.split(), "--store", store],
         stdout=writing,
         stderr=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         text=True,
         check=False,
         timeout=60,

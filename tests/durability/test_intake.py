@@ -272,6 +272,24 @@ def test_a_store_in_memory_takes_nothing_with_it(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_child_that_is_forked_meanwhile_keeps_nothing_locked(tmp_path: Path) -> None:
+    """A fork in the middle of an intake leaves neither the lock nor a dead process's files with the child."""
+    dead(tmp_path, ended(call()))
+    answers: list[str] = []
+
+    def held() -> str:
+        return str([link for link in map(os.readlink, _descriptors()) if str(tmp_path) in link])
+
+    orphans(tmp_path, "", Prices(), lambda events: answers.append(in_child(held)))
+
+    assert answers == ["[]"]
+    assert list(tmp_path.glob("*.spool")) == []
+
+
+def _descriptors() -> list[str]:
+    return [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")]
+
+
 def test_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder, an empty one, or a system without locks: nothing is taken in, no store is made."""
     assert orphans(None, "", Prices(), lambda events: None) == 0

@@ -253,10 +253,9 @@ def test_events_after_a_close_that_a_sink_held_up_are_delivered_by_themselves(as
     assert begun.wait(20)
     ask(asking, "second")  # wakes the thread that `close` ends
     assert not meter.close(0.01)
+    ask(asking, "third")
+    assert meter.flusher._runs()
     gate.set()
-    thread = threading.Thread(target=ask, args=(asking, "third"))
-    thread.start()
-    thread.join()
 
     assert eventually(lambda: [event.user_id for event in sink.events] == ["first", "second", "third"])
     meter.close()
@@ -305,7 +304,7 @@ def test_a_record_that_was_taken_before_it_was_told_of_wakes_nobody_in_vain(
     meter.close()
 
 
-def test_batches_leave_room_for_others(monkeypatch: pytest.MonkeyPatch, asking: httpx2.Client) -> None:
+def test_batches_leave_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asking: httpx2.Client) -> None:
     """Between two batches the drainer gives way: under gevent, requests go on while a backlog is delivered."""
     order: list[str] = []
 
@@ -313,7 +312,7 @@ def test_batches_leave_room_for_others(monkeypatch: pytest.MonkeyPatch, asking: 
         def write(self, events: Sequence[CallEvent], health: dict[str, Any]) -> None:
             order.append(f"{len(events)} written")
 
-    meter = Meter("sqlite:///:memory:", sinks=[Ordered()], flush_interval=600.0)
+    meter = Meter(f"sqlite:///{tmp_path}/payi.db", sinks=[Ordered()], flush_interval=600.0)
     instrument(meter)
     monkeypatch.setattr(meters, "BATCH", 2)
     monkeypatch.setattr(meters.forks, "rest", lambda seconds: order.append("rested"))

@@ -8,13 +8,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from children import run
 from forking import in_child
 from made import call
 
+from payi_middleware import forks
 from payi_middleware.exceptions import StoreError
 from payi_middleware.settings import Settings
 from payi_middleware.sinks.store import StoreSink
-from payi_middleware.store import open_store
+from payi_middleware.store import inherited, open_store
 from payi_middleware.types import Sink
 
 
@@ -136,6 +138,57 @@ def test_a_forked_child_opens_its_own(tmp_path: Path) -> None:
     sink.close()
 
     assert count(tmp_path) == 3
+
+
+def test_what_a_child_writes_outlives_the_parents_end(tmp_path: Path) -> None:
+    """A child takes locks of its own: when the parent closes the store, it does not take itself for the last and delete the log."""
+    ended = run(
+        """
+        import os, sys
+        from made import call
+        from payi_middleware.settings import Settings
+        from payi_middleware.sinks.store import StoreSink
+        sink = StoreSink(Settings(store=f"sqlite:///{sys.argv[1]}/payi.db"))
+        sink.write([call(user_id="parent")], {})
+        to_child, to_parent = os.pipe(), os.pipe()
+        pid = os.fork()
+        if not pid:
+            sink.write([call(user_id="child")], {})
+            os.write(to_parent[1], b"x")
+            os.read(to_child[0], 1)
+            sink.write([call(user_id="child", started_ns=1)], {})
+            os._exit(0)
+        os.read(to_parent[0], 1)
+        sink.close()
+        os.write(to_child[1], b"x")
+        print(os.waitpid(pid, 0)[1])
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
+    assert count(tmp_path) == 3
+
+
+@pytest.mark.parametrize("is_quiet", [True, False])
+def test_a_child_that_was_forked_in_the_middle_of_a_question(tmp_path: Path, is_quiet: bool) -> None:
+    """A connection that another thread of the parent was using is never closed in the child: that might wait for ever."""
+    sink = StoreSink(settings(tmp_path))
+    sink.write([call()], {})
+    store = sink._store
+    assert store is not None
+
+    def write() -> str:
+        inherited.let_go()
+        try:
+            return str(store._connection.total_changes >= 0)
+        except sqlite3.ProgrammingError:
+            return "closed"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forks, "was_quiet", lambda: is_quiet)
+        assert in_child(write) == ("closed" if is_quiet else "True")
+    sink.close()
 
 
 def test_a_store_of_another_program_stops_only_us(tmp_path: Path) -> None:
