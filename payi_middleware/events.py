@@ -60,9 +60,13 @@ def usd(ticks: int) -> Decimal:
 
 def format_time(ns: int) -> str:
     """Nanoseconds since the epoch as RFC 3339 in UTC, with microseconds."""
+    return _moment(ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _moment(ns: int) -> datetime.datetime:
+    """The same as a time; a float of seconds would lose microseconds."""
     whole, rest = divmod(ns, 1_000_000_000)
-    moment = datetime.datetime.fromtimestamp(whole, datetime.UTC).replace(microsecond=rest // 1000)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.datetime.fromtimestamp(whole, datetime.UTC).replace(microsecond=rest // 1000)
 
 
 def _money(value: Decimal) -> str:
@@ -239,7 +243,7 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     @property
     def started_at(self) -> datetime.datetime:
         """When the call began, UTC."""
-        return datetime.datetime.fromtimestamp(self.started_ns / 1e9, datetime.UTC)
+        return _moment(self.started_ns)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract: flat, money as decimal strings, times as RFC 3339 in UTC."""

@@ -13,7 +13,6 @@ from .schema import DAY, HOUR, MONTH
 __all__ = ["HOUR_NS", "Cut", "Span", "cut", "day_of_month", "month_of_hour"]
 
 HOUR_NS = 3_600_000_000_000
-_DAY_NS = 24 * HOUR_NS
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
