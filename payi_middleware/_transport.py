@@ -102,7 +102,8 @@ def begin(request: Requestlike, meter: Meter, provider: Provider, outer: Call | 
             own = own or outer.exchange.own_headers
             outer.give_way()
         retry = None if context.last_attempt.get() is None else request.headers.get(_RETRY)
-        exchange = Exchange(method, path, _content(request), own, retry, extensions.get(_HOP))
+        host = "" if route.endpoint.refine is None else request.url.host
+        exchange = Exchange(method, path, _content(request), own, retry, extensions.get(_HOP), host)
         return Call(meter, activity, attributed(frame), provider, route, exchange)
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
@@ -230,7 +231,8 @@ def tap(call: Call, request: Any, response: Any, tap_class: type[Any]) -> Any:
     try:
         status = response.status_code
         headers = response.headers
-        call.answered(status, headers.get("content-encoding") if b"content-encoding" in _names(headers) else None)
+        encoding = headers.get("content-encoding") if b"content-encoding" in _names(headers) else None
+        call.answered(status, encoding, headers)
         if 300 <= status < 400:  # what follows a redirect has a copy of the extensions
             request.extensions = {**request.extensions, _HOP: (call.group, call.attempt)}
         if not response.is_stream_consumed:

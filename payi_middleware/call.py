@@ -17,7 +17,8 @@ from .estimates import BY_LENGTH
 from .events import CostSource, Outcome, Units
 from .frames import Activity, Attributed, with_own
 from .headers import given_by_headers
-from .providers.base import Asked, Provider, Reading, Route
+from .once import event_id
+from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
 
 if TYPE_CHECKING:
     from .meter import Meter
@@ -34,7 +35,7 @@ OVERHEAD = 48
 class Exchange:
     """One HTTP exchange as a face sees it before sending; knows no HTTP library."""
 
-    __slots__ = ("body", "hop", "method", "own_headers", "path", "retry")
+    __slots__ = ("body", "hop", "host", "method", "own_headers", "path", "retry")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Exchange:
         own_headers: dict[str, str] | None = None,
         retry: str | None = None,
         hop: tuple[bytes, int] | None = None,
+        host: str = "",
     ) -> None:
         self.method = method
         self.path = path
@@ -56,6 +58,8 @@ class Exchange:
         """The SDK's count of retries (`x-stainless-retry-count`), where it tells one and the last call failed."""
         self.hop = hop
         """`call_group` and `attempt` of the call whose answer redirected to this one."""
+        self.host = host
+        """Without the port; needed only where the endpoint has a `refine`."""
 
 
 class Call:
@@ -76,6 +80,7 @@ class Call:
         "exchange",
         "first_byte",
         "group",
+        "headers",
         "id",
         "meter",
         "parts",
@@ -113,6 +118,8 @@ class Call:
         self.first_byte: int | None = None
         self.encoding = ""
         """The answer's content-encoding."""
+        self.headers: Headers = _NO_HEADERS
+        """The answer's, as its library has them."""
         self.body: Body | None = None
         """Keeps the parts of an answer that is large or encoded; of any other the list below is enough."""
         self.parts: list[bytes] = []
@@ -171,13 +178,19 @@ class Call:
         if not self.taken:
             self.taken = True
             self._once.clear()
-            if self.activity is not None:
-                self.activity.forget_call()
-            self.meter.spool.append(record.void(self.id))
+            self._forget()
 
-    def answered(self, status: int, encoding: str | None) -> None:
+    def _forget(self) -> None:
+        """This call has no event."""
+        if self.activity is not None:
+            self.activity.forget_call()
+        self.meter.spool.append(record.void(self.id))
+
+    def answered(self, status: int, encoding: str | None, headers: Headers | None = None) -> None:
         """The head of the answer has come."""
         self.status = status
+        if headers is not None:
+            self.headers = headers
         if encoding and encoding != "identity":
             self.encoding = encoding
         if status >= 400:
@@ -250,6 +263,11 @@ class Call:
 
     def _end(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
         reading, answer, streamed = self._read()
+        if self.route.endpoint.refine is not None and self.status is not None and 200 <= self.status < 300:
+            reading = self.route.endpoint.refine(reading, self._facts(answer, streamed))
+            if reading.untold or (reading.once is not None and not self._is_told_first(reading.once)):
+                self._forget()
+                return
         broke_off = error_type is not None
         outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
         if broke_off and outcome != "ok":
@@ -272,6 +290,21 @@ class Call:
                 self.id, self.route.endpoint, self.exchange.body, answer, streamed, model, self._cut
             )
         self._record(now, reading, model, units, costed, outcome, error_type, streamed)
+
+    def _facts(self, answer: bytes, streamed: bool) -> Facts:
+        exchange = self.exchange
+        return Facts(exchange.host, exchange.path, exchange.body, self.asked, self.headers, answer, streamed)
+
+    def _is_told_first(self, once: str) -> bool:
+        """Whether usage that can be asked for again is new here; its event then has the id that it has everywhere."""
+        shared = event_id(self.provider.id, once)
+        if not self.meter.told.is_new(shared):
+            return False
+        self.meter.spool.append(record.void(self.id))
+        if self.group == self.id:
+            self.group = shared
+        self.id = shared
+        return True
 
     def _read(self) -> tuple[Reading, bytes, bool]:
         """What the answer tells, its bytes (for counting, if need be), and whether it is a stream."""
@@ -355,6 +388,8 @@ class Call:
             source,
             reading.unpriced,
             reason,
+            reading.terms,
+            reading.parts,
         )
 
     def _record(
@@ -404,6 +439,8 @@ class Call:
                     meter.prices.version or None,
                     reading.response_id,
                     {},
+                    reading.terms,
+                    reading.parts,
                 ),
                 to_price=waits,
             )
@@ -416,6 +453,7 @@ class Call:
 
 
 _ASKED_NOTHING = Asked()
+_NO_HEADERS: Headers = {}
 _NO_ANSWER = Reading(complete=False, reason="no answer came")
 
 

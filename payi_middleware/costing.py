@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .events import TICKS_PER_USD, Cost, CostSource, Line, Units, Unpriced, usd
-from .pricing import Prices
+from .events import TICKS_PER_USD, Cost, CostSource, Line, Part, Units, Unpriced, usd
+from .pricing import Prices, cost_of_lines
 from .providers import PROVIDERS
 
 __all__ = ["Costed", "cost_of"]
@@ -43,17 +43,25 @@ def cost_of(
     source: CostSource = "usage",
     seen: tuple[Unpriced, ...] = (),
     reason: str | None = None,
+    terms: tuple[str, ...] = (),
+    parts: tuple[Part, ...] = (),
 ) -> Costed:
-    """The cost of `units` at a time (nanoseconds since the epoch), `seen` being what was consumed beside them."""
+    """The cost of `units` at a time (nanoseconds since the epoch), `seen` being what was consumed beside them.
+
+    `terms` say what else the rates depend on. `parts` are what each of several models consumed; then `units`, their sum,
+    prices nothing.
+    """
     if stated_ticks is not None:
         return Costed(_stated(stated_ticks), "provider", (), reason)
     if price_as:
         provider, model = _priced_as(price_as, provider)
+    if parts:
+        return _of_parts(prices, provider, model, parts, at_ns, source, seen, reason)
     if not model:
         return Costed(None, "none", seen, reason or "neither the answer nor the request names a model")
-    plan = prices.plan(provider, model, at_ns, tier)
+    plan = prices.plan(provider, model, at_ns, tier, terms) if terms else prices.plan(provider, model, at_ns, tier)
     if plan is None:
-        return Costed(None, "none", seen, f"no rates for model {model[:128]} of {provider}")
+        return Costed(None, "none", seen, _no_rates(provider, model))
     cost, unpriced = plan.price(units)
     if seen:
         unpriced = (*unpriced, *seen)
@@ -62,6 +70,40 @@ def cost_of(
     if cost.total_ticks > _MOST_TICKS:
         return Costed(None, "none", unpriced, _ABSURD)
     return _new(Costed, (cost, source, unpriced, reason))
+
+
+def _no_rates(provider: str, model: str) -> str:
+    return f"no rates for model {model[:128]} of {provider}"
+
+
+def _of_parts(
+    prices: Prices,
+    provider: str,
+    model: str | None,
+    parts: tuple[Part, ...],
+    at_ns: int,
+    source: CostSource,
+    seen: tuple[Unpriced, ...],
+    reason: str | None,
+) -> Costed:
+    """The cost of what several models consumed; one that names none is the model that answered."""
+    lines: list[Line] = []
+    unpriced = list(seen)
+    for part in parts:
+        name = part.model or model or ""
+        plan = prices.plan(provider, name, at_ns, part.service_tier, part.terms)
+        if plan is None:
+            unpriced.append(Unpriced("model", 1, _no_rates(provider, name)))
+            continue
+        cost, missing = plan.price(part.units)
+        unpriced += missing
+        lines += () if cost is None else cost.lines
+    if not lines:
+        return Costed(None, "none", tuple(unpriced), reason or "no rate for any of several models")
+    cost = cost_of_lines(lines)
+    if cost.total_ticks > _MOST_TICKS:
+        return Costed(None, "none", tuple(unpriced), _ABSURD)
+    return Costed(cost, source, tuple(unpriced), reason)
 
 
 def _stated(ticks: int) -> Cost:

@@ -25,6 +25,7 @@ __all__ = [
     "Inbound",
     "Line",
     "Outcome",
+    "Part",
     "Side",
     "Units",
     "Unpriced",
@@ -181,6 +182,15 @@ class Unpriced(msgspec.Struct, frozen=True, array_like=True):
     reason: str
 
 
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """What one model consumed of a call that several served: an advisor, a tool's own model, a line of a batch."""
+
+    model: str | None
+    units: Units
+    service_tier: str | None = None
+    terms: tuple[str, ...] = ()
+
+
 class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One finished call, as stored and sent."""
 
@@ -219,6 +229,10 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     price_version: str | None
     provider_response_id: str | None
     limits: dict[str, str] = {}
+    terms: tuple[str, ...] = ()
+    """What else the rates depend on: `region:eu`, `size:1024x1024`. See `pricing/rows.py`."""
+    parts: tuple[Part, ...] = ()
+    """Of a call that several models served, what each consumed; `units` is the sum of them."""
 
     @property
     def user_id(self) -> str | None:
@@ -281,13 +295,15 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             "use_case_properties": dict(who.use_case_properties),
             "limit_ids": list(who.limit_ids),
             "limits": dict(self.limits),
-            "units": {name: {"input": sides[0], "output": sides[1]} for name, sides in self.units.items()},
+            "units": _units(self.units),
             "cost": None if self.cost is None else self.cost.to_dict(),
             "cost_source": self.cost_source,
             "unpriced": [{"unit": u.unit, "quantity": u.quantity, "reason": u.reason} for u in self.unpriced],
             "reason": self.reason,
             "price_version": self.price_version,
             "provider_response_id": self.provider_response_id,
+            "terms": list(self.terms),
+            "parts": [_part(part) for part in self.parts],
             "http_method": where.http_method,
             "http_route": where.http_route,
             "http_request_id": where.http_request_id,
@@ -298,6 +314,19 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self.to_dict()).decode()
+
+
+def _units(units: Units) -> dict[str, dict[str, int]]:
+    return {name: {"input": sides[0], "output": sides[1]} for name, sides in units.items()}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "model": part.model,
+        "units": _units(part.units),
+        "service_tier": part.service_tier,
+        "terms": list(part.terms),
+    }
 
 
 def format_id(value: bytes) -> str:

@@ -23,6 +23,7 @@ from .exceptions import SettingsError
 from .flush import Flusher
 from .hosts import Hosts
 from .intake import label_of, orphans
+from .once import Told
 from .pending import finished
 from .pricing import Prices
 from .settings import Options, Settings, StoreOptions, load
@@ -78,6 +79,7 @@ class Meter:
         self.application = self.settings.application
         self.hosts = Hosts(self.settings.hosts)
         self.prices = Prices()
+        self.told = Told()
         self.carrier_key: bytes | None = None
         self.hooks: dict[str, str] = {}
         """What is hooked: library -> `seam`, `fallback` or `absent`."""

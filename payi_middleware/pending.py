@@ -56,6 +56,8 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
         source=event.cost_source,
         seen=seen,
         reason=reason,
+        terms=event.terms,
+        parts=event.parts,
     )
     return msgspec.structs.replace(
         event,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .plan import Plan, Priced, Rate, RateTable
+from .plan import Plan, Priced, Rate, RateTable, cost_of_lines
 from .prices import Prices
 
-__all__ = ["Plan", "Priced", "Prices", "Rate", "RateTable"]
+__all__ = ["Plan", "Priced", "Prices", "Rate", "RateTable", "cost_of_lines"]

@@ -31,9 +31,11 @@ from genai_prices.units import UnitDef, UnitRegistry
 
 from ..events import Side, Unpriced
 from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, searches_always, spellings
+from .own import Own
 from .plan import REQUEST, Plan, Rate, RateTable
+from .rows import Rows
 from .spans import moment_of, span_of
-from .tiers import PROVISIONED, STANDARD, price_context
+from .tiers import PROVISIONED, STANDARD, named_tier, price_context
 from .units import MUST_KEEP, MUST_KEEP_IF_AUDIO, UNITS, Dimensions
 
 __all__ = ["SOURCE", "Catalogue"]
@@ -50,28 +52,40 @@ _Since: TypeAlias = dict[str, str | None]
 class Catalogue:
     """A snapshot of genai-prices, asked for plans."""
 
-    def __init__(self, snapshot: DataSnapshot) -> None:
+    def __init__(self, snapshot: DataSnapshot, rows: Rows | None = None) -> None:
         self.snapshot = snapshot
+        self.rows = Rows() if rows is None else rows
         self.version = _version(snapshot)
         registry = UnitRegistry(unit_data)
         self._ladders = {key: _ladder(registry, dimensions) for key, dimensions in UNITS.items()}
         self._ladders[REQUEST, "input"] = (registry.units["requests"],)
 
-    def plan(self, provider: str, model: str, at_ns: int, tier: str | None) -> Plan | None:
+    def plan(self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...] = ()) -> Plan | None:
         """The plan of a model at a time; None if provider or model is unknown."""
+        host = self._host(provider)
+        info = None if host is None else self._find(host, model)
+        own = Own(self.rows.of(provider, spellings(model)), at_ns, named_tier(tier), terms)
+        if is_tuned(model) and not (info and is_tuned(info.id)):
+            if not own.carries:
+                return Plan(model, refusal=f"no rate for the fine-tuned {model}; that of its base model does not hold")
+            info = None
+        if info is None and not own.carries:
+            return None
+        known = model if info is None else info.id
+        if own.tier in PROVISIONED and not own.knows_tier:
+            return Plan(known, refusal=f"service tier {own.tier} is capacity bought beforehand, not billed by token")
+        if host is None or info is None:
+            span = span_of(own.dates, (), at_ns)
+            plain = [RateTable(-1, {})]
+            notes = () if own.tier in STANDARD or own.knows_tier else (_no_tier(own.tier, known),)
+            return Plan(known, own.tables(plain), starts_ns=span[0], ends_ns=span[1], notes=notes + own.notes(known))
+        return self._compile(host, info, at_ns, own, model)
+
+    def _host(self, provider: str) -> Provider | None:
         try:
-            host = self.snapshot.find_provider(None, provider, None)
+            return self.snapshot.find_provider(None, provider, None)
         except LookupError:
             return None
-        info = self._find(host, model)
-        if is_tuned(model) and not (info and is_tuned(info.id)):
-            return Plan(model, refusal=f"no rate for the fine-tuned {model}; that of its base model does not hold")
-        if info is None:
-            return None
-        served = (tier or "").lower()
-        if served in PROVISIONED:
-            return Plan(info.id, refusal=f"service tier {served} is capacity bought beforehand, not billed by token")
-        return self._compile(host, info, at_ns, served, model)
 
     def _find(self, host: Provider, model: str) -> ModelInfo | None:
         # Provider.find_model remembers nothing; DataSnapshot.find_provider_model would keep every name it is given.
@@ -82,25 +96,25 @@ class Catalogue:
             return None if not is_tuned(name) and is_another(name, f"{info.id} {info.match!r}") else info
         return None
 
-    def _compile(self, host: Provider, info: ModelInfo, at_ns: int, tier: str, name: str) -> Plan:
+    def _compile(self, host: Provider, info: ModelInfo, at_ns: int, own: Own, name: str) -> Plan:
         moment = moment_of(at_ns)
         prices = info.get_prices(moment)
         since = _since(_listed_constraint(info, prices), prices)
         notes: tuple[Unpriced, ...] = ()
         if searches_always(name):
             notes = (Unpriced("web_search_request", 1, f"{name} searches the web for a fee that no unit tells"),)
-        if tier not in STANDARD:
-            context = price_context(tier)
+        if own.tier not in STANDARD:
+            context = price_context(own.tier)
             variants = _variants(host, info, moment, context)
             if variants:
                 prices = info.get_prices(moment, context)
                 for variant in reversed(variants):  # the first one wins
                     since |= _since(variant.constraint, variant.prices)
-            else:
-                reason = f"no rate for service tier {tier[:64]} of {info.id}; standard rate used"
-                notes += (Unpriced("service_tier", 1, reason),)
-        starts_ns, ends_ns = _span(info, at_ns)
-        return Plan(info.id, self._tables(info, prices, since), starts_ns=starts_ns, ends_ns=ends_ns, notes=notes)
+            elif not own.knows_tier:
+                notes += (_no_tier(own.tier, info.id),)
+        starts_ns, ends_ns = _span(info, own.dates, at_ns)
+        tables = own.tables(self._tables(info, prices, since))
+        return Plan(info.id, tables, starts_ns=starts_ns, ends_ns=ends_ns, notes=notes + own.notes(info.id))
 
     def _tables(self, info: ModelInfo, prices: ModelPrice, since: _Since) -> list[RateTable]:
         """A table for each stretch between two marks of the tiers."""
@@ -119,6 +133,10 @@ class Catalogue:
                     rates[unit, side] = Rate(usd, step.per, SOURCE, since.get(step.price_key), doubt)
             tables.append(RateTable(above, rates))
         return tables
+
+
+def _no_tier(tier: str, model: str) -> Unpriced:
+    return Unpriced("service_tier", 1, f"no rate for service tier {tier[:64]} of {model}; standard rate used")
 
 
 def _version(snapshot: DataSnapshot) -> str:
@@ -191,11 +209,11 @@ def _variants(
     ]
 
 
-def _span(info: ModelInfo, at_ns: int) -> tuple[int, int]:
+def _span(info: ModelInfo, edges: list[datetime.date], at_ns: int) -> tuple[int, int]:
     """How long no condition of the model changes its answer."""
     listed = [] if isinstance(info.prices, ModelPrice) else [price.constraint for price in info.prices]
     constraints = [*listed, *(variant.constraint for variant in info.price_variants or ())]
-    dates = [constraint.start_date for constraint in constraints if isinstance(constraint, StartDateConstraint)]
+    dates = edges + [constraint.start_date for constraint in constraints if isinstance(constraint, StartDateConstraint)]
     windows = [constraint for constraint in constraints if isinstance(constraint, TimeOfDateConstraint)]
     times = [time for window in windows for time in (window.start_time, window.end_time)]
     return span_of(dates, times, at_ns)

@@ -7,7 +7,7 @@ rounded once, half to even, to ticks. The rates come as data (`RateTable`), what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from ..events import TICKS_PER_USD, Cost, Line, Side, Units, Unpriced
 from .units import INPUT_TOKENS
 
-__all__ = ["FOREVER", "REQUEST", "Plan", "Priced", "Rate", "RateTable"]
+__all__ = ["FOREVER", "REQUEST", "Plan", "Priced", "Rate", "RateTable", "cost_of_lines"]
 
 FOREVER = 1 << 63
 """The end of a plan that no later date replaces, nanoseconds."""
@@ -142,19 +142,16 @@ class Plan:
             used.append((REQUEST, "input", 1))
         lines: list[Line] = []
         unpriced = list(self._notes)
-        ticks: dict[Side, Fraction] = {"input": Fraction(0), "output": Fraction(0)}
         for unit, side, quantity in used:
             rate = rates.get((unit, side))
             reason = self._no_rate(unit, side) if rate is None else rate.doubt
             if reason is not None:
                 unpriced.append(Unpriced(unit, quantity, reason))
             if rate is not None:
-                ticks[side] += _ticks(rate) * quantity
                 lines.append(Line(unit, side, quantity, _text(rate.usd), rate.per, rate.source, rate.valid_from))
         if not lines:
             return Priced(None, tuple(unpriced))
-        total, given = round(ticks["input"] + ticks["output"]), round(ticks["input"])  # a Fraction rounds half to even
-        return Priced(Cost(given, total - given, total, tuple(lines)), tuple(unpriced))
+        return Priced(cost_of_lines(lines), tuple(unpriced))
 
     def _rates(self, prompt: int) -> Mapping[tuple[str, Side], Rate]:
         """The rates for a prompt of so many tokens: "more than", so the mark itself is still cheap."""
@@ -174,6 +171,16 @@ class Plan:
                     compiled = (numerator, _text(rate.usd), rate.per, rate.source, rate.valid_from)
                     (inputs if side == "input" else outputs)[unit] = compiled
         return inputs, outputs
+
+
+def cost_of_lines(lines: Iterable[Line]) -> Cost:
+    """The exact sum of the lines, rounded once, half to even."""
+    lines = tuple(lines)
+    ticks: dict[Side, Fraction] = {"input": Fraction(0), "output": Fraction(0)}
+    for line in lines:
+        ticks[line.side] += Fraction(line.rate) * TICKS_PER_USD * line.quantity / line.per
+    total, given = round(ticks["input"] + ticks["output"]), round(ticks["input"])  # a Fraction rounds half to even
+    return Cost(given, total - given, total, lines)
 
 
 def _used(units: Units) -> list[tuple[str, Side, int]]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from .plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .catalogue import Catalogue
+    from .rows import Entry, Rows
 
 __all__ = ["Prices"]
+
+_Plans: TypeAlias = dict[tuple[object, ...], Plan | None]
+"""By provider, model and tier, and by the terms where there are any."""
 
 _MOST = 4096  # plans and negative answers remembered: model names can come from users, without end
 _LONGEST = 256  # characters of a model's name, far above any real one
@@ -20,11 +26,17 @@ class Prices:
 
     Safe to use from several threads, and without a lock, so that a fork leaves none held: what is shared is replaced
     whole or changed in single steps.
+
+    Args:
+        owners: Entries of the application's owner, which come before all others.
+        listed_only: Whether to price by genai-prices alone, without the rows that this package has.
     """
 
-    def __init__(self) -> None:
-        self._loaded: tuple[Catalogue, dict[tuple[str, str, str | None], Plan | None]] | None = None
-        self._plans: dict[tuple[str, str, str | None], Plan | None] = {}
+    def __init__(self, owners: Iterable[Entry] = (), *, listed_only: bool = False) -> None:
+        self._owners = tuple(entry._replace(replaces=True) for entry in owners)
+        self._listed_only = listed_only
+        self._loaded: tuple[Catalogue, _Plans] | None = None
+        self._plans: _Plans = {}
 
     @property
     def ready(self) -> bool:
@@ -44,11 +56,18 @@ class Prices:
 
         snapshot = get_snapshot()
         if self._loaded is None or self._loaded[0].snapshot is not snapshot:
-            plans: dict[tuple[str, str, str | None], Plan | None] = {}
-            self._loaded = Catalogue(snapshot), plans
+            plans: _Plans = {}
+            self._loaded = Catalogue(snapshot, self._rows()), plans
             self._plans = plans
 
-    def plan(self, provider: str, model: str, at_ns: int, tier: str | None = None) -> Plan | None:
+    def _rows(self) -> Rows:
+        from .rows import Rows, published_entries
+
+        return Rows(() if self._listed_only else published_entries(), self._owners)
+
+    def plan(
+        self, provider: str, model: str, at_ns: int, tier: str | None = None, terms: tuple[str, ...] = ()
+    ) -> Plan | None:
         """The plan of a model, for a call at a time.
 
         Args:
@@ -56,6 +75,7 @@ class Prices:
             model: The model that answered, as the provider names it.
             at_ns: When the call was made, nanoseconds since the epoch.
             tier: The service tier as served; None for the standard one.
+            terms: What else the rates depend on, as `kind:value`; see `rows`.
 
         Returns:
             None if the provider or the model is unknown. A fine-tune without a rate of its own, and capacity bought
@@ -65,21 +85,21 @@ class Prices:
             RuntimeError: The rates are not loaded.
         """
         try:
-            plan = self._plans[provider, model, tier]
+            plan = self._plans[(provider, model, tier, terms) if terms else (provider, model, tier)]
         except KeyError:
-            return self._compiled(provider, model, at_ns, tier)
+            return self._compiled(provider, model, at_ns, tier, terms)
         if plan is None or plan.starts_ns <= at_ns < plan.ends_ns:
             return plan
-        return self._compiled(provider, model, at_ns, tier)
+        return self._compiled(provider, model, at_ns, tier, terms)
 
-    def _compiled(self, provider: str, model: str, at_ns: int, tier: str | None) -> Plan | None:
+    def _compiled(self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...]) -> Plan | None:
         if self._loaded is None:
             raise RuntimeError("the rates are not loaded; call load() first and ask `ready`")
-        if len(model) > _LONGEST or (tier is not None and len(tier) > _LONGEST):
+        if len(model) > _LONGEST or sum(map(len, terms), len(tier or "")) > _LONGEST:
             return None
         catalogue, plans = self._loaded
-        plan = catalogue.plan(provider, model, at_ns, tier)
+        plan = catalogue.plan(provider, model, at_ns, tier, terms)
         if len(plans) >= _MOST:
             plans.clear()  # the models in use are back after a millisecond; who floods us with names pays for it
-        plans[provider, model, tier] = plan
+        plans[(provider, model, tier, terms) if terms else (provider, model, tier)] = plan
         return plan

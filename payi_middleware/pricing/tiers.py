@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["PROVISIONED", "STANDARD", "price_context"]
+__all__ = ["PROVISIONED", "STANDARD", "named_tier", "price_context"]
 
 STANDARD = frozenset({"", "auto", "default", "on_demand", "standard", "traffic_type_unspecified", "unspecified"})
 """Billed at the model's own rate (OpenAI, Groq, Anthropic, Gemini, Vertex, Bedrock)."""
@@ -18,9 +18,15 @@ PROVISIONED = frozenset({"provisioned", "provisioned_throughput", "reserved", "s
 _CONTEXTS: Mapping[str, Mapping[str, str]] = {
     "batch": {"processing": "batch"},
     "fast": {"service_tier": "fast", "speed": "fast"},  # OpenAI calls it a service tier, Anthropic a speed
-    "on_demand_flex": {"service_tier": "flex"},
-    "on_demand_priority": {"service_tier": "priority"},
 }
+
+_SAME: Mapping[str, str] = {"on_demand_flex": "flex", "on_demand_priority": "priority"}  # Vertex
+
+
+def named_tier(tier: str | None) -> str:
+    """A tier by the name that entries and genai-prices know; empty for none."""
+    lower = (tier or "").lower()
+    return _SAME.get(lower, lower)
 
 
 def price_context(tier: str) -> Mapping[str, str]:

@@ -8,12 +8,13 @@ a write fee the input rate (OpenAI before GPT-5.6). A new unit is a row here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TypeAlias
 
 from ..events import Side
 
-__all__ = ["INPUT_TOKENS", "MUST_KEEP", "MUST_KEEP_IF_AUDIO", "UNITS", "Dimensions"]
+__all__ = ["ELSE", "INPUT_TOKENS", "MUST_KEEP", "MUST_KEEP_IF_AUDIO", "UNITS", "Dimensions", "is_tokens"]
 
 Dimensions: TypeAlias = Mapping[str, str]
 
@@ -48,10 +49,50 @@ UNITS: Mapping[tuple[str, Side], Dimensions] = {
     # Pay-i counts searches on the output side; a manual event may say it otherwise.
     ("web_search_request", "input"): _WEB_SEARCH,
     ("web_search_request", "output"): _WEB_SEARCH,
+    ("x_search_request", "output"): {"family": "tool_calls", "tool_type": "social_search"},
+    ("file_search_request", "output"): {"family": "tool_calls", "tool_type": "storage_search"},
+    ("code_execution_request", "output"): {"family": "tool_calls", "tool_type": "code_execution"},
+    ("citation", "output"): _tokens("output", "text", "citation"),
+    ("audio_second", "input"): {"family": "durations", "direction": "input", "modality": "audio"},
+    ("audio_second", "output"): {"family": "durations", "direction": "output", "modality": "audio"},
+    ("text_character", "input"): {"family": "characters", "direction": "input"},
+    ("document_page", "input"): {"family": "document_pages", "direction": "input"},
+    ("annotated_document_page", "input"): {
+        "family": "document_pages",
+        "direction": "input",
+        "page_type": "annotated",
+    },
+    ("rerank_search", "output"): {"family": "rerank"},
 }
 
 INPUT_TOKENS = frozenset(unit for unit, side in UNITS if side == "input" and UNITS[unit, side]["family"] == "tokens")
 """The units that together are the prompt, by whose size long-context rates are chosen."""
+
+ELSE: Mapping[tuple[str, Side], tuple[str, ...]] = {
+    ("reasoning", "output"): ("text",),
+    ("text_cache_read", "input"): ("text",),
+    ("text_cache_write", "input"): ("text",),
+    ("text_cache_write_1h", "input"): ("text_cache_write", "text"),
+    ("text_cache_write_12h", "input"): ("text_cache_write", "text"),
+    ("vision", "input"): ("image", "text"),
+    ("image", "input"): ("vision", "text"),
+    ("audio", "input"): ("text",),
+    ("video", "input"): ("text",),
+    ("vision_cache_read", "input"): ("text_cache_read", "vision", "text"),
+    ("image_cache_read", "input"): ("text_cache_read", "image", "text"),
+    ("audio_cache_read", "input"): ("text_cache_read", "audio", "text"),
+    ("video_cache_read", "input"): ("text_cache_read", "video", "text"),
+}
+"""Whose rate a unit takes where it has none, as the ladders of genai-prices go: for models that only our own rows know."""
+
+_NOT_TOKENS = ("_request", "_call", "_page", "_second", "_minute", "_hour", "_character", "_image", "_search")
+
+
+@functools.lru_cache(maxsize=1024)
+def is_tokens(unit: str) -> bool:
+    """Whether a unit counts tokens: others end with what they count."""
+    return unit != "request" and not unit.endswith(_NOT_TOKENS) and not unit.startswith("guardrail_")
+
 
 MUST_KEEP: Mapping[tuple[str, Side], str] = {
     ("text_cache_write_1h", "input"): "cache_ttl",  # an hour is billed at 2 x input, 5 minutes at 1.25 x

@@ -97,6 +97,10 @@ def _reading(answer: _Answer, dialect: Dialect, complete: bool = True, wrong: st
             unpriced,
             False,
             False,
+            (),
+            (),
+            None,
+            False,
         ),
     )
 

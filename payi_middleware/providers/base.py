@@ -7,13 +7,13 @@ its reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..events import Units, Unpriced
+from ..events import Part, Units, Unpriced
 
-__all__ = ["Asked", "Endpoint", "Provider", "Reading", "Route", "StreamReader", "Texts"]
+__all__ = ["Asked", "Endpoint", "Facts", "Headers", "Provider", "Reading", "Route", "StreamReader", "Texts", "summed"]
 
 
 class Asked(NamedTuple):
@@ -47,6 +47,48 @@ class Reading(NamedTuple):
     that text came before an error and is worth counting."""
     pending: bool = False
     """Whether the usage comes with a later answer, so that nothing of this one is to be counted."""
+    terms: tuple[str, ...] = ()
+    """What the rates depend on besides the tier, as `kind:value`; the kinds are told in `pricing/rows.py`."""
+    parts: tuple[Part, ...] = ()
+    """What each model consumed where several did; `units` is the sum of them (`summed`), and prices nothing."""
+    once: str | None = None
+    """Set if the provider tells this usage whenever it is asked: the id by which it is counted once."""
+    untold: bool = False
+    """Whether the exchange consumed nothing and is no event: a poll before the end."""
+
+
+def summed(parts: Iterable[Part]) -> Units:
+    """The units of all parts."""
+    total: Units = {}
+    for part in parts:
+        for unit, (taken, made) in part.units.items():
+            before = total.get(unit, (0, 0))
+            total[unit] = (before[0] + taken, before[1] + made)
+    return total
+
+
+class Headers(Protocol):
+    """The headers of an answer; names are looked up in lower case."""
+
+    def get(self, name: str, /) -> str | None:
+        """The value of a header, or None."""
+        ...
+
+
+class Facts(NamedTuple):
+    """What is known of an exchange besides the answer's body."""
+
+    host: str
+    """Without the port, in lower case."""
+    path: str
+    """Without the query; never to be kept."""
+    request: bytes | None
+    """The request's body; None where it is a stream. Of a form, its fields as a JSON object (see `forms.py`)."""
+    asked: Asked
+    headers: Headers
+    answer: bytes
+    """The answer's body, or the head of it."""
+    streamed: bool
 
 
 class Texts(NamedTuple):
@@ -85,6 +127,8 @@ class Endpoint:
     """Reads a stream."""
     texts: Callable[[bytes, bytes, bool], Texts] | None = None
     """(request body, answer, streamed) -> the texts to count; None where an estimate makes no sense."""
+    refine: Callable[[Reading, Facts], Reading] | None = None
+    """Completes what was read of a successful answer by what its body does not tell: the request, the host, headers."""
 
 
 class Route(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 import zlib
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..events import Attribution, CallEvent, Cost, Inbound, Line, Unpriced
+from ..events import Attribution, CallEvent, Cost, Inbound, Line, Part, Unpriced
+from ..pricing.units import is_tokens
 from .histogram import letter
 from .interned import Interned, Names, Shape, Wide
 from .kinds import kind_of, outcome_of, source_of
@@ -25,7 +25,6 @@ COLUMNS = (
 _LARGEST = 1 << 50
 """The most tokens or ticks of one call (112,000 USD); a larger number is nonsense and would spoil every sum."""
 
-_NOT_TOKENS = ("_request", "_call", "_page", "_second", "_hour", "_character", "_image", "_search")
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -39,6 +38,8 @@ class _Rare(msgspec.Struct, frozen=True, array_like=True):
     limits: dict[str, str]
     unpriced: tuple[Unpriced, ...]
     reason: str | None
+    terms: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 class _Rest(msgspec.Struct, frozen=True, array_like=True):
@@ -133,15 +134,10 @@ def request_key(request_id: str) -> int:
 def _tokens(event: CallEvent) -> tuple[int, int]:
     into = out = 0
     for unit, (taken, made) in event.units.items():
-        if _is_tokens(unit):
+        if is_tokens(unit):
             into += taken
             out += made
     return into, out
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_tokens(unit: str) -> bool:
-    return not unit.endswith(_NOT_TOKENS) and not unit.startswith("guardrail_")
 
 
 def _wide(event: CallEvent) -> Wide:
@@ -210,6 +206,8 @@ def _rare(event: CallEvent) -> _Rare | None:
         event.reason
         or event.unpriced
         or event.limits
+        or event.terms
+        or event.parts
         or who.request_properties
         or who.use_case_properties
         or who.limit_ids
@@ -227,6 +225,8 @@ def _rare(event: CallEvent) -> _Rare | None:
         event.limits,
         event.unpriced,
         event.reason,
+        event.terms,
+        event.parts,
     )
 
 
@@ -341,6 +341,8 @@ def unpacked(values: tuple[Any, ...], names: Names) -> CallEvent:
         price_version=shape.price_version,
         provider_response_id=rest.response_id,
         limits=rare.limits,
+        terms=rare.terms,
+        parts=rare.parts,
     )
 
 

@@ -1,0 +1,38 @@
+"""Usage that a provider tells whenever it is asked, counted once: a background answer, a batch's results.
+
+Such a call's event has an id made of what the provider calls it. The store keeps one event an id, over processes and
+restarts; within a process what was told before is no event at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+__all__ = ["Told", "event_id"]
+
+_MOST = 4096
+
+
+def event_id(provider: str, once: str) -> bytes:
+    """The 16 bytes of the event of a provider's id: a UUID of version 8, the same wherever it is made."""
+    digest = bytearray(hashlib.sha256(f"{provider}\n{once}".encode("utf-8", "replace")).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return bytes(digest)
+
+
+class Told:
+    """What this process was told already, the latest few thousand; needs no lock, as each step is a single one."""
+
+    def __init__(self) -> None:
+        self._ids: dict[bytes, None] = {}
+
+    def is_new(self, event: bytes) -> bool:
+        """Whether this is the first time that it is told."""
+        before = len(self._ids)
+        self._ids.setdefault(event)
+        if len(self._ids) == before:
+            return False
+        if before >= _MOST:
+            self._ids.pop(next(iter(self._ids)), None)
+        return True
