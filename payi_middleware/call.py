@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import attempts, context, health, record
 from .body import WHOLE, Body
-from .costing import Costed, cost_of
+from .costing import Costed, conditions, cost_of
 from .estimates import BY_LENGTH
 from .events import CostSource, Outcome, Units
 from .frames import Activity, Attributed, with_own
@@ -376,6 +376,9 @@ class Call:
         prices = self.meter.prices
         if stated is None and (reading.units is None or not prices.ready):
             return Costed(None, source, reading.unpriced, reason)
+        who, terms = self.attributed.attribution, reading.terms
+        if who.resource_scope or prices.accounts:
+            terms = conditions(prices, who, terms)
         return cost_of(
             prices,
             self.provider.id,
@@ -384,11 +387,11 @@ class Call:
             self.started_ns,
             reading.service_tier,
             stated,
-            self.attributed.attribution.price_as,
+            who.price_as,
             source,
             reading.unpriced,
             reason,
-            reading.terms,
+            terms,
             reading.parts,
         )
 

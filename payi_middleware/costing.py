@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .events import TICKS_PER_USD, Cost, CostSource, Line, Part, Units, Unpriced, usd
+from .events import TICKS_PER_USD, Attribution, Cost, CostSource, Line, Part, Units, Unpriced, usd
 from .pricing import Prices, cost_of_lines
 from .providers import PROVIDERS
 
-__all__ = ["Costed", "cost_of"]
+__all__ = ["Costed", "conditions", "cost_of"]
 
 _MOST_TICKS = (
     10**6 * TICKS_PER_USD
@@ -53,10 +53,10 @@ def cost_of(
     """
     if stated_ticks is not None:
         return Costed(_stated(stated_ticks), "provider", (), reason)
-    if price_as:
-        provider, model = _priced_as(price_as, provider)
+    if price_as or prices.mappings:
+        provider, model, terms = _priced_as(prices, price_as, provider, model, terms)
     if parts:
-        return _of_parts(prices, provider, model, parts, at_ns, source, seen, reason)
+        return _of_parts(prices, provider, model, parts, at_ns, source, seen, reason, terms)
     if not model:
         return Costed(None, "none", seen, reason or "neither the answer nor the request names a model")
     plan = prices.plan(provider, model, at_ns, tier, terms) if terms else prices.plan(provider, model, at_ns, tier)
@@ -85,13 +85,14 @@ def _of_parts(
     source: CostSource,
     seen: tuple[Unpriced, ...],
     reason: str | None,
+    terms: tuple[str, ...],
 ) -> Costed:
     """The cost of what several models consumed; one that names none is the model that answered."""
     lines: list[Line] = []
     unpriced = list(seen)
     for part in parts:
         name = part.model or model or ""
-        plan = prices.plan(provider, name, at_ns, part.service_tier, part.terms)
+        plan = prices.plan(provider, name, at_ns, part.service_tier, part.terms + terms)
         if plan is None:
             unpriced.append(Unpriced("model", 1, _no_rates(provider, name)))
             continue
@@ -112,8 +113,34 @@ def _stated(ticks: int) -> Cost:
     return Cost(0, ticks, ticks, (line,))
 
 
-def _priced_as(price_as: str, provider: str) -> tuple[str, str]:
+def conditions(prices: Prices, who: Attribution, terms: tuple[str, ...]) -> tuple[str, ...]:
+    """What the rates depend on, with what only the attribution tells: where the resource is, and whose account pays."""
+    if who.resource_scope:
+        terms = _scoped(terms, who.resource_scope)
+    if who.account_name in prices.accounts:
+        terms = (*terms, f"account:{who.account_name}")
+    return terms
+
+
+def _scoped(terms: tuple[str, ...], scope: str) -> tuple[str, ...]:
+    """Terms with a scope that somebody names: `datazone.us` is `datazone` to the rates."""
+    told = tuple(term for term in terms if not term.startswith("scope:"))
+    return (*told, f"scope:{scope.partition('.')[0]}")
+
+
+def _priced_as(
+    prices: Prices, price_as: str | None, provider: str, model: str | None, terms: tuple[str, ...]
+) -> tuple[str, str | None, tuple[str, ...]]:
+    """Provider, model and terms by which to price: as the call says, else as the owner's mappings do."""
+    if not price_as:
+        name = (model or "").lower()
+        mapped = prices.mappings.get((provider, name)) or prices.mappings.get((None, name))
+        if mapped is None:
+            return provider, model, terms
+        price_as = mapped.price_as
+        if mapped.resource_scope:
+            terms = _scoped(terms, mapped.resource_scope)
     category, slash, resource = price_as.partition("/")
     if slash and category in _BY_CATEGORY:
-        return _BY_CATEGORY[category], resource
-    return provider, price_as
+        return _BY_CATEGORY[category], resource, terms
+    return provider, price_as, terms

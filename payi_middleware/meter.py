@@ -25,7 +25,7 @@ from .hosts import Hosts
 from .intake import label_of, orphans
 from .once import Told
 from .pending import finished
-from .pricing import Prices
+from .pricing import Prices, owners
 from .settings import Options, Settings, StoreOptions, load
 from .spool import Spool, waiting_bytes
 from .types import Sink
@@ -78,7 +78,7 @@ class Meter:
         self._placed = _placed(self.settings)
         self.application = self.settings.application
         self.hosts = Hosts(self.settings.hosts)
-        self.prices = Prices()
+        self.prices = Prices(owners(self.settings.prices))
         self.told = Told()
         self.carrier_key: bytes | None = None
         self.hooks: dict[str, str] = {}

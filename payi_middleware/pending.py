@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from . import health, record
-from .costing import cost_of
+from .costing import conditions, cost_of
 from .estimates import BY_LENGTH, NOT_COUNTED, Estimates
 from .events import CallEvent
 from .pricing import Prices
@@ -56,7 +56,7 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
         source=event.cost_source,
         seen=seen,
         reason=reason,
-        terms=event.terms,
+        terms=conditions(prices, event.attribution, event.terms),
         parts=event.parts,
     )
     return msgspec.structs.replace(

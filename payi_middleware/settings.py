@@ -26,6 +26,7 @@ class Options(TypedDict, total=False):
     flush: Literal["background", "request"]
     flush_timeout: float
     flush_interval: float
+    prices: str | os.PathLike[str] | Mapping[str, Any] | None
     carrier_key: str | None
     disabled: bool
 
@@ -55,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds that a flush at the end of a request (`flush="request"`), at shutdown or at exit may take."""
     flush_interval: float = 0.25
     """Seconds between two writes to the store while events come in."""
+    prices: dict[str, Any] | str | None = None
+    """The owner's rates, discounts and names: the path of a TOML file, or what is in one. See `pricing/owners.py`."""
     carrier_key: str | None = None
     """Signs what `current().carrier()` makes; processes that exchange carriers share it. Default: a key beside the spool."""
     disabled: bool = False
@@ -138,6 +141,7 @@ _VALID = {
     "flush_interval": "a number of seconds",
     "flush_timeout": "a number of seconds",
     "hosts": "a mapping of host or host:port to a provider's name, such as {'127.0.0.1:9001': 'openai'}",
+    "prices": "the path of a TOML file, or a mapping of what is in one",
     "spool_bytes": "a whole number of bytes",
     "trusted_hosts": "addresses, networks and 'unix', such as ('10.0.0.0/8', 'unix')",
 }

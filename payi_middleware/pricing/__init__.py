@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
+from .owners import Owners, owners
 from .plan import Plan, Priced, Rate, RateTable, cost_of_lines
 from .prices import Prices
 
-__all__ = ["Plan", "Priced", "Prices", "Rate", "RateTable", "cost_of_lines"]
+__all__ = ["Owners", "Plan", "Priced", "Prices", "Rate", "RateTable", "cost_of_lines", "owners"]

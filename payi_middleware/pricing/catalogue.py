@@ -55,7 +55,7 @@ class Catalogue:
     def __init__(self, snapshot: DataSnapshot, rows: Rows | None = None) -> None:
         self.snapshot = snapshot
         self.rows = Rows() if rows is None else rows
-        self.version = _version(snapshot)
+        self.version = ", ".join(filter(None, (_version(snapshot), self.rows.version)))
         registry = UnitRegistry(unit_data)
         self._ladders = {key: _ladder(registry, dimensions) for key, dimensions in UNITS.items()}
         self._ladders[REQUEST, "input"] = (registry.units["requests"],)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from .owners import NOBODYS, Owners
 from .plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .catalogue import Catalogue
-    from .rows import Entry, Rows
+    from .rows import Rows
 
 __all__ = ["Prices"]
 
@@ -28,12 +27,14 @@ class Prices:
     whole or changed in single steps.
 
     Args:
-        owners: Entries of the application's owner, which come before all others.
+        owners: What the application's owner says, which comes before all else.
         listed_only: Whether to price by genai-prices alone, without the rows that this package has.
     """
 
-    def __init__(self, owners: Iterable[Entry] = (), *, listed_only: bool = False) -> None:
-        self._owners = tuple(entry._replace(replaces=True) for entry in owners)
+    def __init__(self, owners: Owners = NOBODYS, *, listed_only: bool = False) -> None:
+        self._owners = owners
+        self.mappings = owners.mappings
+        self.accounts = owners.accounts
         self._listed_only = listed_only
         self._loaded: tuple[Catalogue, _Plans] | None = None
         self._plans: _Plans = {}
@@ -63,7 +64,7 @@ class Prices:
     def _rows(self) -> Rows:
         from .rows import Rows, published_entries
 
-        return Rows(() if self._listed_only else published_entries(), self._owners)
+        return Rows(() if self._listed_only else published_entries(), self._owners.entries)
 
     def plan(
         self, provider: str, model: str, at_ns: int, tier: str | None = None, terms: tuple[str, ...] = ()

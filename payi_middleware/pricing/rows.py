@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import hashlib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
@@ -123,6 +124,14 @@ class Rows:
                 self._by_provider.setdefault(entry.provider, []).append((depth, entry))
                 self.kinds |= entry.when
 
+    @property
+    def version(self) -> str:
+        """A name for these very entries; empty if there are none."""
+        text = "\n".join(
+            sorted(map(repr, ((sorted(entry.when), entry._replace(when=frozenset())) for entry in self.entries())))
+        )
+        return f"rows {hashlib.sha256(text.encode()).hexdigest()[:8]}" if text else ""
+
     def of(self, provider: str, spellings: Iterable[str]) -> list[Entry]:
         """The entries that name a model, at any time and under any condition, the stronger behind."""
         spellings = [name.lower() for name in spellings]
@@ -147,7 +156,7 @@ class Rows:
 def published_entries() -> tuple[Entry, ...]:
     """The entries that come with the package. Reads files: for the loading thread."""
     entries: list[Entry] = []
-    for file in sorted((resources.files(__package__) / "data").iterdir(), key=lambda file: file.name):
+    for file in sorted((resources.files("payi_middleware.pricing") / "data").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):
             entries += parsed(tomllib.loads(file.read_text("utf-8")), file.name)
     return tuple(entries)

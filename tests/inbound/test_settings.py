@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "flush": ("request", "request", "background"),
     "flush_timeout": ("1.5", 1.5, 2.0),
     "flush_interval": ("0.5", 0.5, 1.0),
+    "prices": ("rates.toml", "rates.toml", {"mapping": [{"model": "ours", "price_as": "gpt-4o"}]}),
     "carrier_key": ("secret", "secret", "other"),
     "disabled": ("1", True, False),
 }
@@ -77,6 +78,7 @@ def test_precedence(name: str) -> None:
         ({"spool_bytes": 1000}, "setting spool_bytes=1000 is not valid: at least 1048576 (1 MiB)"),
         ({"spool_bytes": "1 GB"}, "setting spool_bytes='1 GB' is not valid: a whole number of bytes"),
         ({"hosts": ["a.test"]}, "setting hosts=['a.test'] is not valid: a mapping of host or host:port"),
+        ({"prices": 7}, "setting prices=7 is not valid: the path of a TOML file, or a mapping of what is in one"),
         ({"disabled": "perhaps"}, "setting disabled='perhaps' is not valid: use 1 or 0, true or false"),
     ],
 )
