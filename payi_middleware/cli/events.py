@@ -19,18 +19,25 @@ def command(
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
     request: Annotated[str | None, typer.Option(metavar="ID", help="Only calls of the web request of this id.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A call a line, all of them.")] = False,
+    as_recorded: Annotated[
+        bool, typer.Option("--as-recorded", help="Costs as they were recorded, without later corrections.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.")] = 50,
 ) -> None:
     """Finished calls, newest last."""
     with told(), opened(store) as source:
         if as_json:
-            for event in source.events() if request is None else source.of_request(request):
+            for event in (
+                source.events(as_recorded=as_recorded)
+                if request is None
+                else source.of_request(request, as_recorded=as_recorded)
+            ):
                 typer.echo(event.to_json())
             return
         if request is not None:
-            _print(source.of_request(request), None)
+            _print(source.of_request(request, as_recorded=as_recorded), None)
         else:
-            _print(source.latest(limit or source.count()), source.count())
+            _print(source.latest(limit or source.count(), as_recorded=as_recorded), source.count())
 
 
 def _print(events: list[CallEvent], held: int | None) -> None:

@@ -30,6 +30,9 @@ def command(
     ] = None,
     zone: Annotated[str, typer.Option("--timezone", metavar="NAME", help="In which days begin.")] = "UTC",
     failures: Annotated[bool, typer.Option("--failures", help="What failed or was tried again, by kind.")] = False,
+    as_recorded: Annotated[
+        bool, typer.Option("--as-recorded", help="Costs as they were recorded, without later corrections.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.")] = 50,
@@ -37,7 +40,7 @@ def command(
     """Cost, calls, tokens, failures and latency, by user and whatever else."""
     with told():
         _check(by, failures=failures, as_json=as_json, as_csv=as_csv)
-        found = _ask(store, by, since, until, zone, failures=failures)
+        found = _ask(store, by, since, until, zone, failures=failures, as_recorded=as_recorded)
         if as_json:
             _print_json(found)
         elif as_csv:
@@ -58,7 +61,14 @@ def _check(by: list[str] | None, *, failures: bool, as_json: bool, as_csv: bool)
 
 
 def _ask(
-    store: str | None, by: list[str] | None, since: str | None, until: str | None, zone: str, *, failures: bool
+    store: str | None,
+    by: list[str] | None,
+    since: str | None,
+    until: str | None,
+    zone: str,
+    *,
+    failures: bool,
+    as_recorded: bool,
 ) -> Report:
     place = timezone(zone)
     since_ns, until_ns = moment("--since", since, place), moment("--until", until, place)
@@ -66,8 +76,8 @@ def _ask(
     what = _checked_by(by or ["user"])
     with opened(store) as source:
         if failures:
-            return source.failures(since_ns=since_ns, until_ns=until_ns, timezone=zone)
-        return source.report(what, since_ns=since_ns, until_ns=until_ns, timezone=zone)
+            return source.failures(since_ns=since_ns, until_ns=until_ns, timezone=zone, as_recorded=as_recorded)
+        return source.report(what, since_ns=since_ns, until_ns=until_ns, timezone=zone, as_recorded=as_recorded)
 
 
 def _checked_by(by: list[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import sqlite3
 from .periods import day_of_month, month_of_hour
 from .schema import ACCOUNT, DAY, DIMENSIONS, FAILURE, HOUR, MONTH, NOT_GIVEN, OTHER, ROUTE, TAG, USER, WIDE
 
-__all__ = ["EVERY", "MOST_KEYS", "fold", "waiting"]
+__all__ = ["EVERY", "KEYS", "MOST_KEYS", "add_up", "fold", "prepare", "waiting"]
 
 EVERY = 10_000
 """Events that may wait before they are folded."""
@@ -33,7 +33,7 @@ CREATE TEMP TABLE IF NOT EXISTS delta (
 )
 """
 
-_KEYS = {
+KEYS = {
     WIDE: "wide",
     USER: "user",
     ACCOUNT: "account",
@@ -41,13 +41,14 @@ _KEYS = {
     ROUTE: "route",
     FAILURE: "failure",
 }
+"""Dimension -> its key, as a column of `events`, or of `tags AS t`."""
 
 
 def _gather(dim: int) -> str:
     source = "events AS e LEFT JOIN tags AS t ON t.tags = e.tags" if dim == TAG else "events AS e"
     only = " AND failure != 0" if dim == FAILURE else ""
     return (
-        f"INSERT INTO temp.delta SELECT {dim}, hour, {_KEYS[dim]} AS the_key, kind, count(*), sum(input_tokens), "
+        f"INSERT INTO temp.delta SELECT {dim}, hour, {KEYS[dim]} AS the_key, kind, count(*), sum(input_tokens), "
         f"sum(output_tokens), sum(cost_ticks), {_JOINED} FROM {source} WHERE id > ?{only} GROUP BY hour, the_key, kind"
     )
 
@@ -69,7 +70,7 @@ def _add(grain: int, period: str, measures: str, group: str) -> str:
     )
 
 
-_GATHER = {dim: _gather(dim) for dim in _KEYS}
+_GATHER = {dim: _gather(dim) for dim in KEYS}
 _GROUPED = "GROUP BY dim, period, key, kind"
 _ADD_HOURS = _add(HOUR, "hour", _MEASURES, "")  # they are gathered by hour, in this order
 _ADD_DAYS = _add(DAY, "hour / 24", f"{_SUMS}, {_JOINED}", _GROUPED)
@@ -87,18 +88,28 @@ def waiting(connection: sqlite3.Connection) -> int:
 def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> None:
     """Add what lies beyond the mark to the rollups and move the mark. Within a transaction that writes."""
     mark: int = connection.execute("SELECT id FROM folded").fetchone()[0]
-    connection.execute(_DELTA)
-    connection.execute("DELETE FROM temp.delta")
+    prepare(connection)
     for statement in _GATHER.values():
         connection.execute(statement, (mark,))
     _spill(connection, most_keys)
+    add_up(connection)
+    connection.execute("UPDATE folded SET id = coalesce((SELECT max(id) FROM events), 0)")
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make room for what is to be added up."""
+    connection.execute(_DELTA)
+    connection.execute("DELETE FROM temp.delta")
+
+
+def add_up(connection: sqlite3.Connection) -> None:
+    """Add what was gathered to the rollups."""
     connection.execute(_ADD_HOURS, _EVER)
     connection.execute(_ADD_DAYS, _EVER)
     hours = connection.execute("SELECT min(hour), max(hour) FROM temp.delta").fetchone()
     if hours[0] is not None:
         for month in range(month_of_hour(hours[0]), month_of_hour(hours[1]) + 1):
             connection.execute(_ADD_MONTHS, (month, day_of_month(month) * 24, day_of_month(month + 1) * 24))
-    connection.execute("UPDATE folded SET id = coalesce((SELECT max(id) FROM events), 0)")
     connection.execute("DELETE FROM temp.delta")
 
 

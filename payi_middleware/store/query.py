@@ -7,8 +7,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from .corrections import any_corrections
 from .periods import HOUR_NS, Span, cut
-from .schema import ACCOUNT, FAILURE, NOT_GIVEN, ROUTE, TAG, USER, WIDE
+from .schema import ACCOUNT, CORRECTED, FAILURE, NOT_GIVEN, ROUTE, TAG, USER, WIDE
 
 __all__ = ["BY", "Group", "Grouping", "extent", "grouping", "read"]
 
@@ -55,10 +56,12 @@ class Extent(NamedTuple):
     """The last event that is in the rollups."""
     tail: tuple[int, int] | None
     """Between when (nanoseconds) the events beyond the mark began; None without any."""
+    corrected: bool
+    """Whether there are corrections that are to be taken into account."""
 
 
-def extent(connection: sqlite3.Connection) -> Extent | None:
-    """What the store holds; None for nothing."""
+def extent(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Extent | None:
+    """What the store holds; None for nothing. `as_recorded`: whether to pass over its corrections."""
     first = connection.execute("SELECT min(hour) FROM events").fetchone()[0]
     if first is None:
         return None
@@ -67,25 +70,33 @@ def extent(connection: sqlite3.Connection) -> Extent | None:
     low, high = connection.execute(
         "SELECT min(started_ns), max(started_ns) FROM events WHERE id > ?", (mark,)
     ).fetchone()
-    return Extent(first, last + 1, mark, None if low is None else (low, high))
+    corrected = not as_recorded and any_corrections(connection)
+    return Extent(first, last + 1, mark, None if low is None else (low, high), corrected)
 
 
 def read(connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, held: Extent) -> Iterator[Group]:
     """All calls that began in the range, grouped; the same key and kind may come several times."""
     if how.dim is None:
         yield from _from_events(connection, how, since_ns, until_ns, "")
+        if held.corrected:
+            yield from _from_corrections(connection, how, since_ns, until_ns)
         return
     spans, edges = cut(since_ns, until_ns)
     for span in spans:
         yield from _from_rollup(connection, how, how.dim, span)
     for low, high in edges:
         yield from _from_events(connection, how, low, high, f" AND e.id <= {held.mark}")
+    if held.corrected:
+        for span in spans:
+            yield from _from_rollup(connection, how, how.dim + CORRECTED, span)
+        for low, high in edges:
+            yield from _from_corrections(connection, how, low, high)
     if held.tail and held.tail[0] < until_ns and held.tail[1] >= since_ns:
         yield from _from_events(connection, how, since_ns, until_ns, f" AND e.id > {held.mark}")
 
 
 def _from_rollup(connection: sqlite3.Connection, how: Grouping, dim: int, span: Span) -> Iterable[Group]:
-    if dim == WIDE:
+    if dim % CORRECTED == WIDE:
         source, keys = "rollup JOIN wide AS w ON w.id = rollup.key", [f"w.{_WIDE[name]}" for name in how.by]
     else:
         source, keys = "rollup", ["rollup.key"]
@@ -97,14 +108,32 @@ def _from_rollup(connection: sqlite3.Connection, how: Grouping, dim: int, span: 
     )
 
 
-def _from_events(
-    connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, only: str
-) -> Iterable[Group]:
-    source = "events AS e"
+def _from_corrections(connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int) -> Iterator[Group]:
+    """What corrections take from the kinds before and give to the kinds after."""
+    only = " AND e.failure != 0" if "failure" in how.by else ""
+    source = f"corrections AS c JOIN {_source(how, 'events AS e ON e.id = c.event')}"
+    for sign, kind, ticks in (("-", "c.old_kind", "c.old_ticks"), ("", "c.kind", "c.ticks")):
+        columns = ", ".join([*map(_column, how.by), kind])
+        yield from connection.execute(
+            f"SELECT {columns}, {sign}count(*), {sign}sum(input_tokens), {sign}sum(output_tokens), {sign}sum({ticks}), "
+            f"x'', x'' FROM {source} WHERE started_ns >= ? AND started_ns < ?{only} GROUP BY {columns}",
+            (since_ns, until_ns),
+        )
+
+
+def _source(how: Grouping, events: str) -> str:
+    source = events
     if any(name in _WIDE for name in how.by):
         source += " JOIN wide AS w ON w.id = e.wide"
     if "tag" in how.by:
         source += " LEFT JOIN tags AS t ON t.tags = e.tags"
+    return source
+
+
+def _from_events(
+    connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, only: str
+) -> Iterable[Group]:
+    source = _source(how, "events AS e")
     if "failure" in how.by:
         only += " AND e.failure != 0"
     # Few events lie beyond the mark and they are found by id; the sign keeps the hours' index out of it.

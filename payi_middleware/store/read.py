@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 from ..events import CallEvent
+from .corrections import LAST, corrected
 from .interned import Names
 from .pack import COLUMNS, request_key, unpacked
 
 __all__ = ["count", "latest", "of_request", "oldest_first"]
+
+_COLUMNS = ", ".join([LAST, *(f"e.{name}" for name in COLUMNS.split(", "))])
 
 _OF_REQUEST = f"""
 WITH RECURSIVE hours (hour) AS (
@@ -18,33 +22,38 @@ WITH RECURSIVE hours (hour) AS (
     UNION ALL
     SELECT (SELECT min(e.hour) FROM events AS e WHERE e.hour > hours.hour) FROM hours WHERE hours.hour IS NOT NULL
 )
-SELECT {", ".join(f"e.{name}" for name in COLUMNS.split(", "))} FROM hours
+SELECT {_COLUMNS} FROM hours
 JOIN events AS e ON e.hour = hours.hour AND e.request_key = ? ORDER BY e.started_ns, e.id
 """
 
 
-def oldest_first(connection: sqlite3.Connection) -> Iterator[CallEvent]:
-    """All events, one by one."""
+def oldest_first(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Iterator[CallEvent]:
+    """All events, one by one; with their costs as corrected last, unless `as_recorded`."""
     names = Names(connection)
-    for row in connection.execute(f"SELECT {COLUMNS} FROM events ORDER BY hour, started_ns, id"):
-        yield unpacked(row, names)
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM events AS e ORDER BY hour, started_ns, id"):
+        yield _event(row, names, as_recorded=as_recorded)
 
 
-def latest(connection: sqlite3.Connection, n: int) -> list[CallEvent]:
+def latest(connection: sqlite3.Connection, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
     """The last `n` events, newest last."""
     names = Names(connection)
     rows = connection.execute(
-        f"SELECT {COLUMNS} FROM events ORDER BY hour DESC, started_ns DESC, id DESC LIMIT ?", (n,)
+        f"SELECT {_COLUMNS} FROM events AS e ORDER BY hour DESC, started_ns DESC, id DESC LIMIT ?", (n,)
     )
-    return [unpacked(row, names) for row in rows][::-1]
+    return [_event(row, names, as_recorded=as_recorded) for row in rows][::-1]
 
 
-def of_request(connection: sqlite3.Connection, request_id: str) -> list[CallEvent]:
+def of_request(connection: sqlite3.Connection, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
     """The events of one web request, newest last."""
     names = Names(connection)
     # Hour by hour, since the index begins with it; a year has 8,760.
-    events = (unpacked(row, names) for row in connection.execute(_OF_REQUEST, (request_key(request_id),)))
+    rows = connection.execute(_OF_REQUEST, (request_key(request_id),))
+    events = (_event(row, names, as_recorded=as_recorded) for row in rows)
     return [event for event in events if event.inbound.http_request_id == request_id]
+
+
+def _event(row: tuple[Any, ...], names: Names, *, as_recorded: bool) -> CallEvent:
+    return corrected(unpacked(row[1:], names), None if as_recorded else row[0])
 
 
 def count(connection: sqlite3.Connection) -> int:

@@ -70,7 +70,13 @@ class Report(NamedTuple):
 
 
 def report(
-    connection: sqlite3.Connection, by: tuple[str, ...], since_ns: int | None, until_ns: int | None, timezone: str
+    connection: sqlite3.Connection,
+    by: tuple[str, ...],
+    since_ns: int | None,
+    until_ns: int | None,
+    timezone: str,
+    *,
+    as_recorded: bool = False,
 ) -> Report:
     """Calls that began in [since, until), grouped; dearest first, days in their order.
 
@@ -80,10 +86,11 @@ def report(
         since_ns: Nanoseconds since the epoch; None for the first call.
         until_ns: None for the last call.
         timezone: In which days begin, an IANA name.
+        as_recorded: Whether to pass over corrections of costs.
     """
     began = time.perf_counter()
     how = grouping(tuple(name for name in by if name != "day"))
-    held = extent(connection)
+    held = extent(connection, as_recorded=as_recorded)
     rows: list[ReportRow] = []
     parts: list[tuple[str, int, int]] = []
     total, unpriced = Sums(), dict[str | None, int]()
@@ -101,9 +108,16 @@ def report(
     return Report(by, since_ns, until_ns, timezone, rows, total, unpriced, seconds, note)
 
 
-def failures(connection: sqlite3.Connection, since_ns: int | None, until_ns: int | None, timezone: str) -> Report:
+def failures(
+    connection: sqlite3.Connection,
+    since_ns: int | None,
+    until_ns: int | None,
+    timezone: str,
+    *,
+    as_recorded: bool = False,
+) -> Report:
     """What failed or was tried again, by kind: outcome, HTTP status, error type, provider, model."""
-    found = report(connection, ("failure",), since_ns, until_ns, timezone)
+    found = report(connection, ("failure",), since_ns, until_ns, timezone, as_recorded=as_recorded)
     rows = [ReportRow(tuple(msgspec.json.decode(row.key[0] or "[]")), row.sums) for row in found.rows]
     return found._replace(by=("outcome", "http_status", "error_type", "provider", "model"), rows=rows)
 

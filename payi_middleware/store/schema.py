@@ -6,6 +6,7 @@ Plain SQL, so that a twin for another database can follow; what only SQLite know
             the rest is packed.
 `rollup`    sums by dimension and period (hour, day, month of UTC) over the events up to the mark in `folded`. What lies
             beyond the mark, some thousand rows at most, is read from `events`, so a report is exact at any moment.
+`corrections` one row a correction of an event's cost, see `corrections.py`.
 `processes` the health of each process that writes.
 """
 
@@ -15,6 +16,7 @@ from typing import Final
 
 __all__ = [
     "ACCOUNT",
+    "CORRECTED",
     "DAY",
     "DIMENSIONS",
     "FAILURE",
@@ -43,6 +45,9 @@ FAILURE: Final = 5
 
 DIMENSIONS: Final = {USER: "user", ACCOUNT: "account", TAG: "tag", ROUTE: "route"}
 """The dimensions whose values come from outside and can be many: dimension -> column of `events`."""
+
+CORRECTED: Final = 8
+"""Added to a dimension: what corrections add to its sums."""
 
 NOT_GIVEN: Final = 0
 """The key of events that have no value in a dimension."""
@@ -115,6 +120,19 @@ CREATE TABLE processes (
 )
 """
 
+_CORRECTIONS = """
+CREATE TABLE corrections (
+    id INTEGER PRIMARY KEY,
+    event INTEGER NOT NULL,
+    at_ns INTEGER NOT NULL,
+    old_kind INTEGER NOT NULL,
+    old_ticks INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    ticks INTEGER NOT NULL,
+    rest BLOB NOT NULL
+)
+"""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _EVENTS,
@@ -129,6 +147,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "INSERT INTO folded (id) VALUES (0)",
         _PROCESSES,
     ),
+    (_CORRECTIONS, "CREATE INDEX corrections_by_event ON corrections (event)"),
 )
 """Step n takes a schema of version n to n + 1. Steps are only ever added."""
 

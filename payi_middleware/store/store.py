@@ -12,6 +12,7 @@ from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
 from . import inherited, replaced, sqlite
+from .corrections import walk
 from .fold import EVERY, MOST_KEYS
 from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
@@ -83,27 +84,61 @@ class Store:
         return self._ask(lambda: processes(self._connection))
 
     def report(
-        self, by: Sequence[str], *, since_ns: int | None = None, until_ns: int | None = None, timezone: str = "UTC"
+        self,
+        by: Sequence[str],
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        timezone: str = "UTC",
+        as_recorded: bool = False,
     ) -> Report:
-        """Calls that began in [since, until), grouped by members of `query.BY`; dearest first, days in their order."""
-        return self._ask(lambda: report(self._connection, tuple(by), since_ns, until_ns, timezone))
+        """Calls that began in [since, until), grouped by members of `query.BY`; dearest first, days in their order.
 
-    def failures(self, *, since_ns: int | None = None, until_ns: int | None = None, timezone: str = "UTC") -> Report:
+        Costs are those of the last correction, if there is one, unless `as_recorded`.
+        """
+        return self._ask(
+            lambda: report(self._connection, tuple(by), since_ns, until_ns, timezone, as_recorded=as_recorded)
+        )
+
+    def failures(
+        self,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        timezone: str = "UTC",
+        as_recorded: bool = False,
+    ) -> Report:
         """What failed or was tried again, by kind, with the money it took."""
-        return self._ask(lambda: failures(self._connection, since_ns, until_ns, timezone))
+        return self._ask(lambda: failures(self._connection, since_ns, until_ns, timezone, as_recorded=as_recorded))
 
-    def events(self) -> Iterator[CallEvent]:
+    def walk(
+        self, since_ns: int | None = None, until_ns: int | None = None, size: int = 1000
+    ) -> Iterator[list[tuple[int, CallEvent]]]:
+        """The events that began in [since, until) with their numbers here, `size` at a time, to be corrected."""
+        with sqlite.translated(self.path):
+            yield from walk(self._connection, since_ns, until_ns, size)
+
+    def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
+        """Write corrections of costs: (number here, the event as it holds, as it shall be), all or none.
+
+        Raises:
+            StoreError: Nothing was written; the message names the cure.
+        """
+        with self._lock, sqlite.translated(self.path):
+            self._writer.correct(changed)
+
+    def events(self, *, as_recorded: bool = False) -> Iterator[CallEvent]:
         """All events, in the order in which their calls began."""
         with sqlite.translated(self.path):
-            yield from oldest_first(self._connection)
+            yield from oldest_first(self._connection, as_recorded=as_recorded)
 
-    def latest(self, n: int) -> list[CallEvent]:
+    def latest(self, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
         """The last `n` events, newest last."""
-        return self._ask(lambda: latest(self._connection, n))
+        return self._ask(lambda: latest(self._connection, n, as_recorded=as_recorded))
 
-    def of_request(self, request_id: str) -> list[CallEvent]:
+    def of_request(self, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
         """The events of one web request, newest last."""
-        return self._ask(lambda: of_request(self._connection, request_id))
+        return self._ask(lambda: of_request(self._connection, request_id, as_recorded=as_recorded))
 
     def count(self) -> int:
         """How many events the store holds."""

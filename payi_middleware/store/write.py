@@ -3,13 +3,15 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import health as faults
 from ..events import CallEvent
+from .corrections import correct
 from .fold import EVERY, MOST_KEYS, fold, waiting
 from .pack import COLUMNS, Packer
 from .patience import BUSY_TIMEOUT, patiently
@@ -49,7 +51,7 @@ class Writer:
             sqlite3.Error: Nothing of the batch was written.
         """
         try:
-            return self._transaction(events, health)
+            return self._write(events, health)
         except (ValueError, OverflowError, TypeError):
             # One event that no database could take must not hold up all others for ever.
             if len(events) > 1:
@@ -58,23 +60,37 @@ class Writer:
             faults.note("event_unstorable", "an event cannot be stored and is left out", exc_info=True, n=len(events))
             return 0
 
-    def _transaction(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
-        # Immediate: which events are new must still hold when they are written.
-        patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout)
-        try:
+    def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
+        """Write corrections, all or none; see `corrections.correct`.
+
+        Raises:
+            sqlite3.Error: Nothing was written.
+        """
+        with self._transaction():
+            correct(self._connection, changed)
+
+    def _write(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
+        with self._transaction():
             rows = [self._packer.row(event) for event in self._new(events)]
             self._insert(rows)
             if rows and waiting(self._connection) >= self._fold_every:
                 fold(self._connection, most_keys=self._most_keys)
             if health:
                 put(self._connection, health, len(rows))
+        return len(rows)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # Immediate: which events are new must still hold when they are written.
+        patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout)
+        try:
+            yield
             self._connection.execute("COMMIT")
         except BaseException:
             self._packer.forget()
             if self._connection.in_transaction:  # a full disk has rolled back by itself
                 self._connection.execute("ROLLBACK")
             raise
-        return len(rows)
 
     def _insert(self, rows: list[tuple[Any, ...]]) -> None:
         """Many rows a statement: with each, Python lets go of the interpreter's lock, and has to win it back."""

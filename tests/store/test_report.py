@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import random
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,14 +11,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from made import START_NS, call
+from made import DAY, HOUR, START_NS, call, some_events
 
-from payi_middleware.events import CallEvent, Unpriced, usd
+from payi_middleware.events import CallEvent, usd
 from payi_middleware.store import Store, open_store, report
 from payi_middleware.store.query import BY
-
-HOUR = 3_600 * 10**9
-DAY = 24 * HOUR
 
 KEYS: dict[str, Callable[[CallEvent], Any]] = {
     "user": lambda e: e.user_id,
@@ -35,42 +31,6 @@ KEYS: dict[str, Callable[[CallEvent], Any]] = {
 def is_missing(event: CallEvent) -> bool:
     """Whether something was consumed that the cost leaves out; a failed call consumed nothing."""
     return bool(event.unpriced) or (event.cost_source == "none" and event.outcome not in ("error", "blocked"))
-
-
-def some_events(n: int = 1500, days: int = 75) -> list[CallEvent]:
-    """Calls over some months, in random order of time: priced, estimated, unpriced, failed and retried."""
-    chance = random.Random(7)
-    made = []
-    for number in range(n):
-        outcome = chance.choice(["ok"] * 12 + ["error", "aborted", "timeout", "blocked", "unknown"])
-        source = chance.choice(["usage"] * 6 + ["estimate", "provider", "none"])
-        provider, model = chance.choice(
-            [("openai", "gpt-4o"), ("openai", "o3"), ("anthropic", "claude"), ("groq", None)]
-        )
-        made.append(
-            call(
-                started_ns=START_NS - chance.randrange(days * DAY),
-                duration_ns=chance.randrange(10**6, 10**11),
-                first_byte_ns=chance.choice([None, 10**8]),
-                application=chance.choice(["shop", "blog"]),
-                provider=provider,
-                resource=model,
-                outcome=outcome,
-                http_status=200 if outcome == "ok" else 429,
-                error_type=None if outcome == "ok" else "rate_limit",
-                attempt=chance.choice([1, 1, 1, 2, 3]),
-                cost_source=source,
-                ticks=chance.randrange(10**9),
-                unpriced=(Unpriced("audio", 3, "no rate"),) if number % 11 == 0 else (),
-                units={"text": (chance.randrange(5000), chance.randrange(500)), "web_search_request": (0, 7)},
-                user_id=chance.choice([None, *(f"user-{n}" for n in range(9))]),
-                account_name=chance.choice([None, "acme", "globex"]),
-                use_case_name=chance.choice([None, "Summary", "Chat"]),
-                http_route=chance.choice([None, "/a/{id}", "/b"]),
-                request_tags=chance.choice([(), ("red",), ("red", "blue"), ("blue", "red", "green")]),
-            )
-        )
-    return made
 
 
 EVENTS = some_events()

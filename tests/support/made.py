@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import random
 from decimal import Decimal
 from typing import Any
 
-from payi_middleware.events import Attribution, CallEvent, Cost, Inbound, Line
+from payi_middleware.events import Attribution, CallEvent, Cost, Inbound, Line, Unpriced
 
-__all__ = ["START_NS", "call", "event_id"]
+__all__ = ["DAY", "HOUR", "START_NS", "call", "event_id", "some_events"]
 
 START_NS = 1_790_000_000_000_000_000
 """2026-09-21T14:13:20Z."""
+HOUR = 3_600 * 10**9
+DAY = 24 * HOUR
 
 _numbers = itertools.count(1)
 
@@ -76,3 +79,39 @@ def _cost(units: dict[str, tuple[int, int]]) -> Cost:
         int(sum((ln.amount for ln in lines if ln.side == side), Decimal(0)).scaleb(10)) for side in ("input", "output")
     )
     return Cost(into, out, into + out, lines)
+
+
+def some_events(n: int = 1500, days: int = 75) -> list[CallEvent]:
+    """Calls over some months, in random order of time: priced, estimated, unpriced, failed and retried."""
+    chance = random.Random(7)
+    made = []
+    for number in range(n):
+        outcome = chance.choice(["ok"] * 12 + ["error", "aborted", "timeout", "blocked", "unknown"])
+        source = chance.choice(["usage"] * 6 + ["estimate", "provider", "none"])
+        provider, model = chance.choice(
+            [("openai", "gpt-4o"), ("openai", "o3"), ("anthropic", "claude"), ("groq", None)]
+        )
+        made.append(
+            call(
+                started_ns=START_NS - chance.randrange(days * DAY),
+                duration_ns=chance.randrange(10**6, 10**11),
+                first_byte_ns=chance.choice([None, 10**8]),
+                application=chance.choice(["shop", "blog"]),
+                provider=provider,
+                resource=model,
+                outcome=outcome,
+                http_status=200 if outcome == "ok" else 429,
+                error_type=None if outcome == "ok" else "rate_limit",
+                attempt=chance.choice([1, 1, 1, 2, 3]),
+                cost_source=source,
+                ticks=chance.randrange(10**9),
+                unpriced=(Unpriced("audio", 3, "no rate"),) if number % 11 == 0 else (),
+                units={"text": (chance.randrange(5000), chance.randrange(500)), "web_search_request": (0, 7)},
+                user_id=chance.choice([None, *(f"user-{n}" for n in range(9))]),
+                account_name=chance.choice([None, "acme", "globex"]),
+                use_case_name=chance.choice([None, "Summary", "Chat"]),
+                http_route=chance.choice([None, "/a/{id}", "/b"]),
+                request_tags=chance.choice([(), ("red",), ("red", "blue"), ("blue", "red", "green")]),
+            )
+        )
+    return made

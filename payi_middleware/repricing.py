@@ -1,0 +1,55 @@
+"""What a recorded call would cost by the rates of now: the same units at the same time, priced anew."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .costing import conditions, cost_of
+from .events import CallEvent, Unpriced
+from .pricing import Prices
+
+__all__ = ["repriced"]
+
+
+def repriced(event: CallEvent, prices: Prices) -> CallEvent | None:
+    """The event with the cost that it has by these rates; None if that is the one it has.
+
+    A cost that the provider stated stays, and so does a call of which nothing was counted.
+    """
+    if event.cost_source == "provider" or not event.units:
+        return None
+    seen = tuple(entry for entry in event.unpriced if not _is_of_rates(entry))
+    costed = cost_of(
+        prices,
+        event.provider,
+        event.resource or event.requested_resource,
+        event.units,
+        event.started_ns,
+        tier=event.service_tier,
+        price_as=event.attribution.price_as,
+        source="usage" if event.cost_source == "none" else event.cost_source,
+        seen=seen,
+        reason=_kept(event.reason),
+        terms=conditions(prices, event.attribution, event.terms),
+        parts=event.parts,
+    )
+    if (costed.cost, costed.source, costed.unpriced) == (event.cost, event.cost_source, event.unpriced):
+        return None
+    return msgspec.structs.replace(
+        event,
+        cost=costed.cost,
+        cost_source=costed.source,
+        unpriced=costed.unpriced,
+        reason=costed.reason,
+        price_version=prices.version,
+    )
+
+
+def _is_of_rates(entry: Unpriced) -> bool:
+    """Whether something is unpriced for the want of a rate, which another catalogue may have; else it was never counted."""
+    return entry.reason.startswith(("no rate", "the fee of a request")) or "for a fee" in entry.reason
+
+
+def _kept(reason: str | None) -> str | None:
+    """Why a cost is missing or an estimate, without what only the rates were the reason of."""
+    return None if reason is None or reason.startswith("no rate") else reason

@@ -1,0 +1,119 @@
+"""Corrections of costs, kept beside the events they correct and never over them.
+
+A correction holds the kind and the ticks before and after, so that a sum as corrected is the recorded sum and all
+differences; the rollups have the differences under dimensions of their own (`CORRECTED` added). Of several corrections
+of one event the last holds.
+"""
+
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from ..events import CallEvent, Cost, CostSource, Unpriced
+from .fold import KEYS, add_up, prepare
+from .interned import Names
+from .kinds import kind_of
+from .pack import COLUMNS, unpacked
+from .schema import CORRECTED, DAY, DIMENSIONS, FAILURE, OTHER, TAG
+
+__all__ = ["LAST", "Correction", "any_corrections", "correct", "corrected", "walk"]
+
+LAST = "(SELECT c.rest FROM corrections AS c WHERE c.event = e.id ORDER BY c.id DESC LIMIT 1)"
+"""The column of an event's last correction."""
+
+
+class Correction(msgspec.Struct, frozen=True, array_like=True):
+    """What of an event is otherwise now."""
+
+    cost: Cost | None
+    cost_source: CostSource
+    unpriced: tuple[Unpriced, ...]
+    reason: str | None
+    price_version: str | None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Correction).decode
+
+
+def corrected(event: CallEvent, packed: bytes | None) -> CallEvent:
+    """The event as its last correction, if there is one, has it."""
+    return event if packed is None else msgspec.structs.replace(event, **msgspec.structs.asdict(_decode(packed)))
+
+
+def any_corrections(connection: sqlite3.Connection) -> bool:
+    """Whether the store has corrections."""
+    found: int = connection.execute("SELECT EXISTS (SELECT 1 FROM corrections)").fetchone()[0]
+    return found == 1
+
+
+def walk(
+    connection: sqlite3.Connection, since_ns: int | None, until_ns: int | None, size: int
+) -> Iterator[list[tuple[int, CallEvent]]]:
+    """The events that began in [since, until), as corrected so far, with their numbers in the store, `size` at a time."""
+    names = Names(connection)
+    columns = ", ".join(f"e.{name}" for name in COLUMNS.split(", "))
+    question = (
+        f"SELECT e.id, {LAST}, {columns} FROM events AS e "
+        "WHERE e.id > ? AND started_ns >= ? AND started_ns < ? ORDER BY e.id LIMIT ?"
+    )
+    low, high = -(1 << 62) if since_ns is None else since_ns, 1 << 62 if until_ns is None else until_ns
+    last = 0
+    while rows := connection.execute(question, (last, low, high, size)).fetchall():
+        last = rows[-1][0]
+        yield [(row[0], corrected(unpacked(row[2:], names), row[1])) for row in rows]
+
+
+def correct(connection: sqlite3.Connection, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
+    """Write corrections: (number in the store, the event as it holds, as it shall be). Within a transaction that writes."""
+    first: int = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()[0]
+    connection.executemany(
+        "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, rest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        _rows(changed, time.time_ns()),
+    )
+    prepare(connection)
+    for statement in _GATHER:
+        connection.execute(statement, (first,))
+    for dim in DIMENSIONS:
+        connection.execute(_TO_OTHER, {"dim": dim})
+    add_up(connection)
+
+
+def _rows(changed: Iterable[tuple[int, CallEvent, CallEvent]], now: int) -> Iterator[tuple[object, ...]]:
+    for number, before, after in changed:
+        rest = Correction(after.cost, after.cost_source, after.unpriced, after.reason, after.price_version)
+        yield (number, now, kind_of(before), _ticks(before), kind_of(after), _ticks(after), _encode(rest))
+
+
+def _ticks(event: CallEvent) -> int:
+    return 0 if event.cost is None else event.cost.total_ticks
+
+
+def _gather(dim: int, *, after: bool) -> str:
+    """The differences of a dimension: what is taken from the kind before, or given to the kind after."""
+    sign, kind, ticks = ("", "c.kind", "c.ticks") if after else ("-", "c.old_kind", "c.old_ticks")
+    source = "corrections AS c JOIN events AS e ON e.id = c.event"
+    if dim == TAG:
+        source += " LEFT JOIN tags AS t ON t.tags = e.tags"
+    only = " AND e.failure != 0" if dim == FAILURE else ""
+    return (
+        f"INSERT INTO temp.delta SELECT {dim + CORRECTED}, e.hour, {KEYS[dim]} AS the_key, {kind} AS the_kind, "
+        f"{sign}count(*), {sign}sum(e.input_tokens), {sign}sum(e.output_tokens), {sign}sum({ticks}), x'', x'' "
+        f"FROM {source} WHERE c.id > ?{only} GROUP BY e.hour, the_key, the_kind"
+    )
+
+
+_GATHER = [_gather(dim, after=after) for dim in KEYS for after in (False, True)]
+_TO_OTHER = f"""
+UPDATE temp.delta SET key = {OTHER} WHERE dim = :dim + {CORRECTED} AND key > 0 AND EXISTS (
+    SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = {OTHER}
+) AND NOT EXISTS (
+    SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = delta.key
+)
+"""
+"""A value that the rollup counts as "(other)" is corrected there."""
