@@ -3,6 +3,7 @@
     PayiError
     ├── SettingsError       a setting is unknown, malformed or in conflict (also a ValueError)
     ├── UseCaseError        a use case is named wrongly, or twice (also a ValueError)
+    ├── PricesError         rates could not be fetched, or what was fetched cannot be read; those in use stay
     └── StoreError          the store cannot be opened, read or written; the message names the cure
 
 Nothing of this reaches an application while it serves a request: settings and use cases fail at start or decoration, the
@@ -11,7 +12,7 @@ store fails in our own thread and on the command line.
 
 from __future__ import annotations
 
-__all__ = ["PayiError", "SettingsError", "StoreError", "UseCaseError"]
+__all__ = ["PayiError", "PricesError", "SettingsError", "StoreError", "UseCaseError"]
 
 
 class PayiError(Exception):
@@ -24,6 +25,10 @@ class SettingsError(PayiError, ValueError):
 
 class UseCaseError(PayiError, ValueError):
     """A use case name is empty, too long, malformed, or a second one on the same route."""
+
+
+class PricesError(PayiError):
+    """Rates could not be fetched or read."""
 
 
 class StoreError(PayiError):

@@ -29,6 +29,7 @@ from .pricing import Prices, owners
 from .settings import Options, Settings, StoreOptions, load
 from .spool import Spool, waiting_bytes
 from .types import Sink
+from .updates import Updates
 
 __all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
 
@@ -78,7 +79,8 @@ class Meter:
         self._placed = _placed(self.settings)
         self.application = self.settings.application
         self.hosts = Hosts(self.settings.hosts)
-        self.prices = Prices(owners(self.settings.prices))
+        self._updates = Updates(self._placed.store_path, self.settings.update_prices)
+        self.prices = Prices(owners(self.settings.prices), fetched=self._updates.snapshot)
         self.told = Told()
         self.carrier_key: bytes | None = None
         self.hooks: dict[str, str] = {}
@@ -220,7 +222,8 @@ class Meter:
         return self._reported > 0 and time.monotonic() - self._reported > HEALTH_SECONDS
 
     def _look_around(self) -> None:
-        """Take in what other processes left behind when they died."""
+        """Take in what other processes left behind when they died, and see whether the rates are old."""
+        self._updates.fetch_if_due(self.prices.load)
         try:
             orphans(self.spool.folder, self.spool.label, self.prices, self._take_in)
         except Exception:

@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     flush_timeout: float
     flush_interval: float
     prices: str | os.PathLike[str] | Mapping[str, Any] | None
+    update_prices: float
     carrier_key: str | None
     disabled: bool
 
@@ -58,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds between two writes to the store while events come in."""
     prices: dict[str, Any] | str | None = None
     """The owner's rates, discounts and names: the path of a TOML file, or what is in one. See `pricing/owners.py`."""
+    update_prices: float = 0
+    """Seconds between two fetches of the newest rates in the background; 0 for none."""
     carrier_key: str | None = None
     """Signs what `current().carrier()` makes; processes that exchange carriers share it. Default: a key beside the spool."""
     disabled: bool = False
@@ -106,6 +109,10 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         seconds = getattr(settings, name)
         if not 0 < seconds <= MAX_SECONDS:
             raise SettingsError(f"setting {name}={seconds} is not valid: seconds, above 0 and at most {MAX_SECONDS}")
+    if settings.update_prices and not 60 <= settings.update_prices <= 365 * MAX_SECONDS:
+        raise SettingsError(
+            f"setting update_prices={settings.update_prices} is not valid: seconds, at least 60, or 0 for none"
+        )
     if settings.spool_bytes < 1 << 20:
         raise SettingsError(f"setting spool_bytes={settings.spool_bytes} is not valid: at least 1048576 (1 MiB)")
     return settings
@@ -143,6 +150,7 @@ _VALID = {
     "hosts": "a mapping of host or host:port to a provider's name, such as {'127.0.0.1:9001': 'openai'}",
     "prices": "the path of a TOML file, or a mapping of what is in one",
     "spool_bytes": "a whole number of bytes",
+    "update_prices": "a number of seconds, or 0 for none",
     "trusted_hosts": "addresses, networks and 'unix', such as ('10.0.0.0/8', 'unix')",
 }
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, events, report, reprice
+from . import demo, doctor, events, prices, report, reprice
 
 __all__ = ["app", "main"]
 
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("report")(report.command)
 app.command("events")(events.command)
+app.add_typer(prices.app, name="prices")
 app.command("reprice")(reprice.command)
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)

@@ -65,6 +65,10 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} libraries lack the seam in the installed version; custom transports are not seen",
         "install a version that docs/ names, or wrap the client's transport in PayiTransport",
     ),
+    "prices_update": (
+        "newer rates could not be fetched or read {n} times; those in use stay",
+        "see the log; run `payi prices update`",
+    ),
     "hook_import": (
         "{n} libraries are installed but cannot be imported",
         "repair the installation; the log names the library",

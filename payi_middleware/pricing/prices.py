@@ -8,6 +8,10 @@ from .owners import NOBODYS, Owners
 from .plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genai_prices.data_snapshot import DataSnapshot
+
     from .catalogue import Catalogue
     from .rows import Rows
 
@@ -28,11 +32,19 @@ class Prices:
 
     Args:
         owners: What the application's owner says, which comes before all else.
+        fetched: Gives the list that was fetched since genai-prices was installed, if any was; asked by `load`.
         listed_only: Whether to price by genai-prices alone, without the rows that this package has.
     """
 
-    def __init__(self, owners: Owners = NOBODYS, *, listed_only: bool = False) -> None:
+    def __init__(
+        self,
+        owners: Owners = NOBODYS,
+        *,
+        fetched: Callable[[], DataSnapshot | None] = lambda: None,
+        listed_only: bool = False,
+    ) -> None:
         self._owners = owners
+        self._fetched = fetched
         self.mappings = owners.mappings
         self.accounts = owners.accounts
         self._listed_only = listed_only
@@ -55,7 +67,7 @@ class Prices:
 
         from .catalogue import Catalogue
 
-        snapshot = get_snapshot()
+        snapshot = self._fetched() or get_snapshot()
         if self._loaded is None or self._loaded[0].snapshot is not snapshot:
             plans: _Plans = {}
             self._loaded = Catalogue(snapshot, self._rows()), plans

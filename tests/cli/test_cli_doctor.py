@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from payi_middleware.cli import app, diagnosis
 from payi_middleware.store import open_store
+from payi_middleware.store.schema import VERSION
 
 
 def url(folder: Path) -> str:
@@ -85,7 +86,7 @@ def test_a_healthy_application(tmp_path: Path) -> None:
     assert found["problems"] == []
     assert found["store"]["events"] == 2
     assert found["store"]["bytes"] > 0
-    assert found["store"]["schema"] == 1
+    assert found["store"]["schema"] == VERSION
     assert found["store"]["last_event"] == "2026-09-21T14:13:20.000000Z"
     assert found["store"]["last_write"] is not None
     assert found["prices"]["in_use"] == ["genai-prices 0.2.3"]

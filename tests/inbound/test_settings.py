@@ -35,6 +35,7 @@ EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "flush_timeout": ("1.5", 1.5, 2.0),
     "flush_interval": ("0.5", 0.5, 1.0),
     "prices": ("rates.toml", "rates.toml", {"mapping": [{"model": "ours", "price_as": "gpt-4o"}]}),
+    "update_prices": ("86400", 86400.0, 3600.0),
     "carrier_key": ("secret", "secret", "other"),
     "disabled": ("1", True, False),
 }
@@ -79,6 +80,8 @@ def test_precedence(name: str) -> None:
         ({"spool_bytes": "1 GB"}, "setting spool_bytes='1 GB' is not valid: a whole number of bytes"),
         ({"hosts": ["a.test"]}, "setting hosts=['a.test'] is not valid: a mapping of host or host:port"),
         ({"prices": 7}, "setting prices=7 is not valid: the path of a TOML file, or a mapping of what is in one"),
+        ({"update_prices": 1}, "setting update_prices=1.0 is not valid: seconds, at least 60, or 0 for none"),
+        ({"update_prices": "daily"}, "setting update_prices='daily' is not valid: a number of seconds, or 0 for none"),
         ({"disabled": "perhaps"}, "setting disabled='perhaps' is not valid: use 1 or 0, true or false"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 from made import DAY, HOUR, START_NS, call, some_events
 
 from payi_middleware.events import CallEvent, Cost, Unpriced
+from payi_middleware.exceptions import StoreError
 from payi_middleware.store import Store, open_store
 from payi_middleware.store.query import BY
+from payi_middleware.store.schema import MIGRATIONS
 
 EVENTS = some_events()
 RANGES = [(None, None), (START_NS - 40 * DAY, None), (START_NS - 30 * DAY + 7, START_NS - 3 * HOUR - 11)]
@@ -118,3 +121,21 @@ def test_corrections_are_written_all_or_none(tmp_path: Path) -> None:
             store.correct([(1, event, new), (1, event, wrong)])
         assert list(store.events()) == [event]
         assert store.report(["user"]).to_dict() == store.report(["user"], as_recorded=True).to_dict()
+
+
+def test_a_store_from_before_there_were_corrections_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "payi.db"
+    older = sqlite3.connect(path)
+    for statement in MIGRATIONS[0]:
+        older.execute(statement)
+    older.execute(f"PRAGMA application_id = {0x50617969}")
+    older.execute("PRAGMA user_version = 1")
+    older.close()
+
+    with pytest.raises(StoreError, match="has an older schema"):
+        open_store(f"sqlite:///{path}", create=False)
+    event = call()
+    with open_store(f"sqlite:///{path}", create=True) as store:
+        store.write([event])
+        store.correct([(1, event, changed(event, random.Random(1)))])
+        assert list(store.events(as_recorded=True)) == [event]
