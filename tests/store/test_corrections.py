@@ -125,7 +125,7 @@ def test_corrections_are_written_all_or_none(tmp_path: Path) -> None:
 
 def test_a_store_from_before_there_were_corrections_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "payi.db"
-    older = sqlite3.connect(path)
+    older = sqlite3.connect(path, isolation_level=None)
     for statement in MIGRATIONS[0]:
         older.execute(statement)
     older.execute(f"PRAGMA application_id = {0x50617969}")
