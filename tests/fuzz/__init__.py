@@ -1,0 +1,1 @@
+"""Fuzzing of all that reads an answer; runs by `tox run -e fuzz`, apart from the tests."""
