@@ -4,6 +4,7 @@
     ├── SettingsError       a setting is unknown, malformed or in conflict (also a ValueError)
     ├── UseCaseError        a use case is named wrongly, or twice (also a ValueError)
     ├── PricesError         rates could not be fetched, or what was fetched cannot be read; those in use stay
+    ├── RecordingError      a file of recorded exchanges cannot be read; the message names the cure
     └── StoreError          the store cannot be opened, read or written; the message names the cure
 
 Nothing of this reaches an application while it serves a request: settings and use cases fail at start or decoration, the
@@ -12,7 +13,7 @@ store fails in our own thread and on the command line.
 
 from __future__ import annotations
 
-__all__ = ["PayiError", "PricesError", "SettingsError", "StoreError", "UseCaseError"]
+__all__ = ["PayiError", "PricesError", "RecordingError", "SettingsError", "StoreError", "UseCaseError"]
 
 
 class PayiError(Exception):
@@ -29,6 +30,10 @@ class UseCaseError(PayiError, ValueError):
 
 class PricesError(PayiError):
     """Rates could not be fetched or read."""
+
+
+class RecordingError(PayiError):
+    """A file of recorded exchanges cannot be read as a whole."""
 
 
 class StoreError(PayiError):

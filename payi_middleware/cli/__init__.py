@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, events, prices, report, reprice
+from . import demo, doctor, events, models, price, prices, report, reprice
 
 __all__ = ["app", "main"]
 
@@ -20,6 +20,8 @@ app.add_typer(prices.app, name="prices")
 app.command("reprice")(reprice.command)
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
+app.command("price")(price.command)
+app.command("models")(models.command)
 
 
 def _version(asked: bool) -> None:

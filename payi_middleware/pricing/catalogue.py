@@ -6,8 +6,9 @@ Importing this file imports genai-prices, 0.5 to 1 s; `Prices.load()` does it, i
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 import genai_prices
@@ -33,7 +34,7 @@ from ..events import Side, Unpriced
 from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, searches_always, spellings
 from .own import Own
 from .plan import REQUEST, Plan, Rate, RateTable
-from .rows import Rows
+from .rows import Entry, Rows
 from .spans import moment_of, span_of
 from .tiers import PROVISIONED, STANDARD, named_tier, price_context
 from .units import MUST_KEEP, MUST_KEEP_IF_AUDIO, UNITS, Dimensions
@@ -64,7 +65,7 @@ class Catalogue:
         """The plan of a model at a time; None if provider or model is unknown."""
         host = self._host(provider)
         info = None if host is None else self._find(host, model)
-        own = Own(self.rows.of(provider, spellings(model)), at_ns, named_tier(tier), terms)
+        own = self._own(provider, model, at_ns, tier, terms)
         if is_tuned(model) and not (info and is_tuned(info.id)):
             if not own.carries:
                 return Plan(model, refusal=f"no rate for the fine-tuned {model}; that of its base model does not hold")
@@ -86,6 +87,49 @@ class Catalogue:
             return self.snapshot.find_provider(None, provider, None)
         except LookupError:
             return None
+
+    def models(self) -> Iterator[tuple[str, str]]:
+        """(provider, model) of everything that is listed; a model of our own entries may be a pattern."""
+        found = {(host.id, info.id): None for host in self.snapshot.providers for info in host.models}
+        for entry in self.rows.entries():
+            if entry.times is None and entry.provider != "*":
+                found |= {
+                    (entry.provider, name): None for name in entry.models if not _is_in(found, entry.provider, name)
+                }
+        return iter(found)
+
+    def listed(self, provider: str, model: str, at_ns: int) -> Plan | None:
+        """The plan of a model by its id in the list, which need not be a name that a provider uses."""
+        for host in self.snapshot.providers:
+            for info in host.models if host.id == provider else ():
+                if info.id == model:
+                    return self._compile(host, info, at_ns, self._own(provider, model, at_ns), model)
+        return None
+
+    def conditional(self, provider: str, model: str, at_ns: int) -> Iterator[Entry]:
+        """Our own entries for a model, in force on the day of `at_ns`, that hold under conditions only."""
+        day = moment_of(at_ns).date()
+        for entry in self.rows.of(provider, spellings(model)):
+            if entry.when and entry.holds(entry.when, day):
+                yield entry
+
+    def _own(self, provider: str, model: str, at_ns: int, tier: str | None = None, terms: tuple[str, ...] = ()) -> Own:
+        return Own(self.rows.of(provider, spellings(model)), at_ns, named_tier(tier), terms)
+
+    def provider_of(self, model: str) -> str | None:
+        """The provider that is meant where only a model is named: its maker by the name, else the first that lists it."""
+        hosts = self.snapshot.providers
+        makers = [host for host in hosts if host.model_match is not None and host.model_match.is_match(model.lower())]
+        for host in (*makers, *hosts):
+            info = self._find(host, model)
+            if info is not None and any(info is own for own in host.models):
+                return host.id
+        sellers = sorted({entry.provider for entry in self.rows.entries()} - {"*"})
+        return next((seller for seller in sellers if self._sells(seller, model)), None)
+
+    def _sells(self, provider: str, model: str) -> bool:
+        """Whether our own entries alone make this a model of the provider."""
+        return any(entry.carries for entry in self.rows.of(provider, spellings(model)) if entry.provider == provider)
 
     def _find(self, host: Provider, model: str) -> ModelInfo | None:
         # Provider.find_model remembers nothing; DataSnapshot.find_provider_model would keep every name it is given.
@@ -133,6 +177,11 @@ class Catalogue:
                     rates[unit, side] = Rate(usd, step.per, SOURCE, since.get(step.price_key), doubt)
             tables.append(RateTable(above, rates))
         return tables
+
+
+def _is_in(listed: Iterable[tuple[str, str]], provider: str, pattern: str) -> bool:
+    """Whether a pattern stands for models that are listed by name."""
+    return "*" in pattern and any(host == provider and fnmatchcase(model.lower(), pattern) for host, model in listed)
 
 
 def _no_tier(tier: str, model: str) -> Unpriced:

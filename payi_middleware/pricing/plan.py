@@ -105,6 +105,16 @@ class Plan:
         self._first_mark = tables[1].above if len(tables) > 1 else FOREVER
         self._common = self._compiled(tables[0].rates)
 
+    @property
+    def tables(self) -> tuple[RateTable, ...]:
+        """The rates by size of the prompt, ascending."""
+        return self._tables
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing has a rate, if so."""
+        return self._refusal
+
     def price(self, units: Units) -> Priced:
         """The cost of `units`, whose quantities are 0 or more. Never raises for a unit it does not know."""
         inputs, outputs = self._common

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from .owners import NOBODYS, Owners
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
     from .catalogue import Catalogue
-    from .rows import Rows
+    from .rows import Entry, Rows
 
 __all__ = ["Prices"]
 
@@ -21,6 +22,7 @@ _Plans: TypeAlias = dict[tuple[object, ...], Plan | None]
 """By provider, model and tier, and by the terms where there are any."""
 
 _MOST = 4096  # plans and negative answers remembered: model names can come from users, without end
+_NOT_LOADED = "the rates are not loaded; call load() first and ask `ready`"
 _LONGEST = 256  # characters of a model's name, far above any real one
 
 
@@ -78,6 +80,38 @@ class Prices:
 
         return Rows(() if self._listed_only else published_entries(), self._owners.entries)
 
+    def models(self) -> Iterator[tuple[str, str]]:
+        """(provider, model) of everything that is listed.
+
+        Raises:
+            RuntimeError: The rates are not loaded.
+        """
+        return self._catalogue().models()
+
+    def listed(self, provider: str, model: str, at_ns: int) -> Plan | None:
+        """The plan of what `models` tells, at a time (nanoseconds since the epoch); not remembered.
+
+        Raises:
+            RuntimeError: The rates are not loaded.
+        """
+        return self._catalogue().listed(provider, model, at_ns)
+
+    def conditional(self, provider: str, model: str, at_ns: int) -> Iterator[Entry]:
+        """The entries beside genai-prices that hold for a model under conditions only, at a time.
+
+        Raises:
+            RuntimeError: The rates are not loaded.
+        """
+        return self._catalogue().conditional(provider, model, at_ns)
+
+    def provider_of(self, model: str) -> str | None:
+        """The provider that is meant where only a model is named; None if nobody lists it.
+
+        Raises:
+            RuntimeError: The rates are not loaded.
+        """
+        return self._catalogue().provider_of(model)
+
     def plan(
         self, provider: str, model: str, at_ns: int, tier: str | None = None, terms: tuple[str, ...] = ()
     ) -> Plan | None:
@@ -105,9 +139,14 @@ class Prices:
             return plan
         return self._compiled(provider, model, at_ns, tier, terms)
 
+    def _catalogue(self) -> Catalogue:
+        if self._loaded is None:
+            raise RuntimeError(_NOT_LOADED)
+        return self._loaded[0]
+
     def _compiled(self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...]) -> Plan | None:
         if self._loaded is None:
-            raise RuntimeError("the rates are not loaded; call load() first and ask `ready`")
+            raise RuntimeError(_NOT_LOADED)
         if len(model) > _LONGEST or sum(map(len, terms), len(tier or "")) > _LONGEST:
             return None
         catalogue, plans = self._loaded
