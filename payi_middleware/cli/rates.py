@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["loaded_prices"]
 
 
-def loaded_prices() -> Prices:
-    """The rates, loaded, the owner's (setting `prices`) before all others.
+def loaded_prices(store: str | None = None) -> Prices:
+    """The rates, loaded, the owner's (setting `prices`) before all others; fetched ones lie beside the store.
 
     Raises:
         PricesError: What `payi prices update` fetched cannot be read.
@@ -22,7 +22,7 @@ def loaded_prices() -> Prices:
     from ..fetched import Fetched, fetched_at
     from ..pricing import Prices, owners
 
-    settings = settings_of(None)
+    settings = settings_of(store)
     prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(settings.store_path)).snapshot)
     prices.load()
     return prices

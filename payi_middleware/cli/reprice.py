@@ -53,16 +53,14 @@ def _reprice(
     url: str | None, source: Store, since_ns: int | None, until_ns: int | None, *, dry_run: bool
 ) -> tuple[int, list[Change], str]:
     """(calls looked at, what changes, the version of the rates); written batch by batch unless it is a dry run."""
-    from ..pricing import Prices, owners
     from ..repricing import repriced
     from ..store import open_store
     from .progress import counted
+    from .rates import loaded_prices
 
-    settings = settings_of(url)
-    prices = Prices(owners(settings.prices))
-    prices.load()
+    prices = loaded_prices(url)
     looked, changes = 0, dict[tuple[str, str, str | None], list[int]]()
-    target = None if dry_run else open_store(settings, create=True)
+    target = None if dry_run else open_store(settings_of(url), create=True)
     try:
         for batch in counted(source.walk(since_ns, until_ns), "Pricing anew", len):
             looked += len(batch)
