@@ -9,11 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..events import Part, Units, Unpriced
+from .media import BY_LENGTH
 
-__all__ = ["Asked", "Endpoint", "Facts", "Headers", "Provider", "Reading", "Route", "StreamReader", "Texts", "summed"]
+__all__ = [
+    "Asked",
+    "Attached",
+    "Endpoint",
+    "Facts",
+    "Headers",
+    "Provider",
+    "Reading",
+    "Route",
+    "StreamReader",
+    "Texts",
+    "summed",
+]
 
 
 class Asked(NamedTuple):
@@ -56,6 +69,11 @@ class Reading(NamedTuple):
     untold: bool = False
     """Whether the exchange consumed nothing and is no event: a poll before the end."""
 
+    @property
+    def by_length(self) -> bool:
+        """Whether a part of `units` was counted by the length of what was received, so that a tokenizer can do better."""
+        return self.estimated and self.reason is not None and self.reason.endswith(BY_LENGTH)
+
 
 def summed(parts: Iterable[Part]) -> Units:
     """The units of all parts."""
@@ -91,6 +109,18 @@ class Facts(NamedTuple):
     streamed: bool
 
 
+class Attached(NamedTuple):
+    """A picture, sound or document that came with a request, as far as its first bytes tell."""
+
+    kind: str
+    width: int = 0
+    height: int = 0
+    detail: str | None = None
+    """The resolution that was asked for; None for the model's default."""
+    milliseconds: int = 0
+    pages: int = 0
+
+
 class Texts(NamedTuple):
     """The texts of an exchange, for counting tokens where no usage was told. Held in memory only, never stored."""
 
@@ -100,7 +130,19 @@ class Texts(NamedTuple):
     ids: int = 0
     """Tokens of the prompt that were sent as numbers."""
     uncounted: tuple[Unpriced, ...] = ()
-    """What no tokenizer counts."""
+    """What no tokenizer counts, and whose size is not known."""
+    attached: tuple[Attached, ...] = ()
+    """What no tokenizer counts, and a formula may."""
+    tools: tuple[Any, ...] = ()
+    """The definitions of tools, as they were sent."""
+    schema: Any = None
+    """The schema that the answer is to have."""
+    calls: int = 0
+    """Calls of tools in the answer."""
+    called: int = 0
+    """Calls of tools in the prompt, which tells of earlier ones."""
+    is_chat: bool = False
+    """Whether the endpoint is OpenAI's chat completions."""
 
 
 class StreamReader(Protocol):

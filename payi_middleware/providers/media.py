@@ -9,7 +9,10 @@ from typing import Final
 
 from ..events import Unpriced
 
-__all__ = ["NOT_COUNTED", "kind_of", "listed", "parts", "plain_size"]
+__all__ = ["BY_LENGTH", "NOT_COUNTED", "kind_of", "listed", "parts", "plain_size"]
+
+BY_LENGTH: Final = "counted by length"
+"""How texts were counted that no tokenizer has seen yet; a reason ends with it until one has."""
 
 NOT_COUNTED: Final = "not counted"
 """The reason of what an estimate leaves out."""
