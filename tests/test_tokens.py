@@ -15,7 +15,8 @@ import pytest
 
 from payi_middleware import health, tokens
 from payi_middleware.providers import Texts
-from payi_middleware.tokens import BY_LENGTH, Tokens, encoding_of
+from payi_middleware.providers.families import family_of
+from payi_middleware.tokens import Counted, Tokens
 
 
 @pytest.fixture(scope="module")
@@ -33,29 +34,44 @@ def _healthy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "encoding"),
+    ("model", "family", "encoding"),
     [
-        ("gpt-4o-mini", "o200k_base"),
-        ("gpt-4.1", "o200k_base"),
-        ("gpt-5", "o200k_base"),
-        ("openai/gpt-5", "o200k_base"),
-        ("o3-mini", "o200k_base"),
-        ("llama-3.3-70b", "o200k_base"),
-        (None, "o200k_base"),
-        ("gpt-4", "cl100k_base"),
-        ("gpt-4-turbo", "cl100k_base"),
-        ("gpt-3.5-turbo", "cl100k_base"),
-        ("gpt-35-turbo", "cl100k_base"),
-        ("ft:gpt-3.5-turbo:acme::1", "cl100k_base"),
-        ("text-embedding-3-small", "cl100k_base"),
-        ("claude-sonnet-4", None),
-        ("anthropic/claude-3", None),
-        ("models/gemini-2.5-pro", None),
+        ("gpt-4o-mini", "GPT-4o", "o200k_base"),
+        ("gpt-4.1", "GPT-4o", "o200k_base"),
+        ("chatgpt-4o-latest", "GPT-4o", "o200k_base"),
+        ("gpt-5", "GPT-5", "o200k_base"),
+        ("openai/gpt-5", "GPT-5", "o200k_base"),
+        ("gpt-6.2-astra", "GPT-5", "o200k_base"),
+        ("o3-mini", "GPT-5", "o200k_base"),
+        ("openai/gpt-oss-120b", "gpt-oss", "o200k_base"),
+        ("llama-3.3-70b", "Llama", "o200k_base"),
+        ("some-model", "other", "o200k_base"),
+        (None, "other", "o200k_base"),
+        ("gpt-4", "GPT-4", "cl100k_base"),
+        ("gpt-4-turbo", "GPT-4", "cl100k_base"),
+        ("gpt-3.5-turbo", "GPT-4", "cl100k_base"),
+        ("gpt-35-turbo", "GPT-4", "cl100k_base"),
+        ("ft:gpt-3.5-turbo:acme::1", "GPT-4", "cl100k_base"),
+        ("text-embedding-3-small", "cl100k", "cl100k_base"),
+        ("claude-sonnet-4", "Claude 4", "o200k_base"),
+        ("claude-opus-4-20250514", "Claude 4", "o200k_base"),
+        ("claude-sonnet-4-5-20250929", "Claude 4.5", "o200k_base"),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "Claude 4.5", "o200k_base"),
+        ("claude-opus-4-7", "Claude 4.7", "o200k_base"),
+        ("claude-opus-5.5", "Claude 4.7", "o200k_base"),
+        ("claude-fable-5-1", "Claude 4.7", "o200k_base"),
+        ("anthropic/claude-3", "Claude 3", "o200k_base"),
+        ("claude-3-5-sonnet-20241022", "Claude 3", "o200k_base"),
+        ("models/gemini-2.5-pro", "Gemini", "o200k_base"),
+        ("gemini-3-flash-preview", "Gemini 3", "o200k_base"),
+        ("mistral-large-latest", "Mistral", "o200k_base"),
     ],
 )
-def test_encoding_of_a_model(model: str | None, encoding: str | None) -> None:
-    """Each model counts by its own encoding; Claude's and Gemini's are not public."""
-    assert encoding_of(model) == encoding
+def test_family_of_a_model(model: str | None, family: str, encoding: str) -> None:
+    """Each model counts as its family does; by a multiple of OpenAI's encoding where its own is not public."""
+    found = family_of(model)
+
+    assert (found.name, found.encoding) == (family, encoding)
 
 
 def test_before_loading_length_counts() -> None:
@@ -65,18 +81,23 @@ def test_before_loading_length_counts() -> None:
     counted = unloaded.count(Texts(["12345", "é"], ["x"], 2), "gpt-4o")
 
     assert not unloaded.ready
-    assert counted == ({"text": (2 + 9, 1)}, BY_LENGTH)
+    assert counted == Counted(2 + 11, 1, "counted at 4 bytes a token", 20, "bytes")
 
 
 def test_counts_as_tiktoken_does(loaded: Tokens) -> None:
     """Loaded, texts are counted by the model's own encoding."""
     assert loaded.ready
-    assert loaded.count(Texts(["hello world"], ["hello"], 1), "gpt-4o") == ({"text": (8, 1)}, "counted with o200k_base")
-    assert loaded.count(Texts(["hello world"], [], 0), "text-embedding-3-small") == (
-        {"text": (2, 0)},
-        "counted with cl100k_base",
-    )
-    assert loaded.count(Texts(["12345678"], ["1"], 1), "claude-sonnet-4") == ({"text": (2, 1)}, BY_LENGTH)
+    assert loaded.count(Texts(["hello world"], ["hello"], 1), "gpt-4o")[:3] == (9, 1, "counted with o200k_base")
+    assert loaded.count(Texts(["hello world"], []), "text-embedding-3-small")[:3] == (2, 0, "counted with cl100k_base")
+
+
+def test_other_makers_count_by_a_multiple(loaded: Tokens) -> None:
+    """Claude's tokenizer is not public: its counts are so much more than OpenAI's, and the error is told."""
+    plain = loaded.count(Texts(["the quick brown fox " * 50], ["jumps over " * 50]), "gpt-4o")
+    claude = loaded.count(Texts(["the quick brown fox " * 50], ["jumps over " * 50]), "claude-sonnet-4")
+
+    assert (claude.prompt, claude.answer) == (-(-plain.prompt * 112 // 100), -(-plain.answer * 112 // 100))
+    assert claude[2:] == ("counted with o200k_base x 1.12 for Claude 4", 8, "o200k_base")
 
 
 def test_patterns_are_tiktoken_s(loaded: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,22 +117,20 @@ def test_patterns_are_tiktoken_s(loaded: Tokens, monkeypatch: pytest.MonkeyPatch
 
 def test_special_tokens_in_prompts_are_text(loaded: Tokens) -> None:
     """A prompt may speak of special tokens."""
-    counted, _ = loaded.count(Texts(["<|endoftext|>"], [], 0), "gpt-4o")
-
-    assert counted["text"][0] > 1
+    assert loaded.count(Texts(["<|endoftext|>"], []), "gpt-4o").prompt > 1
 
 
 def test_half_a_surrogate_pair_is_counted(loaded: Tokens) -> None:
     """Text that cannot be encoded is counted all the same."""
-    assert loaded.count(Texts(["\ud800"], ["\ud800"], 0), "claude-3")[0]["text"] == (1, 1)
-    assert loaded.count(Texts(["\ud800"], [], 0), "gpt-4o")[0]["text"][0] >= 1
+    assert Tokens().count(Texts(["\ud800"], ["\ud800"]), "gpt-4o")[:2] == (1, 1)
+    assert loaded.count(Texts(["\ud800"], []), "gpt-4o").prompt >= 1
 
 
 def test_long_text_is_counted_in_slices(loaded: Tokens) -> None:
     """A text without spaces is cut before it is counted, and loses next to nothing by it."""
-    counted, _ = loaded.count(Texts(["ab " * 100_000], [], 0), "gpt-4o")
+    counted = loaded.count(Texts(["ab " * 100_000], []), "gpt-4o")
 
-    assert abs(counted["text"][0] - 100_001) < 100
+    assert abs(counted.prompt - 100_001) < 100
 
 
 def test_a_failing_tokenizer_falls_back(loaded: Tokens) -> None:
@@ -126,7 +145,7 @@ def test_a_failing_tokenizer_falls_back(loaded: Tokens) -> None:
     broken = Tokens()
     broken._encodings["o200k_base"] = Failing()  # type: ignore[assignment]
 
-    assert broken.count(Texts(["1234"], [], 0), "gpt-4o") == ({"text": (1, 0)}, BY_LENGTH)
+    assert broken.count(Texts(["1234"], []), "gpt-4o")[:3] == (1, 0, "counted at 4 bytes a token")
     assert health.counters() == {"count": 1}
 
 
@@ -151,8 +170,8 @@ def test_without_the_package_tiktoken_loads_them(monkeypatch: pytest.MonkeyPatch
     made.load()
 
     assert not made.ready
-    assert made.count(Texts(["hello world"], [], 0), "gpt-4")[1] == "counted with cl100k_base"
-    assert made.count(Texts(["hello world"], [], 0), "gpt-4o")[1] == BY_LENGTH
+    assert made.count(Texts(["hello world"], []), "gpt-4").how == "counted with cl100k_base"
+    assert made.count(Texts(["hello world"], []), "gpt-4o").how == "counted at 4 bytes a token"
     assert health.counters() == {"ranks": 1}
 
 

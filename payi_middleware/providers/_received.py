@@ -1,7 +1,7 @@
 """A stream that broke off before its last figures: what it told so far, and at least what was received.
 
 Who repeats the usage in every chunk tells in an early one only the prompt, or a part of the output; the rest is billed
-all the same. It is counted by its length, because a tokenizer has no place on the application's path.
+all the same. It is counted by its length at first, because a tokenizer has no place on the application's path.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from typing import Final
 
 from ..events import Units
 from .base import Reading
+from .families import family_of
+from .media import BY_LENGTH
 
 __all__ = ["BROKEN_OFF", "broken_off", "received", "strings"]
 
-BROKEN_OFF: Final = "the stream broke off before its last usage; the output is counted as characters / 4"
+BROKEN_OFF: Final = f"the stream broke off before its last usage; the output is {BY_LENGTH}"
+_COVERED: Final = "the stream broke off; the usage it told last covers what was received"
 _ENDED_IN_ERROR: Final = "the stream ended in an error"
 
 
@@ -23,13 +26,13 @@ def strings(*keys: str) -> re.Pattern[bytes]:
     return re.compile(rb'"(?:%s)"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)"' % "|".join(keys).encode())
 
 
-def received(texts: re.Pattern[bytes], head: bytes, tail: bytes, cut: int) -> int:
+def received(texts: re.Pattern[bytes], head: bytes, tail: bytes, cut: int, model: str | None = None) -> int:
     """The tokens of the texts in a stream by their length; what was cut out of its middle by its share."""
     size = sum(map(len, texts.findall(head))) + sum(map(len, texts.findall(tail)))
     kept = len(head) + len(tail)
     if cut and kept:
         size = size * (kept + cut) // kept
-    return -(-size // 4)
+    return -(-size * 10 // family_of(model).bytes10)
 
 
 def broken_off(reading: Reading, texts: re.Pattern[bytes], head: bytes, tail: bytes, cut: int) -> Reading:
@@ -41,11 +44,12 @@ def broken_off(reading: Reading, texts: re.Pattern[bytes], head: bytes, tail: by
     if reading.complete or reading.estimated:
         return reading
     units = dict(reading.units)
-    more = received(texts, head, tail, cut) - _made(units)
+    more = received(texts, head, tail, cut, reading.model) - _made(units)
     if more > 0:
         text_in, text_out = units.get("text", (0, 0))
         units["text"] = (text_in, text_out + more)
-    reason = f"{reading.reason}; {BROKEN_OFF}" if reading.reason else BROKEN_OFF
+    why = BROKEN_OFF if more > 0 else _COVERED
+    reason = f"{reading.reason}; {why}" if reading.reason else why
     return reading._replace(units=units, stated_ticks=None, reason=reason, estimated=True)
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from ..events import Unpriced
 from . import _sse
 from ._json import parse
-from .base import Texts
-from .media import kind_of, listed
+from .attached import attached, encoded_text, named_detail
+from .base import Attached, Texts
+from .functions import functions
+from .media import NOT_COUNTED, kind_of, listed
 
 __all__ = ["Texter", "anthropic_texts", "chat_texts", "gemini_texts", "input_texts", "responses_texts"]
 
@@ -33,6 +36,7 @@ _PASS: Final = frozenset(
 _PASS_IN_ANSWERS: Final = _PASS | {"codeExecutionResult", "response", "toolResponse"}
 _IDS: Final = frozenset({"input", "prompt"})
 _OBJECTS: Final = frozenset({"args", "input", "response"})
+_ARGUMENTS: Final = ("args", "arguments", "input")
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_details")
 _DEEPEST: Final = 64
 
@@ -45,7 +49,12 @@ class _Walk:
         self.passes = _PASS_IN_ANSWERS if is_answer else _PASS
         self.texts: list[str] = []
         self.ids = 0
+        self.calls = 0
+        """Of tools."""
         self.media: Counter[str] = Counter()
+        self.attached: list[Attached] = []
+        self.detail: str | None = None
+        """The resolution of images for the request as a whole (Gemini)."""
 
     def walk(self, value: Any, name: str = "text", depth: int = 0) -> None:
         """Gathers a value that stands under a name."""
@@ -66,12 +75,15 @@ class _Walk:
         if self.is_answer and str(value.get("type")).endswith("tool_result"):
             return
         self._find_media(value, depth)
+        if value.get("name") and not value.keys().isdisjoint(_ARGUMENTS):
+            self.calls += 1
         reasoning = next((name for name in _REASONING if value.get(name)), None)
         for key, member in value.items():
             if key in self.passes or (key in _REASONING and key != reasoning):
                 continue
             if key in _OBJECTS and isinstance(member, dict):  # arguments and results of functions
-                self.texts.append(json.dumps(member, default=str))
+                if member or not self.is_answer:
+                    self.texts.append(json.dumps(member, default=str))
             else:
                 self.walk(member, key, depth + 1)
 
@@ -79,7 +91,7 @@ class _Walk:
         for name in ("inlineData", "inline_data", "fileData", "file_data"):
             blob = value.get(name)
             if isinstance(blob, dict):
-                self.media[kind_of(blob.get("mimeType") or blob.get("mime_type")) or "file"] += 1
+                self._attach(value, kind_of(blob.get("mimeType") or blob.get("mime_type")) or "file")
         kind = kind_of(value.get("type"))
         if kind is None:
             return
@@ -87,28 +99,107 @@ class _Walk:
         if isinstance(source, dict) and source.get("type") in ("text", "content"):  # a document of Anthropic's
             self.walk(source.get("data") or source.get("content"), "text", depth + 1)
         else:
+            self._attach(value, kind)
+
+    def _attach(self, part: dict[str, Any], kind: str) -> None:
+        """A text file's words, a picture's size, or that there was something."""
+        if self.is_answer:
+            self.media[kind] += 1
+        elif kind == "file" and (words := encoded_text(part)) is not None:
+            self.texts.append(words)
+        elif (measured := attached(part, kind, self.detail)) is not None:
+            self.attached.append(measured)
+        else:
             self.media[kind] += 1
 
 
-def _texts(prompt: _Walk, answer: _Walk, messages: int) -> Texts:
+class _Prompt(NamedTuple):
+    """What a request holds for counting."""
+
+    found: _Walk
+    messages: int = 0
+    tools: tuple[Any, ...] = ()
+    schema: Any = None
+    unseen: tuple[Unpriced, ...] = ()
+
+
+def _texts(prompt: _Prompt, answer: _Walk, is_chat: bool = False) -> Texts:
     """Deltas of an answer are joined before they are counted: a word may be split in two."""
+    found = prompt.found
     joined = ["".join(answer.texts)] if answer.texts else []
-    return Texts(prompt.texts, joined, messages, prompt.ids, listed(prompt.media + answer.media))
+    uncounted, attached = listed(found.media + answer.media) + prompt.unseen, tuple(found.attached)
+    return Texts(
+        found.texts,
+        joined,
+        prompt.messages,
+        found.ids,
+        uncounted,
+        attached,
+        prompt.tools,
+        prompt.schema,
+        answer.calls,
+        found.calls,
+        is_chat,
+    )
 
 
-def _prompt(request: bytes, members: tuple[str, ...], listed: str) -> tuple[_Walk, int]:
-    """The prompt, tools as their JSON, and the number of messages."""
+def _prompt(request: bytes, members: tuple[str, ...], listed: str) -> _Prompt:
+    """The prompt: its words, the definitions of tools, the schema of the answer and the number of messages."""
     found = _Walk()
     body = parse(request)
     if not isinstance(body, dict):
-        return found, 0
+        return _Prompt(found)
+    found.detail = _resolution(body)
     for name in members:
         found.walk(body.get(name), name if name in _IDS else "text")
-    for name in ("tools", "functions"):
-        if body.get(name):
-            found.texts.append(json.dumps(body[name], default=str))
+    tools = [*_list(body.get("tools")), *_list(body.get("functions"))]
     messages = body.get(listed)
-    return found, len(messages) if isinstance(messages, list) else 1
+    number = len(messages) if isinstance(messages, list) else int(bool(messages))
+    return _Prompt(found, number, tuple(tools), _schema(body), _unseen(body, tools))
+
+
+def _unseen(body: dict[str, Any], tools: list[Any]) -> tuple[Unpriced, ...]:
+    """What of the input is not in the request: earlier turns that the provider keeps, what its own tools bring in."""
+    found: list[Unpriced] = []
+    if any(body.get(name) for name in _KEPT):
+        found.append(Unpriced("input", 1, f"{NOT_COUNTED}: what the provider keeps of earlier calls"))
+    hosted = sum(next(functions([tool]), None) is None for tool in tools)
+    if hosted:
+        found.append(Unpriced("hosted_tool", hosted, f"{NOT_COUNTED}: what hosted tools put into the prompt"))
+    return tuple(found)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+_KEPT: Final = ("cachedContent", "cached_content", "conversation", "previous_response_id")
+_SCHEMAS: Final = (
+    ("response_format", "json_schema", "schema"),  # chat completions
+    ("text", "format", "schema"),  # responses
+    ("output_config", "format", "schema"),  # Anthropic
+    ("output_format", "schema"),
+)
+"""Where a request holds the schema of its answer. Gemini's is not billed: calls with and without count the same."""
+
+
+def _schema(body: dict[str, Any]) -> Any:
+    for path in _SCHEMAS:
+        value: Any = body
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value:
+            return value
+    return None
+
+
+def _resolution(body: dict[str, Any]) -> str | None:
+    """The resolution at which Gemini is to look at all images of a request."""
+    for name in ("generationConfig", "generation_config"):
+        config = body.get(name)
+        if isinstance(config, dict):
+            return named_detail(config.get("mediaResolution") or config.get("media_resolution"))
+    return None
 
 
 def _values(answer: bytes, streamed: bool) -> list[Any]:
@@ -119,39 +210,43 @@ def _values(answer: bytes, streamed: bool) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _answer(answer: bytes, streamed: bool, name: str) -> _Walk:
+def _answer(answer: bytes, streamed: bool, *names: str) -> _Walk:
     found = _Walk(is_answer=True)
     for value in _values(answer, streamed):
-        found.walk(value.get(name) if isinstance(value, dict) else None)
+        if isinstance(value, dict):
+            for name in names:
+                found.walk(value.get(name))
     return found
 
 
 def chat_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
-    """Chat and legacy completions."""
-    prompt, messages = _prompt(request, ("messages", "prompt"), "messages")
-    return _texts(prompt, _answer(answer, streamed, "choices"), messages)
+    """Chat and legacy completions, whose prompt has no messages around it."""
+    prompt = _prompt(request, ("messages", "prompt"), "messages")
+    return _texts(prompt, _answer(answer, streamed, "choices"), is_chat=True)
 
 
 def input_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
     """Embeddings: what is embedded, and no answer."""
-    prompt, _ = _prompt(request, ("input",), "input")
-    return _texts(prompt, _Walk(), 0)
+    return _texts(_prompt(request, ("input",), ""), _Walk())
 
 
 def responses_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
-    """Responses: the deltas of a stream, since its last event may be what is missing."""
-    prompt, messages = _prompt(request, ("instructions", "input"), "input")
-    return _texts(prompt, _answer(answer, streamed, "delta" if streamed else "output"), messages)
+    """Responses: the deltas of a stream, since its last event may be what is missing, and what calls it began."""
+    prompt = _prompt(request, ("instructions", "input"), "input")
+    found = _answer(answer, streamed, "delta" if streamed else "output")
+    for event in _values(answer, streamed) if streamed else ():
+        if isinstance(event, dict) and event.get("type") == "response.output_item.added":
+            found.walk(event.get("item"))
+    return _texts(prompt, found)
 
 
 def anthropic_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
-    """Anthropic messages."""
-    prompt, messages = _prompt(request, ("system", "messages"), "messages")
-    return _texts(prompt, _answer(answer, streamed, "delta" if streamed else "content"), messages)
+    """Anthropic messages; of a stream the deltas, and the beginnings of blocks, which name the tools that are called."""
+    prompt = _prompt(request, ("system", "messages"), "messages")
+    return _texts(prompt, _answer(answer, streamed, *(("content_block", "delta") if streamed else ("content",))))
 
 
 def gemini_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
     """Gemini: contents and candidates, also of embeddings."""
     members = ("systemInstruction", "system_instruction", "contents", "content", "requests")
-    prompt, messages = _prompt(request, members, "contents")
-    return _texts(prompt, _answer(answer, streamed, "candidates"), messages)
+    return _texts(_prompt(request, members, "contents"), _answer(answer, streamed, "candidates"))

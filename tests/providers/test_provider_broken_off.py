@@ -23,7 +23,7 @@ def gemini(finish: str | None = None, **usage: Any) -> dict[str, Any]:
     return {"candidates": [candidate], "usageMetadata": {"promptTokenCount": 1000} | usage}
 
 
-@pytest.mark.parametrize(("told", "made"), [(3, 40), (90, 90)])
+@pytest.mark.parametrize(("told", "made"), [(3, 38), (90, 90)])
 def test_the_output_is_what_was_told_or_received(told: int, made: int) -> None:
     """An early chunk's output is a lower bound, and so is the text that came: the larger of the two is estimated."""
     reading = XAI.read_stream(events(*[chunk(told)] * 20, done=False))
@@ -31,6 +31,7 @@ def test_the_output_is_what_was_told_or_received(told: int, made: int) -> None:
     assert (reading.units, reading.complete, reading.estimated) == ({"text": (1000, made)}, False, True)
     assert reading.reason is not None
     assert "broke off" in reading.reason
+    assert reading.by_length == (told == 3)
 
 
 def test_an_early_cost_is_not_the_stated_one() -> None:
@@ -60,7 +61,7 @@ def test_usage_before_the_end_of_the_text_is_an_early_one() -> None:
 
     broken, whole = XAI.read_stream(events(*data, done=False)), XAI.read_stream(events(*data, chunk(7), done=False))
 
-    assert (broken.units, broken.complete, broken.estimated) == ({"text": (1000, 44)}, False, True)
+    assert (broken.units, broken.complete, broken.estimated) == ({"text": (1000, 41)}, False, True)
     assert (whole.units, whole.complete, whole.estimated) == ({"text": (1000, 7)}, True, False)
 
 

@@ -230,7 +230,7 @@ def test_stream_as_array() -> None:
     [
         (
             json.dumps([answer(None, promptTokenCount=10, candidatesTokenCount=5), answer(n=1)]).encode()[:-70],
-            {"text": (10, 11)},
+            {"text": (10, 10)},
             False,
         ),
         (b'[{"usageMetadata": {"promptTokenCount": 3}, "responseId": 5}]', {"text": (3, 0)}, False),

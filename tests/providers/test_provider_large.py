@@ -137,7 +137,7 @@ def test_text_left_out_of_the_middle_counts_by_its_share() -> None:
     assert reading.units is not None
     taken, made = reading.units["text"]
     assert taken == 5
-    assert made == pytest.approx(60_000, rel=0.01)
+    assert made == pytest.approx(12_000 * 20 / 3.8, rel=0.01)
     assert (reading.complete, reading.estimated) == (False, True)
 
 

@@ -38,7 +38,8 @@ def test_chat() -> None:
 
     texts = CHAT(body(request), body({"id": "x", "choices": [{"message": message}]}), False)
 
-    assert texts.prompt == ["be kind", "look", '[{"type": "function", "function": {"name": "f"}}]']
+    assert texts.prompt == ["be kind", "look"]
+    assert texts.tools == ({"type": "function", "function": {"name": "f"}},)
     assert texts.answer == ["hellohmf{}"]
     assert texts.messages == 2
     assert texts.uncounted == (Unpriced("image", 1, "not counted"),)
@@ -96,7 +97,7 @@ def test_gemini() -> None:
     chunk = {"candidates": [{"content": {"parts": [{"text": "a"}, {"functionCall": {"name": "f", "args": {"x": 1}}}]}}]}
 
     assert GEMINI(body(request), events(chunk, done=False), True) == Texts(
-        ["s", "u"], ['af{"x": 1}'], 1, uncounted=(Unpriced("file", 1, "not counted"),)
+        ["s", "u"], ['af{"x": 1}'], 1, uncounted=(Unpriced("file", 1, "not counted"),), calls=1
     )
     assert GEMINI(body(request), body([chunk, chunk]), True).answer == ['af{"x": 1}' * 2]
 
@@ -106,7 +107,7 @@ def test_a_cut_stream_gives_what_is_whole() -> None:
     assert CHAT is not None
     data = events({"choices": [{"delta": {"content": "a"}}]}, done=False) + b'data: {"choices": [{"delt'
 
-    assert CHAT(b"not json", data, True) == Texts([], ["a"])
+    assert CHAT(b"not json", data, True) == Texts([], ["a"], is_chat=True)
 
 
 def test_deep_nesting_ends() -> None:
