@@ -277,18 +277,20 @@ class Call:
         if self.body is not None:
             reason = self._bounds(self.body, units) or reason
         source: CostSource = "estimate" if reading.estimated else "usage"
+        estimates = self.meter.estimates
         if units is None and self._is_worth_counting(reading, answer):
-            estimates, sent = self.meter.estimates, self.exchange.body
+            sent = self.exchange.body
             units, source = estimates.rough(sent, answer, self._cut), "estimate"
             reading = reading._replace(unpriced=reading.unpriced + estimates.uncounted(sent))
             reason = f"no usage was told{f' ({reason})' if reason else ''}; {BY_LENGTH}"
+        elif model not in estimates.settled and model and units is not None and reading.complete and source == "usage":
+            estimates.learn(self.route.endpoint, self.exchange.body, answer, streamed, model, units)
         costed = self._costed(reading, model, units, source, reason, outcome)
-        if (
-            source == "estimate" and costed.cost is None and reading.units is None
-        ):  # counted better by the draining thread
-            self.meter.estimates.keep(
-                self.id, self.route.endpoint, self.exchange.body, answer, streamed, model, self._cut
-            )
+        told = reading.units
+        if source == "estimate" and costed.cost is None and (told is None or reading.by_length):
+            # counted better by the draining thread
+            endpoint, sent = self.route.endpoint, self.exchange.body
+            estimates.keep(self.id, endpoint, sent, answer, streamed, model, self._cut, told)
         self._record(now, reading, model, units, costed, outcome, error_type, streamed)
 
     def _facts(self, answer: bytes, streamed: bool) -> Facts:
@@ -374,7 +376,7 @@ class Call:
         if units is None and stated is None:
             return Costed(None, "none", reading.unpriced, _why_nothing(outcome, self.status, reason))
         prices = self.meter.prices
-        if stated is None and (reading.units is None or not prices.ready):
+        if stated is None and (reading.units is None or reading.by_length or not prices.ready):
             return Costed(None, source, reading.unpriced, reason)
         who, terms = self.attributed.attribution, reading.terms
         if who.resource_scope or prices.accounts:

@@ -7,19 +7,20 @@ texts wait in memory, bounded, for the draining thread, which counts them with a
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import NamedTuple
 
 from . import health
 from .events import Units, Unpriced
+from .learned import ENOUGH, Learned
 from .providers import media
-from .providers.base import Endpoint
-from .providers.media import NOT_COUNTED
-from .tokens import Tokens
+from .providers.attached import attached_tokens
+from .providers.base import Endpoint, Texts
+from .providers.families import family_of
+from .providers.media import BY_LENGTH, NOT_COUNTED
+from .tokens import Counted, Tokens
 
 __all__ = ["BY_LENGTH", "NOT_COUNTED", "Estimates"]
-
-BY_LENGTH = "counted by length"
-"""How a call was counted whose texts nobody counted."""
 
 MAX_WAITING = 32 << 20
 """Bytes of requests and answers that may wait to be counted."""
@@ -27,10 +28,21 @@ MAX_WAITING = 32 << 20
 MAX_COUNTED = 4 << 20
 """Bytes of one exchange, without what is encoded in it, that are counted by a tokenizer: more would hold the drainer."""
 
+MAX_LEARNED = 64 << 10
+"""Bytes of one exchange, at most, that is learned from."""
+MAX_LESSONS = 256
+"""Exchanges of one model that are looked at; most teach nothing where pictures or hosted tools are the rule."""
+_WAITING_LESSONS = 16
+_AT_ONCE = 4
+_SETTLED = 4096
+
 PATIENCE = 2.0
 """Seconds that the draining thread waits, once, for the ranks of tokenizers: ranks on this disk are there by then."""
 
 _UNREAD = (Unpriced("input", 1, f"{NOT_COUNTED}: the request's body is a stream"),)
+_HIDDEN = "; reasoning that was not shown is not counted"
+_INPUT = ("text", "text_cache_read", "text_cache_write", "text_cache_write_1h")
+"""The units of a prompt's words."""
 
 
 class _Waiting(NamedTuple):
@@ -41,6 +53,8 @@ class _Waiting(NamedTuple):
     model: str | None
     cut: int
     """Bytes left out of the answer's middle."""
+    told: Units | None = None
+    """What the provider told before the answer broke off: all of the input, and the output by its length."""
 
     @property
     def size(self) -> int:
@@ -54,7 +68,12 @@ class Estimates:
         self._lock = threading.RLock()  # the garbage collector may end a call while this thread is in here
         self._waiting: dict[bytes, _Waiting] = {}
         self._bytes = 0
+        self._lessons: list[_Waiting] = []
         self._tokens = Tokens()
+        self._learned = Learned()
+        self._looked_at: dict[str, int] = {}
+        self.settled: set[str | None] = {None}
+        """Models of which nothing more is to be learned."""
         self._patience = patience
         self._loading: threading.Thread | None = None
 
@@ -77,9 +96,10 @@ class Estimates:
         streamed: bool,
         model: str | None,
         cut: int = 0,
+        told: Units | None = None,
     ) -> None:
         """Hold the texts of a call for the draining thread; the oldest make room, and keep their rough counts."""
-        waiting = _Waiting(endpoint, request, answer, streamed, model, cut)
+        waiting = _Waiting(endpoint, request, answer, streamed, model, cut, told)
         if waiting.size > MAX_WAITING:
             health.count("estimate_rough")
             return
@@ -90,6 +110,52 @@ class Estimates:
                 oldest = self._waiting.pop(next(iter(self._waiting)))
                 self._bytes -= oldest.size
                 health.count("estimate_rough")
+
+    def learn(
+        self, endpoint: Endpoint, request: bytes | None, answer: bytes, streamed: bool, model: str, told: Units
+    ) -> None:
+        """Hold a call that told its usage, to be learned from; for models that are not `settled`, whole answers alone."""
+        if family_of(model).error == 0 or endpoint.texts is None:
+            self._settle(model)
+        elif (
+            request is not None and len(request) + len(answer) <= MAX_LEARNED and len(self._lessons) < _WAITING_LESSONS
+        ):
+            self._lessons.append(_Waiting(endpoint, request, answer, streamed, model, 0, told))
+
+    def study(self) -> None:
+        """Learn from a few of the calls that wait for it. For the draining thread."""
+        for _ in range(min(len(self._lessons), _AT_ONCE)):
+            lesson = self._lessons.pop()
+            try:
+                self._study(lesson)
+            except Exception:
+                health.note("lesson", "a call could not be learned from", exc_info=True)
+                self._settle(lesson.model)
+
+    def _study(self, lesson: _Waiting) -> None:
+        endpoint, model, told = lesson.endpoint, lesson.model, lesson.told
+        if endpoint.texts is None or model is None or told is None:
+            return
+        if len(self._looked_at) >= _SETTLED:
+            self._looked_at.clear()
+        self._looked_at[model] = looked_at = self._looked_at.get(model, 0) + 1
+        if looked_at >= MAX_LESSONS:
+            self._settle(model)
+        texts = endpoint.texts(lesson.request or b"", lesson.answer, lesson.streamed)
+        if texts.attached or texts.uncounted or texts.ids:
+            return
+        counted = self._tokens.count(texts, model)
+        hidden = "reasoning" in told or not texts.answer
+        made = 0 if hidden else told.get("text", (0, 0))[1]
+        if self._learned.add(model, counted, sum(told.get(unit, (0, 0))[0] for unit in _INPUT), made) >= ENOUGH:
+            self._settle(model)
+
+    def _settle(self, model: str | None) -> None:
+        if len(self.settled) >= _SETTLED:
+            self.settled = {None}
+        self.settled.add(model)
+        if model is not None:
+            self._looked_at.pop(model, None)
 
     def counted(self, call: bytes) -> tuple[Units, str, tuple[Unpriced, ...]] | None:
         """(counts, how they were made, what they leave out) of a call whose texts wait here, else None.
@@ -107,30 +173,79 @@ class Estimates:
             health.note("texts", "the texts of a call could not be told apart; it is counted by length", exc_info=True)
             return None
 
+    def of_request(
+        self, endpoint: Endpoint, request: bytes, model: str | None
+    ) -> tuple[Units, str, tuple[Unpriced, ...]]:
+        """(counts, how they were made, what they leave out) of a request that was not sent."""
+        return self._count(_Waiting(endpoint, request, b"", False, model, 0))
+
     def _count(self, waiting: _Waiting) -> tuple[Units, str, tuple[Unpriced, ...]]:
-        request, answer, cut = waiting.request, waiting.answer, waiting.cut
+        request, answer, cut, told = waiting.request, waiting.answer, waiting.cut, waiting.told
         if media.plain_size(request or b"") + media.plain_size(answer) > MAX_COUNTED:
             how = f"{BY_LENGTH}, as its texts are over {MAX_COUNTED >> 20} MB"
-            return self.rough(request, answer, cut), how, self.uncounted(request)
+            return told or self.rough(request, answer, cut), how, self.uncounted(request)
         if not self._tokens.ready:
             self._load()
         assert waiting.endpoint.texts is not None
         texts = waiting.endpoint.texts(request or b"", answer, waiting.streamed)
-        units, how = self._tokens.count(texts, waiting.model)
+        counted, how = self._corrected(self._tokens.count(texts, waiting.model), waiting.model)
+        made = counted.answer
         if cut:
-            text_in, text_out = units["text"]
-            units["text"] = (text_in, _scaled(text_out, len(answer), cut))
+            made = _scaled(made, len(answer), cut)
             how += ", the middle of the answer by its length"
+        if answer and family_of(waiting.model).hides:
+            how += _HIDDEN
+        if told is not None:
+            return _broken_off(told, made), how, ()
+        units, uncounted = _attached(texts, counted, made, waiting.model)
         if request is None:
-            return units, f"{how}, the request not at all", _UNREAD + texts.uncounted
-        return units, how, texts.uncounted
+            return units, f"{how}, the request not at all", _UNREAD + uncounted
+        return units, how, uncounted
+
+    def _corrected(self, counted: Counted, model: str | None) -> tuple[Counted, str]:
+        """The counts as the owner's own calls correct them, and how they came to be, with their error."""
+        learned = None if counted.error == 0 else self._learned.of(model, counted.mode)
+        how, error = counted.how, counted.error
+        if learned is not None:
+            prompt, answer = -(-counted.prompt * learned.prompt // 1), -(-counted.answer * learned.answer // 1)
+            counted = counted._replace(prompt=prompt, answer=answer)
+            how, error = f"{how}, as {learned.calls} calls of the model taught", learned.error
+        return counted, f"{how}, error about {error} %" if error else how
 
     def _load(self) -> None:
         """Load the ranks in a thread of their own: a download that hangs must not hold the drainer."""
         if self._loading is None:
-            self._loading = threading.Thread(target=self._tokens.load, name="payi-tokens", daemon=True)
+            self._loading = threading.Thread(target=self._load_ranks, name="payi-tokens", daemon=True)
             self._loading.start()
             self._loading.join(self._patience)
+
+    def _load_ranks(self) -> None:
+        self._tokens.load()
+        self.settled = {None}  # what was learned by length is not what is learned by ranks
+
+
+def _attached(texts: Texts, counted: Counted, made: int, model: str | None) -> tuple[Units, tuple[Unpriced, ...]]:
+    """The units of words, pictures and sounds, and what is in none of them."""
+    units: Units = {"text": (counted.prompt, made)}
+    without = Counter({(entry.unit, entry.reason): entry.quantity for entry in texts.uncounted})
+    for thing in texts.attached:
+        tokens = attached_tokens(thing, model)
+        if tokens is None:
+            without[thing.kind, NOT_COUNTED] += 1
+            continue
+        unit, count = tokens
+        sent, received = units.get(unit, (0, 0))
+        units[unit] = (sent + count, received)
+    return units, tuple(Unpriced(unit, n, reason) for (unit, reason), n in without.items())
+
+
+def _broken_off(told: Units, made: int) -> Units:
+    """What the provider told, the text that was received counted anew: the input is whole, other outputs are their own."""
+    units = dict(told)
+    text_in, text_out = units.get("text", (0, 0))
+    others = sum(out for unit, (_, out) in units.items() if unit not in ("text", "web_search_request"))
+    units["text"] = (text_in, max(made - others, 0) if made else text_out)
+    return units
 
 
 def _scaled(count: int, kept: int, cut: int) -> int:

@@ -35,6 +35,8 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
         except Exception:
             health.note("pricing", "a call could not be priced; it is kept without a cost", exc_info=True)
             events.append(msgspec.structs.replace(event, cost=None, cost_source="none", reason=_FAULT))
+    if estimates is not None:
+        estimates.study()
     return events
 
 

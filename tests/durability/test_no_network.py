@@ -72,7 +72,7 @@ os._exit(0)
     assert ended.stdout == "[] True\nits download hangs\n", ended.stderr
     (event,) = stored(tmp_path)
     assert (event.cost_source, event.outcome) == ("estimate", "aborted")
-    assert "counted as characters / 4" in (event.reason or "")
+    assert "counted at 4 bytes a token" in (event.reason or "")
 
 
 def test_the_interpreter_ends_while_a_download_hangs(tmp_path: Path) -> None:

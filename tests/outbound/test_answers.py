@@ -82,10 +82,10 @@ def test_a_stream_without_usage_is_counted(watched: Watched) -> None:
     """What OpenAI streams unless asked for usage is counted with the model's tokenizer, and priced as an estimate."""
     told = asked(watched, stream_of(["The ", "fox."], usage=False), sent=request(stream=True))
     assert (told.outcome, told.cost_source) == ("ok", "estimate")
-    assert told.units == {"text": (12, 3)}
+    assert told.units == {"text": (13, 3)}
     assert told.reason == "no usage was told (usage is missing); counted with o200k_base"
     assert told.cost is not None
-    assert told.cost.total == 12 * Decimal("0.15e-6") + 3 * Decimal("0.60e-6")
+    assert told.cost.total == 13 * Decimal("0.15e-6") + 3 * Decimal("0.60e-6")
 
 
 def test_an_estimate_is_not_complete(watched: Watched) -> None:

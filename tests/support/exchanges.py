@@ -153,17 +153,17 @@ Read = Callable[[Any], Any]
 
 
 def send(
-    lib: ModuleType, is_async: bool, transport: Any, way: str = "read", body: bytes = STREAMED_REQUEST
+    lib: ModuleType, is_async: bool, transport: Any, way: str = "read", body: bytes = STREAMED_REQUEST, url: str = URL
 ) -> list[Any]:
     """The parts that an application reads of an answer, in one of the library's ways."""
     if is_async:
-        return asyncio.run(_send_async(lib, transport, way, body))
-    with lib.Client(transport=transport) as client, client.stream("POST", URL, content=body) as response:
+        return asyncio.run(_send_async(lib, transport, way, body, url))
+    with lib.Client(transport=transport) as client, client.stream("POST", url, content=body) as response:
         return [response.read()] if way == "read" else list(getattr(response, way)())
 
 
-async def _send_async(lib: ModuleType, transport: Any, way: str, body: bytes) -> list[Any]:
-    async with lib.AsyncClient(transport=transport) as client, client.stream("POST", URL, content=body) as response:
+async def _send_async(lib: ModuleType, transport: Any, way: str, body: bytes, url: str) -> list[Any]:
+    async with lib.AsyncClient(transport=transport) as client, client.stream("POST", url, content=body) as response:
         if way == "read":
             return [await response.aread()]
         return [part async for part in getattr(response, f"a{way}")()]
