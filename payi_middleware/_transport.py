@@ -16,6 +16,7 @@ from . import context, health, identify
 from .call import OVERHEAD, Call, Exchange
 from .frames import Frame, attributed
 from .headers import PREFIX
+from .include_usage import hidden, with_usage
 from .meter import Meter, default_meter
 from .providers.base import Provider
 
@@ -167,14 +168,16 @@ class SyncWrapper:
             return self.inner.handle_request(request)
         token = context.owner.set(call)
         call.sending = True
+        asked = request if not call.meter.settings.include_usage else with_usage(request, call)
         try:
-            response = self.inner.handle_request(request)
+            response = self.inner.handle_request(asked)
         except BaseException as error:
             call.failed(error)
             raise
         finally:
             _sent(call, token)
-        return tap(call, request, response, self.tap_class)
+        response = tap(call, request, response, self.tap_class)
+        return response if asked is request else hidden(response, self.tap_class)
 
     def _begin(self, request: Any) -> Call | None:
         if context.owner.get() is not None and _outer(request, self.provider) is not None:
@@ -195,14 +198,16 @@ class AsyncWrapper(SyncWrapper):
             return await self.inner.handle_async_request(request)
         token = context.owner.set(call)
         call.sending = True
+        asked = request if not call.meter.settings.include_usage else with_usage(request, call)
         try:
-            response = await self.inner.handle_async_request(request)
+            response = await self.inner.handle_async_request(asked)
         except BaseException as error:
             call.failed(error)
             raise
         finally:
             _sent(call, token)
-        return tap(call, request, response, self.async_tap_class)
+        response = tap(call, request, response, self.async_tap_class)
+        return response if asked is request else hidden(response, self.async_tap_class)
 
 
 def _outer(request: Any, provider: Provider) -> Call | None:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-__all__ = ["MAX_DECODED", "MAX_RATIO", "WHOLE", "Body"]
+__all__ = ["MAX_DECODED", "MAX_RATIO", "WHOLE", "Body", "Decoder", "decoder_of"]
 
 MAX_DECODED = 64 << 20
 """Bytes of one decoded answer that are looked at."""
@@ -59,7 +59,7 @@ class Body:
         self._limit = WHOLE
         self._head = b""
         self._received = 0
-        self._decoder: _Decoder | None = None
+        self._decoder: Decoder | None = None
         self._over = False
 
     @property
@@ -103,7 +103,7 @@ class Body:
             self.note = f"the answer is over the bound of {MAX_DECODED >> 20} MB; only its head and tail were read"
 
     def _decode_kept(self) -> None:
-        self._decoder, self.unknown = _decoder(self.encoding)
+        self._decoder, self.unknown = decoder_of(self.encoding)
         if self._decoder is None:
             self.encoding = ""
             if self._kept > self._limit:
@@ -141,7 +141,7 @@ class Body:
         return True
 
 
-class _Decoder(Protocol):
+class Decoder(Protocol):
     def pieces(self, raw: bytes) -> Iterator[bytes]:
         """Decoded pieces of bounded size."""
         ...
@@ -150,7 +150,7 @@ class _Decoder(Protocol):
 class _Chain:
     """Encodings laid over one another, the outermost first."""
 
-    def __init__(self, decoders: list[_Decoder]) -> None:
+    def __init__(self, decoders: list[Decoder]) -> None:
         self._outer, *rest = decoders
         self._inner = rest[0] if len(rest) == 1 else _Chain(rest)
 
@@ -235,9 +235,9 @@ class _Zstandard:
                 piece = self._inner.unused_data if self._inner.eof else b""
 
 
-def _decoder(encodings: str) -> tuple[_Decoder | None, str]:
+def decoder_of(encodings: str) -> tuple[Decoder | None, str]:
     """(the decoder of a content-encoding, or None; the encodings that are unknown, or whose library is not here)."""
-    decoders: list[_Decoder] = []
+    decoders: list[Decoder] = []
     unknown: list[str] = []
     for encoding in reversed(encodings[:_LONGEST].split(",")):
         name = encoding.strip().lower()
@@ -252,15 +252,15 @@ def _decoder(encodings: str) -> tuple[_Decoder | None, str]:
     return decoder, ", ".join(unknown)
 
 
-def _gzip() -> _Decoder:
+def _gzip() -> Decoder:
     return _Zlib(zlib.MAX_WBITS | 16)
 
 
-def _deflate() -> _Decoder:
+def _deflate() -> Decoder:
     return _Zlib(zlib.MAX_WBITS)
 
 
-def _brotli() -> _Decoder:
+def _brotli() -> Decoder:
     try:
         import brotli
     except ImportError:
@@ -268,7 +268,7 @@ def _brotli() -> _Decoder:
     return _Brotli(brotli.Decompressor())
 
 
-def _zstd() -> _Decoder:
+def _zstd() -> Decoder:
     try:
         from compression import zstd  # Python 3.14
     except ImportError:
@@ -281,7 +281,7 @@ def _zstd() -> _Decoder:
     return _Zstd(zstd.ZstdDecompressor)
 
 
-_MAKERS: dict[str, Callable[[], _Decoder]] = {
+_MAKERS: dict[str, Callable[[], Decoder]] = {
     "gzip": _gzip,
     "x-gzip": _gzip,
     "deflate": _deflate,

@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     prices: str | os.PathLike[str] | Mapping[str, Any] | None
     update_prices: float
     carrier_key: str | None
+    include_usage: bool
     disabled: bool
 
 
@@ -63,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds between two fetches of the newest rates in the background; 0 for none."""
     carrier_key: str | None = None
     """Signs what `current().carrier()` makes; processes that exchange carriers share it. Default: a key beside the spool."""
+    include_usage: bool = False
+    """Asks chat streams for their usage where the application does not, and hides the chunk that tells it."""
     disabled: bool = False
     """Makes every face a no-op."""
 
@@ -144,6 +147,7 @@ def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
 
 _VALID = {
     "disabled": "use 1 or 0, true or false",
+    "include_usage": "use 1 or 0, true or false",
     "flush": "use 'background' or 'request'",
     "flush_interval": "a number of seconds",
     "flush_timeout": "a number of seconds",

@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "prices": ("rates.toml", "rates.toml", {"mapping": [{"model": "ours", "price_as": "gpt-4o"}]}),
     "update_prices": ("86400", 86400.0, 3600.0),
     "carrier_key": ("secret", "secret", "other"),
+    "include_usage": ("1", True, False),
     "disabled": ("1", True, False),
 }
 """As the environment spells it, what that means, and a keyword."""
