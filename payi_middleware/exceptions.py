@@ -4,6 +4,7 @@
     ├── SettingsError       a setting is unknown, malformed or in conflict (also a ValueError)
     ├── UseCaseError        a use case is named wrongly, or twice (also a ValueError)
     ├── PricesError         rates could not be fetched, or what was fetched cannot be read; those in use stay
+    ├── RequestError        a request cannot be told the cost of beforehand (also a ValueError)
     ├── RecordingError      a file of recorded exchanges cannot be read; the message names the cure
     └── StoreError          the store cannot be opened, read or written; the message names the cure
 
@@ -13,7 +14,7 @@ store fails in our own thread and on the command line.
 
 from __future__ import annotations
 
-__all__ = ["PayiError", "PricesError", "RecordingError", "SettingsError", "StoreError", "UseCaseError"]
+__all__ = ["PayiError", "PricesError", "RecordingError", "RequestError", "SettingsError", "StoreError", "UseCaseError"]
 
 
 class PayiError(Exception):
@@ -30,6 +31,10 @@ class UseCaseError(PayiError, ValueError):
 
 class PricesError(PayiError):
     """Rates could not be fetched or read."""
+
+
+class RequestError(PayiError, ValueError):
+    """A request whose cost is asked for beforehand is none, or goes where nothing can be told."""
 
 
 class RecordingError(PayiError):

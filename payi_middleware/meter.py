@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from types import TracebackType
-from typing import Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import msgspec
 
-from . import forks, frames, health
+from . import context, forks, frames, health
 from .estimates import Estimates
 from .events import CallEvent
 from .exceptions import SettingsError
@@ -30,6 +30,9 @@ from .settings import Options, Settings, StoreOptions, load
 from .spool import Spool, waiting_bytes
 from .types import Sink
 from .updates import Updates
+
+if TYPE_CHECKING:
+    from .beforehand import RequestEstimate
 
 __all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
 
@@ -118,6 +121,34 @@ class Meter:
     def disabled(self) -> bool:
         """Whether every face is to be a no-op."""
         return self.settings.disabled
+
+    def estimate(
+        self,
+        request: Mapping[str, Any] | bytes,
+        *,
+        provider: str = "openai",
+        endpoint: str = "/v1/chat/completions",
+        use_case: str | None = None,
+    ) -> RequestEstimate:
+        """What a request would cost, before it is sent: at least, likely and at most.
+
+        Loads rates and tokenizers the first time (a second or more) and reads the store (milliseconds): in a coroutine,
+        call it by `asyncio.to_thread`.
+
+        Args:
+            request: The body, as it would be sent.
+            provider: A name as in the setting `hosts`.
+            endpoint: The path, which for some providers names the model.
+            use_case: Whose earlier calls tell what is likely; None for the use case that runs here, if one does.
+
+        Raises:
+            RequestError: The request is no JSON object, or nothing at the endpoint could be told beforehand.
+        """
+        from .beforehand import beforehand
+
+        who = frames.attributed(context.frame.get()).attribution
+        name = use_case or who.use_case_name
+        return beforehand(self.prices, self.estimates, self._placed, request, provider, endpoint, name, who)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Deliver everything that ended so far.

@@ -82,6 +82,12 @@ class Catalogue:
             return Plan(known, own.tables(plain), starts_ns=span[0], ends_ns=span[1], notes=notes + own.notes(known))
         return self._compile(host, info, at_ns, own, model)
 
+    def window(self, provider: str, model: str) -> int | None:
+        """The context window of a model, in tokens, where genai-prices tells it."""
+        host = self._host(provider)
+        info = None if host is None else self._find(host, model)
+        return None if info is None else info.context_window
+
     def _host(self, provider: str) -> Provider | None:
         try:
             return self.snapshot.find_provider(None, provider, None)

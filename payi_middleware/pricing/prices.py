@@ -144,6 +144,12 @@ class Prices:
             raise RuntimeError(_NOT_LOADED)
         return self._loaded[0]
 
+    def window(self, provider: str, model: str | None) -> int | None:
+        """The tokens that a model takes and makes together, at most; None where nobody tells, or before `load`."""
+        if self._loaded is None or not model or len(model) > _LONGEST:
+            return None
+        return self._loaded[0].window(provider, model)
+
     def _compiled(self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...]) -> Plan | None:
         if self._loaded is None:
             raise RuntimeError(_NOT_LOADED)
