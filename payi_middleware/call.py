@@ -376,7 +376,7 @@ class Call:
         if units is None and stated is None:
             return Costed(None, "none", reading.unpriced, _why_nothing(outcome, self.status, reason))
         prices = self.meter.prices
-        if stated is None and (reading.units is None or reading.by_length or not prices.ready):
+        if stated is None and (reading.units is None or not prices.ready or (reading.estimated and reading.by_length)):
             return Costed(None, source, reading.unpriced, reason)
         who, terms = self.attributed.attribution, reading.terms
         if who.resource_scope or prices.accounts:

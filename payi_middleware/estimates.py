@@ -193,7 +193,7 @@ class Estimates:
         if cut:
             made = _scaled(made, len(answer), cut)
             how += ", the middle of the answer by its length"
-        if answer and family_of(waiting.model).hides:
+        if answer and family_of(waiting.model).hides and "embed" not in (waiting.model or ""):
             how += _HIDDEN
         if told is not None:
             return _broken_off(told, made), how, ()
@@ -204,12 +204,15 @@ class Estimates:
 
     def _corrected(self, counted: Counted, model: str | None) -> tuple[Counted, str]:
         """The counts as the owner's own calls correct them, and how they came to be, with their error."""
-        learned = None if counted.error == 0 else self._learned.of(model, counted.mode)
+        learned = None if family_of(model).error == 0 else self._learned.of(model, counted.mode)
         how, error = counted.how, counted.error
         if learned is not None:
             prompt, answer = -(-counted.prompt * learned.prompt // 1), -(-counted.answer * learned.answer // 1)
             counted = counted._replace(prompt=prompt, answer=answer)
-            how, error = f"{how}, as {learned.calls} calls of the model taught", learned.error
+            how = f"{how}, as {learned.calls} calls of the model taught"
+            error = learned.error
+            if not error:
+                return counted, f"{how}, error under 1 %"
         return counted, f"{how}, error about {error} %" if error else how
 
     def _load(self) -> None:

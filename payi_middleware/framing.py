@@ -38,6 +38,8 @@ _DEEPEST: Final = 16
 def framing(texts: Texts, family: Family, count: Count) -> int:
     """The tokens of a prompt besides its words."""
     tokens = texts.ids + texts.called * family.call
+    if family.signature:
+        tokens += texts.signed // family.signature
     if texts.messages:
         tokens += texts.messages * family.message + family.reply
     if texts.tools:

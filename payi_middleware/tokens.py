@@ -27,6 +27,8 @@ __all__ = ["LENGTH_ERROR", "Counted", "Tokens"]
 LENGTH_ERROR: Final = 20
 """Per cent by which counts by length were off, in the median over recorded calls."""
 
+_TOOLS_ERROR: Final = 5
+"""The same for a model's own encoding where there are tools: what is around them is not published."""
 _SLICE: Final = 1 << 14  # characters; a tokenizer's time is not linear in the length of text without spaces
 
 
@@ -116,7 +118,10 @@ def _by_encoding(texts: Texts, family: Family, encoding: tiktoken.Encoding) -> C
     if family.percent != 100:
         how += f" x {family.percent / 100:g} for {family.name}"
     prompt, answer = sum(map(count, texts.prompt)), sum(map(count, texts.answer))
-    return _counted(texts, family, count, (prompt, answer), how, family.error, family.encoding)
+    error = family.error
+    if not error and (texts.tools or texts.called or texts.schema is not None):
+        error = _TOOLS_ERROR
+    return _counted(texts, family, count, (prompt, answer), how, error, family.encoding)
 
 
 def _by_length(texts: Texts, family: Family) -> Counted:

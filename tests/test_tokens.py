@@ -44,7 +44,9 @@ def _healthy() -> None:
         ("gpt-6.2-astra", "GPT-5", "o200k_base"),
         ("o3-mini", "GPT-5", "o200k_base"),
         ("openai/gpt-oss-120b", "gpt-oss", "o200k_base"),
-        ("llama-3.3-70b", "Llama", "o200k_base"),
+        ("llama-3.3-70b", "Llama 3", "o200k_base"),
+        ("meta-llama/llama-4-scout", "Llama 4", "o200k_base"),
+        ("llama3-8b-8192", "Llama", "o200k_base"),
         ("some-model", "other", "o200k_base"),
         (None, "other", "o200k_base"),
         ("gpt-4", "GPT-4", "cl100k_base"),
@@ -62,7 +64,9 @@ def _healthy() -> None:
         ("claude-fable-5-1", "Claude 4.7", "o200k_base"),
         ("anthropic/claude-3", "Claude 3", "o200k_base"),
         ("claude-3-5-sonnet-20241022", "Claude 3", "o200k_base"),
-        ("models/gemini-2.5-pro", "Gemini", "o200k_base"),
+        ("models/gemini-2.5-pro", "Gemini 2.5", "o200k_base"),
+        ("gemini-2.0-flash", "Gemini 2.0", "o200k_base"),
+        ("gemini-1.5-pro", "Gemini 2.0", "o200k_base"),
         ("gemini-3-flash-preview", "Gemini 3", "o200k_base"),
         ("mistral-large-latest", "Mistral", "o200k_base"),
     ],
@@ -89,6 +93,16 @@ def test_counts_as_tiktoken_does(loaded: Tokens) -> None:
     assert loaded.ready
     assert loaded.count(Texts(["hello world"], ["hello"], 1), "gpt-4o")[:3] == (9, 1, "counted with o200k_base")
     assert loaded.count(Texts(["hello world"], []), "text-embedding-3-small")[:3] == (2, 0, "counted with cl100k_base")
+
+
+def test_tools_are_less_certain(loaded: Tokens) -> None:
+    """What OpenAI puts around functions is not published: the count of a request with tools states an error."""
+    plain = Texts(["hello world"], [], 1)
+
+    assert loaded.count(plain, "gpt-4o").error == 0
+    assert loaded.count(plain._replace(tools=({"name": "f", "parameters": {}},)), "gpt-4o").error == 5
+    assert loaded.count(plain._replace(schema={"type": "object"}), "gpt-4o").error == 5
+    assert loaded.count(plain._replace(called=1), "gpt-4o").error == 5
 
 
 def test_other_makers_count_by_a_multiple(loaded: Tokens) -> None:

@@ -1,4 +1,4 @@
-"""`payi price`: what recorded exchanges cost, or so many tokens of a model."""
+"""`payi price`: what recorded exchanges cost, a request that was not sent, or so many tokens of a model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ def command(
     exchanges: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Recorded exchanges: JSON lines, HAR or a VCR cassette; also .xz, .gz."),
+    ] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A request's JSON body, or - for standard input: what it would cost."),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="PATH", help="With --request: where it goes; else told by its shape.")
+    ] = None,
+    use_case: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --request: whose earlier calls tell what is likely.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --request: the store; else PAYI_STORE or payi.db here.")
     ] = None,
     hosts: Annotated[
         list[str] | None,
@@ -44,11 +57,20 @@ def command(
     limit: Annotated[int, typer.Option(min=0, help="Reasons in the summary; 0 for all.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="JSON: a line an exchange, or one object.")] = False,
 ) -> None:
-    """What recorded exchanges cost, or so many tokens of a model."""
+    """What recorded exchanges cost, a request that was not sent, or so many tokens of a model."""
     with told():
         at_ns = moment("--at", at, timezone("UTC"))
-        if (model is None) == (exchanges is None):
-            raise WrongOption("payi price", "give a MODEL, or --exchanges FILE; one of the two")
+        if sum(given is not None for given in (model, exchanges, request)) != 1:
+            raise WrongOption("payi price", "give a MODEL, --exchanges FILE or --request FILE; one of the three")
+        if request is not None:
+            if taken or made or cached or reasoning or tier or term or unit or hosts or at:
+                raise WrongOption("--request", "is priced as it would be now; leave out options of the others")
+            from .price_request import price_request
+
+            price_request(request, provider, endpoint, use_case, store, as_json=as_json)
+            return
+        if endpoint or use_case or store:
+            raise WrongOption("--request", "is missing, to which --endpoint, --use-case and --store belong")
         if exchanges is not None:
             if taken or made or cached or reasoning or tier or term or unit or provider:
                 raise WrongOption("--exchanges", "tells its own models and units; leave out those options")

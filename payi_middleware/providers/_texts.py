@@ -52,6 +52,8 @@ class _Walk:
         self.calls = 0
         """Of tools."""
         self.media: Counter[str] = Counter()
+        self.signed = 0
+        """Characters of sealed thoughts."""
         self.attached: list[Attached] = []
         self.detail: str | None = None
         """The resolution of images for the request as a whole (Gemini)."""
@@ -77,6 +79,8 @@ class _Walk:
         self._find_media(value, depth)
         if value.get("name") and not value.keys().isdisjoint(_ARGUMENTS):
             self.calls += 1
+        if "functionCall" in value or "function_call" in value:
+            self.signed += len(str(value.get("thoughtSignature") or ""))
         reasoning = next((name for name in _REASONING if value.get(name)), None)
         for key, member in value.items():
             if key in self.passes or (key in _REASONING and key != reasoning):
@@ -139,6 +143,7 @@ def _texts(prompt: _Prompt, answer: _Walk, is_chat: bool = False) -> Texts:
         prompt.schema,
         answer.calls,
         found.calls,
+        found.signed,
         is_chat,
     )
 

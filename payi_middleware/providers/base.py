@@ -141,6 +141,8 @@ class Texts(NamedTuple):
     """Calls of tools in the answer."""
     called: int = 0
     """Calls of tools in the prompt, which tells of earlier ones."""
+    signed: int = 0
+    """Characters of earlier thoughts that the prompt hands back, sealed, with calls of tools (Gemini)."""
     is_chat: bool = False
     """Whether the endpoint is OpenAI's chat completions."""
 

@@ -149,8 +149,8 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "give a MODEL, or --exchanges FILE"),
-        (["gpt-5", "--exchanges", "x"], "give a MODEL, or --exchanges FILE"),
+        ([], "give a MODEL, --exchanges FILE or --request FILE"),
+        (["gpt-5", "--exchanges", "x"], "give a MODEL, --exchanges FILE or --request FILE"),
         (["--exchanges", "x", "--input", "5"], "--exchanges: tells its own models and units"),
         (["--exchanges", "x", "--hosts", "openai"], "--hosts: 'openai' is not HOST=PROVIDER"),
         (["--exchanges", "x", "--at", "soon"], "--at: 'soon' is no time"),

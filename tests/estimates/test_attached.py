@@ -74,6 +74,7 @@ def test_the_request_s_resolution_holds_where_a_part_has_none() -> None:
         {"inlineData": {"data": encoded(png(0, 0))}},
         {"inlineData": {"data": encoded(png(1 << 20, 4))}},
         {"inlineData": {"data": encoded(png(4, 4)[:12])}},
+        {"inlineData": {"data": encoded(b"RIFF\0\0\0\1WAVE" + bytes(23) + b"\1")}},
         {},
     ],
 )

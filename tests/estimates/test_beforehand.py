@@ -167,7 +167,13 @@ def test_embeddings_have_no_answer(meter: Meter) -> None:
             "gemini-2.5-flash",
             {"text": (2, 0)},
         ),
-        ("openai", "/v1/responses", {"model": "gpt-5", "input": "hi", "max_output_tokens": 9}, "gpt-5", {"text": (7, 0)}),
+        (
+            "openai",
+            "/v1/responses",
+            {"model": "gpt-5", "input": "hi", "max_output_tokens": 9},
+            "gpt-5",
+            {"text": (7, 0)},
+        ),
     ],
 )
 def test_other_shapes(provider: str, endpoint: str, body: dict[str, Any], model: str, units: Any, meter: Meter) -> None:

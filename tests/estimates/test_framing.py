@@ -42,6 +42,14 @@ def test_a_message_has_a_frame() -> None:
     assert framing(Texts([], [], called=2), gpt, words) == 2 * 8
 
 
+def test_thoughts_handed_back() -> None:
+    """Gemini 3 bills earlier thoughts of a turn, which come back sealed; others do not look at them."""
+    texts = Texts([], [], signed=500)
+
+    assert framing(texts, family_of("gemini-3-flash"), words) == 100
+    assert framing(texts, family_of("gemini-2.5-flash"), words) == 0
+
+
 @pytest.mark.parametrize(
     "tool",
     [
@@ -64,7 +72,7 @@ def test_openai_s_functions_by_the_cookbook() -> None:
 
     assert framing(texts, family_of("gpt-4o"), words) == BY_THE_COOKBOOK
     assert framing(texts, family_of("gpt-4"), words) == BY_THE_COOKBOOK + 3
-    assert framing(texts._replace(is_chat=True), family_of("gpt-5-mini"), words) == BY_THE_COOKBOOK + 80
+    assert framing(texts._replace(is_chat=True), family_of("gpt-5-mini"), words) == BY_THE_COOKBOOK + 4 + 80
 
 
 def test_a_function_without_parameters() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
@@ -9,6 +10,7 @@ import httpx
 import httpx2
 
 from payi_middleware import CallEvent, Meter, PayiTransport, instrument, uninstrument
+from payi_middleware.beforehand import RequestEstimate
 from payi_middleware.sinks.memory import MemorySink
 from payi_middleware.types import Sink
 
@@ -29,6 +31,11 @@ with Meter() as meter:
     assert_type(meter.flush(), bool)
     assert_type(meter.flush(1.5), bool)
 assert_type(meter.close(timeout=3), bool)
+
+assert_type(meter.estimate({"model": "gpt-5", "messages": []}), RequestEstimate)
+assert_type(meter.estimate(b"{}", provider="anthropic", endpoint="/v1/messages").most.cost, Decimal | None)
+meter.estimate("{}")  # type: ignore[arg-type]
+Meter(include_usage=True)
 
 assert_type(instrument(), None)
 instrument(meter, threads=False)
