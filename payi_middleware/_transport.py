@@ -1,4 +1,4 @@
-"""The shared half of the outbound faces: where to hook, what to read off a request, how to tap an answer.
+"""The shared half of the faces of httpx and httpx2: where to hook, what to read off a request, how to tap an answer.
 
 httpx and httpx2 have the same shapes and no common class. The logic is here, over what both have; each face adds the
 few classes that must inherit from its own library. One method is patched, `_transport_for_url` of a client class: what
@@ -13,37 +13,16 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from . import context, health, identify
+from ._outbound import HOOK, RETRY, open_call, sent, take_own
 from .call import OVERHEAD, Call, Exchange
-from .frames import Frame, attributed
-from .headers import PREFIX
 from .include_usage import hidden, with_usage
-from .meter import Meter, default_meter
+from .meter import Meter
 from .providers.base import Provider
 
-__all__ = ["HOOK", "AsyncTap", "AsyncWrapper", "InnerWrapper", "SyncTap", "SyncWrapper", "wrapped_for_url"]
+__all__ = ["AsyncTap", "AsyncWrapper", "InnerWrapper", "SyncTap", "SyncWrapper", "wrapped_for_url"]
 
-_RETRY = "x-stainless-retry-count"
 _OWN = "payi_own_headers"
 _HOP = "payi_hop"
-
-
-class Hook:
-    """What is patched, and for which meter."""
-
-    def __init__(self) -> None:
-        self.active = False
-        """Whether what is patched has anything to do: somebody may have patched over it, so that it stays."""
-        self.meter: Meter | None = None
-        """`instrument`'s; a bound request's or block's comes first, the default one last."""
-
-    def meter_for(self, frame: Frame | None) -> Meter:
-        """The meter of a call made in a frame."""
-        if frame is not None and frame.activity.meter is not None:
-            return frame.activity.meter
-        return self.meter if self.meter is not None else default_meter()
-
-
-HOOK = Hook()
 
 
 def wrapped_for_url(
@@ -89,23 +68,13 @@ def begin(request: Requestlike, meter: Meter, provider: Provider, outer: Call | 
         route = provider.route(method, path)
         if route is None:
             return None
-        frame = context.frame.get()
-        activity = None if frame is None else frame.activity
-        if activity is not None:
-            if activity.ended is not None and activity.late:
-                health.note("late", "a call began more than 15 minutes after its request ended; it is unattributed")
-                frame = activity = None
-            elif activity.identity is None and activity.needs_identify():
-                identify.ask(activity)
-        elif outer is None:
-            health.count("unattributed")
         if outer is not None:
             own = own or outer.exchange.own_headers
             outer.give_way()
-        retry = None if context.last_attempt.get() is None else request.headers.get(_RETRY)
+        retry = None if context.last_attempt.get() is None else request.headers.get(RETRY)
         host = "" if route.endpoint.refine is None else request.url.host
         exchange = Exchange(method, path, _content(request), own, retry, extensions.get(_HOP), host)
-        return Call(meter, activity, attributed(frame), provider, route, exchange)
+        return open_call(meter, provider, route, exchange, outer)
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
         return None
@@ -113,11 +82,7 @@ def begin(request: Requestlike, meter: Meter, provider: Provider, outer: Call | 
 
 def _own_headers(request: Requestlike) -> dict[str, str]:
     """The xProxy headers of the SDK's call, taken off."""
-    own: dict[str, str] = {}
-    for name, value in list(request.headers.items()):
-        if name.lower().startswith(PREFIX):
-            own[name.lower()] = value
-            del request.headers[name]
+    own = take_own(request.headers)
     # A redirect copies the extensions of its request, an authentication sends the same request twice.
     request.extensions = {**request.extensions, _OWN: own}
     return own
@@ -175,7 +140,7 @@ class SyncWrapper:
             call.failed(error)
             raise
         finally:
-            _sent(call, token)
+            sent(call, token)
         response = tap(call, request, response, self.tap_class)
         return response if asked is request else hidden(response, self.tap_class)
 
@@ -205,7 +170,7 @@ class AsyncWrapper(SyncWrapper):
             call.failed(error)
             raise
         finally:
-            _sent(call, token)
+            sent(call, token)
         response = tap(call, request, response, self.async_tap_class)
         return response if asked is request else hidden(response, self.async_tap_class)
 
@@ -219,14 +184,6 @@ def _outer(request: Any, provider: Provider) -> Call | None:
     except Exception:
         health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
     return None
-
-
-def _sent(call: Call, token: Any) -> None:
-    call.sending = False
-    try:
-        context.owner.reset(token)
-    except ValueError:  # an abandoned coroutine is closed in any context, where there is nothing to put back
-        pass
 
 
 def tap(call: Call, request: Any, response: Any, tap_class: type[Any]) -> Any:

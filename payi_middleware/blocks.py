@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import carrier, context, health
-from ._transport import HOOK
+from ._outbound import HOOK
 from .annotation import Annotation, annotate, over
 from .attribution import Given, check_use_case, clean
 from .decorating import decorated, inside, leave, wrapped

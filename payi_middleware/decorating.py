@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
-from ._transport import HOOK
+from ._outbound import HOOK
 from .frames import Activity, Block
 from .steps import Steps
 

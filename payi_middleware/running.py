@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from . import carrier, context, identify
-from ._transport import HOOK
+from ._outbound import HOOK
 from .attribution import clean
 from .events import Attribution, usd
 from .frames import Activity, attributed

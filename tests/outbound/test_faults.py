@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, URL, Watched, mock, send
 
-from payi_middleware import _transport, call, current, health, pending, track
+from payi_middleware import _outbound, _transport, call, current, health, pending, track
 from payi_middleware.body import Body
 from payi_middleware.call import Call
 from payi_middleware.pricing import Prices
@@ -29,8 +29,8 @@ def faulty(*args: Any, **kwargs: Any) -> Any:
 BEFORE = {
     "headers": (_transport, "_names"),
     "content": (_transport, "_content"),
-    "attribution": (_transport, "attributed"),
-    "call": (_transport, "Call"),
+    "attribution": (_outbound, "attributed"),
+    "call": (_outbound, "Call"),
 }
 
 

@@ -16,7 +16,7 @@ from exchanges import ANSWER, REQUEST, URL, Watched, mock
 
 import payi_middleware.httpx
 from payi_middleware import Meter, PayiTransport, health, instrument, instrumentation, track, uninstrument
-from payi_middleware._transport import HOOK
+from payi_middleware._outbound import HOOK
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.instrumentation import SEAM, hooked
 

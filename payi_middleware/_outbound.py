@@ -1,0 +1,206 @@
+"""What all outbound faces do: find out whether a request goes to a provider, begin its call, know whose exchange it is.
+
+Nothing here knows an HTTP library. A face brings what it read off a request in its own library's shapes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from . import attempts, context, health, identify
+from .call import Call, Exchange
+from .frames import Frame, attributed
+from .headers import PREFIX
+from .meter import Meter, default_meter
+from .providers.base import Provider, Route
+
+__all__ = [
+    "HOOK",
+    "RETRY",
+    "Hook",
+    "Place",
+    "Seen",
+    "begin",
+    "body_of",
+    "find",
+    "open_call",
+    "path_of",
+    "place_of",
+    "redirected",
+    "sent",
+    "take_own",
+]
+
+RETRY = "x-stainless-retry-count"
+
+
+class Hook:
+    """What is patched, and for which meter."""
+
+    def __init__(self) -> None:
+        self.active = False
+        """Whether what is patched has anything to do: somebody may have patched over it, so that it stays."""
+        self.meter: Meter | None = None
+        """`instrument`'s; a bound request's or block's comes first, the default one last."""
+
+    def meter_for(self, frame: Frame | None) -> Meter:
+        """The meter of a call made in a frame."""
+        if frame is not None and frame.activity.meter is not None:
+            return frame.activity.meter
+        return self.meter if self.meter is not None else default_meter()
+
+
+HOOK = Hook()
+
+
+class Place(NamedTuple):
+    """Where a request goes, for libraries whose URLs are text."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+
+class Seen(NamedTuple):
+    """A request as a face sees it, before it is sent."""
+
+    method: str
+    path: str
+    """Without the query, and as it reads: percent-encoding undone."""
+    body: bytes | None
+    """None if it is a stream, which only the library may read."""
+    headers: Any
+    """By `get`, whatever the case of the name."""
+    host: str
+    own: dict[str, str] | None = None
+    """xProxy headers, taken off."""
+    hop: tuple[bytes, int] | None = None
+    """`call_group` and `attempt` of the call whose answer redirected to this one."""
+
+
+def find(place: Any) -> tuple[Meter, Provider] | None:
+    """Who meters a request to a place (anything with `host`, `port` and `scheme`), and which provider is there.
+
+    None where nobody is to know of it. Never raises.
+    """
+    try:
+        meter = HOOK.meter_for(context.frame.get())
+        provider = meter.hosts.find(place)
+        return None if provider is None or meter.disabled else (meter, provider)
+    except Exception:
+        health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
+        return None
+
+
+def place_of(url: str) -> Place:
+    """The place of a URL; one without a host has an empty one."""
+    end = url.find("/", 8)  # behind the scheme
+    return _place(url if end < 0 else url[:end])
+
+
+@lru_cache(maxsize=1024)
+def _place(origin: str) -> Place:
+    try:
+        parts = urlsplit(origin)
+        return Place(parts.scheme, parts.hostname or "", parts.port)
+    except ValueError:  # the library says so in its own words
+        return Place("", "", None)
+
+
+def path_of(target: str) -> str:
+    """The path of a URL or of a request's target, without the query."""
+    target = target.partition("?")[0]
+    if "://" in target:
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return unquote(target) if "%" in target else target
+
+
+def body_of(body: Any) -> bytes | None:
+    """A request's body, if it is in memory; None where it is a stream that only the library may read."""
+    if isinstance(body, bytes):
+        return body
+    if body is None:
+        return b""
+    if isinstance(body, str):
+        return body.encode()
+    return bytes(body) if isinstance(body, bytearray | memoryview) else None
+
+
+def take_own(headers: Any) -> dict[str, str]:
+    """The xProxy headers of an SDK's call, taken off.
+
+    One that AWS's signature covers stays: without it the provider would refuse the request.
+    """
+    own: dict[str, str] = {}
+    authorization = ""
+    for name, value in headers.items():
+        lower = _text(name).lower()
+        if lower.startswith(PREFIX):
+            own[lower] = _text(value)
+        elif lower == "authorization":
+            authorization = _text(value)
+    if own:
+        signed = _signed(authorization)
+        for name in {name for name in headers if _text(name).lower() in own.keys() - signed}:
+            del headers[name]
+        if signed & own.keys():
+            health.note("own_header_signed", "an xProxy header is part of a request's signature, and goes out with it")
+    return own
+
+
+def _signed(authorization: str) -> set[str]:
+    """The names of the headers that a signature of AWS covers."""
+    _, told, names = authorization.partition("SignedHeaders=")
+    return set(names.partition(",")[0].strip().split(";")) if told and authorization.startswith("AWS4-") else set()
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def begin(meter: Meter, provider: Provider, seen: Seen) -> Call | None:
+    """The call of a request; None if it consumes nothing, or if an outer face has this exchange. Never raises."""
+    try:
+        owner = context.owner.get()
+        if owner is not None and owner.is_sending(seen.method, seen.path, seen.body, provider):
+            return None
+        route = provider.route(seen.method, seen.path)
+        if route is None:
+            return None
+        retry = None if context.last_attempt.get() is None else seen.headers.get(RETRY)
+        exchange = Exchange(seen.method, seen.path, seen.body, seen.own, retry, seen.hop, seen.host)
+        return open_call(meter, provider, route, exchange)
+    except Exception:
+        health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
+        return None
+
+
+def open_call(meter: Meter, provider: Provider, route: Route, exchange: Exchange, outer: Call | None = None) -> Call:
+    """The call of an exchange, for whoever the running context tells. May raise.
+
+    `outer` is the call that this one takes over.
+    """
+    frame = context.frame.get()
+    activity = None if frame is None else frame.activity
+    if activity is not None:
+        if activity.ended is not None and activity.late:
+            health.note("late", "a call began more than 15 minutes after its request ended; it is unattributed")
+            frame = activity = None
+        elif activity.identity is None and activity.needs_identify():
+            identify.ask(activity)
+    elif outer is None:
+        health.count("unattributed")
+    return Call(meter, activity, attributed(frame), provider, route, exchange)
+
+
+def sent(call: Call, token: Any) -> None:
+    """The head of the answer is there, or an error: from now on this call is no outer one."""
+    call.sending = False
+    context.restore(context.owner, token)
+
+
+def redirected(call: Call) -> None:
+    """Another request of this context follows the answer: what asks the same again belongs to the same call."""
+    attempts.remember(call, call.attempt - 1)
