@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, TypeVar
 
-from . import health
+from . import _imports, health
 from . import threads as _threads
+from ._outbound import HOOK
 from ._patches import Patches
-from ._transport import HOOK, InnerWrapper, SyncWrapper, wrapped_for_url
-from .meter import Meter, default_meter
+from ._transport import InnerWrapper, SyncWrapper, wrapped_for_url
+from .meter import Meter, default_meter, meters
 
 __all__ = ["PayiTransport", "hooked", "instrument", "uninstrument"]
 
 SEAM = "_transport_for_url"
 FACES = ("httpx2", "httpx")
+LATER = {"requests": "requests", "urllib3": "urllib3"}
+"""Faces whose library is hooked when the application has imported it, and the module that is there then."""
 
 T = TypeVar("T")
 
@@ -24,7 +28,9 @@ _patches = Patches()
 
 
 def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
-    """See every call to a GenAI provider that goes through httpx or httpx2, also of clients made before.
+    """See every call to a GenAI provider that goes through httpx, httpx2, requests or urllib3.
+
+    Clients made before are seen too. A library that the application has not imported is hooked when it does.
 
     The middleware calls this; scripts and workers call it themselves. A second call does nothing but to set the meter.
 
@@ -40,6 +46,8 @@ def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
     HOOK.active = True
     for name in FACES:
         meter.hooks[name] = _hook(name)
+    for name in LATER:
+        meter.hooks[name] = _hook_later(name)
     if threads:
         _threads.patch()
 
@@ -48,6 +56,7 @@ def uninstrument() -> None:
     """Undo `instrument`: what is ours is put back; what others patched over does nothing any more."""
     HOOK.meter = None
     HOOK.active = False
+    _imports.forget()
     _patches.undo()
     _threads.unpatch()
 
@@ -71,6 +80,35 @@ def _hook(name: str) -> str:
         health.note("hook_import", "%s is installed but cannot be hooked; its calls are not seen", name, exc_info=True)
         return "broken"
     return "seam"
+
+
+def _hook_later(name: str) -> str:
+    """Hook a library that is imported, or have it hooked when it is; returns what was done."""
+    if not _is_installed(name):
+        return "absent"
+    if LATER[name] not in sys.modules:
+        _imports.when_imported(LATER[name], lambda: _hook_imported(name))
+        if LATER[name] not in sys.modules:  # no other thread began meanwhile
+            return "waiting"
+    return _hook_now(name)
+
+
+def _hook_imported(name: str) -> None:
+    if HOOK.active:
+        done = _hook_now(name)
+        for meter in meters():
+            if name in meter.hooks:
+                meter.hooks[name] = done
+
+
+def _hook_now(name: str) -> str:
+    try:
+        import_module(LATER[name])  # another thread may be at it: first its lock, then the face's, whoever asks
+        done: str = import_module(f".{name}", __package__).hook(_patches)
+    except Exception:
+        health.note("hook_import", "%s is installed but cannot be hooked; its calls are not seen", name, exc_info=True)
+        return "broken"
+    return done
 
 
 def _is_installed(name: str) -> bool:

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 from exchanges import LIBRARIES, Watched
+from loopback import Loopback
 
 from payi_middleware import instrument
 from payi_middleware.demo.standin import StandIn
@@ -42,3 +43,19 @@ def watched(unhooked: Watched) -> Watched:
     """The same with the hook installed."""
     instrument(unhooked.meter)
     return unhooked
+
+
+@pytest.fixture
+def loopback() -> Iterator[Loopback]:
+    """A server that answers what the test says."""
+    with Loopback() as server:
+        yield server
+
+
+@pytest.fixture
+def seen(loopback: Loopback) -> Iterator[Watched]:
+    """A meter that knows that server as OpenAI, with the hook installed."""
+    watched = Watched(hosts={loopback.host: "openai"})
+    instrument(watched.meter)
+    yield watched
+    watched.meter.close()

@@ -265,7 +265,7 @@ def test_instrument_twice(lib: ModuleType, unhooked: Watched) -> None:
     with Meter("sqlite:///:memory:", sinks=[]) as other:
         instrument(other)
         once = lib.Client.__dict__[SEAM]
-        assert other.hooks == {"httpx": "seam", "httpx2": "seam"}
+        assert (other.hooks["httpx"], other.hooks["httpx2"]) == ("seam", "seam")
         instrument(unhooked.meter)
         instrument()
         assert HOOK.meter is unhooked.meter
@@ -402,7 +402,7 @@ def test_without_the_seam(
     plain = lib.HTTPTransport.handle_request, lib.AsyncHTTPTransport.handle_async_request
     instrument(unhooked.meter)
     instrument(unhooked.meter)
-    assert unhooked.meter.hooks == {"httpx": "fallback", "httpx2": "fallback"}
+    assert (unhooked.meter.hooks["httpx"], unhooked.meter.hooks["httpx2"]) == ("fallback", "fallback")
     assert health.counters()["hook_fallback"] == 4
 
     assert post(lib, is_async, url, trust_env=False).json()["usage"]
@@ -443,10 +443,10 @@ def test_httpx2_alias_httpx() -> None:
         meter.flush()
         uninstrument()
         assert httpx2.Client.__dict__["_transport_for_url"] is plain
-        print(len(sink.events), meter.hooks)
+        print(len(sink.events), meter.hooks["httpx2"], meter.hooks["httpx"])
     """
     told = in_a_process(PREPARED + textwrap.dedent(code))
-    assert told == "3 {'httpx2': 'seam', 'httpx': 'seam'}"
+    assert told == "3 seam seam"
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2"])
@@ -470,7 +470,7 @@ def test_a_library_that_cannot_be_hooked(monkeypatch: pytest.MonkeyPatch, unhook
     """It is reported as broken, and the others are hooked."""
     monkeypatch.delattr(payi_middleware.httpx, "Seam")
     instrument(unhooked.meter)
-    assert unhooked.meter.hooks == {"httpx2": "seam", "httpx": "broken"}
+    assert (unhooked.meter.hooks["httpx2"], unhooked.meter.hooks["httpx"]) == ("seam", "broken")
     assert health.counters()["hook_import"] == 1
 
 

@@ -1,0 +1,199 @@
+"""Watching the answers of urllib3, as urllib3's own face, requests and botocore get them.
+
+urllib3 reads the wire in two methods, `_raw_read` and `_handle_chunk`; whatever way an application reads an answer
+(`read`, `stream`, `data`, iteration, a reader of lines around it), each part goes through one of them, still encoded. An
+answer is watched by making it an instance of a subclass of its own class, so that it stays the very object, with the very
+parts and moments of before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from . import health
+from .call import OVERHEAD, Call
+
+__all__ = ["ended_with", "is_watched", "watch"]
+
+_CALL = "_payi_call"
+_ROOM = "_payi_room"
+_READING = "_payi_reading"
+
+
+def is_watched(raw: Any) -> bool:
+    """Whether another exchange's face watches this answer already."""
+    return isinstance(raw, _Watched | _File)
+
+
+def watch(raw: Any, call: Call) -> Any:
+    """Watch an answer that is to be read. Returns what is to be read instead, for nearly all the same object."""
+    kind: Any = type(raw)
+    if not (hasattr(kind, "_raw_read") and hasattr(kind, "_handle_chunk")):
+        return _File(raw, call)
+    raw.__dict__[_CALL] = call
+    raw.__dict__[_ROOM] = 0
+    raw.__dict__[_READING] = False
+    raw.__class__ = _watched(kind)
+    return raw
+
+
+def ended_with(call: Call, body: Any, encoding: str | None) -> None:
+    """The whole body was there with the head; it ends the call.
+
+    Args:
+        encoding: The content-encoding that the body is still in.
+    """
+    if not isinstance(body, bytes):
+        call.end("unknown")
+    elif not encoding:
+        call.whole(body)
+    else:
+        call.parts.append(body)
+        call.told_parts()
+        call.end()
+
+
+class _Watched:
+    """Before a class of urllib3's answers: hands on each part as it comes, and keeps a reference."""
+
+    __slots__ = ()
+
+    def _raw_read(self, amt: int | None = None, *, read1: bool = False) -> Any:
+        call: Call = self.__dict__[_CALL]
+        try:
+            data = super()._raw_read(amt, read1=read1)  # type: ignore[misc]
+        except BaseException as error:
+            call.failed(error)
+            raise
+        if data:
+            self._payi_keep(call, data)
+        try:
+            if (not data and amt != 0) or (amt is None and not read1) or self.isclosed():  # type: ignore[attr-defined]
+                call.end()
+        except Exception:
+            health.note("tap", "an answer could not be watched to its end", exc_info=True)
+        return data
+
+    def _handle_chunk(self, amt: int | None) -> Any:
+        data = super()._handle_chunk(amt)  # type: ignore[misc]
+        if data:
+            self._payi_keep(self.__dict__[_CALL], data)
+        return data
+
+    def _update_chunk_length(self) -> None:
+        self.__dict__[_READING] = True
+        try:
+            super()._update_chunk_length()  # type: ignore[misc]  # closes the answer before it raises
+        finally:
+            self.__dict__[_READING] = False
+
+    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+        """As urllib3's; errors come out of it in urllib3's own terms."""
+        call: Call = self.__dict__[_CALL]
+        try:
+            yield from super().read_chunked(amt, decode_content)  # type: ignore[misc]
+        except GeneratorExit:
+            call.end("aborted")  # urllib3 closes the connection
+            raise
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.end()
+
+    def _payi_keep(self, call: Call, data: bytes) -> None:
+        call.parts.append(data)
+        known = self.__dict__
+        known[_ROOM] -= len(data) + OVERHEAD
+        if known[_ROOM] < 0:
+            known[_ROOM] = call.told_parts()
+
+    def close(self) -> None:
+        """Close the answer, which ends the call: aborted, unless the provider had said everything."""
+        try:
+            super().close()  # type: ignore[misc]
+        finally:
+            if not self.__dict__[_READING]:
+                self.__dict__[_CALL].end("aborted")
+
+    def __del__(self) -> None:
+        self.__dict__[_CALL].end("aborted")  # abandoned; a second end does nothing
+        super().__del__()  # type: ignore[misc]
+
+
+@cache
+def _watched(kind: Any) -> type[Any]:
+    return type(
+        kind.__name__, (_Watched, kind), {"__slots__": (), "__module__": kind.__module__, "__doc__": kind.__doc__}
+    )
+
+
+class _File:
+    """Around any other object that an answer is read from, such as an adapter of the application's own makes."""
+
+    def __init__(self, inner: Any, call: Call) -> None:
+        self._inner = inner
+        self._call = call
+        self._room = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_inner":  # while it is being copied
+            raise AttributeError(name)
+        found = getattr(self._inner, name)
+        return self._reading(found, name == "read") if name in ("read", "read1", "readline") else found
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._each(iter(self._inner))
+
+    @property
+    def stream(self) -> Any:
+        """What requests reads by, where there is one."""
+        stream = self._inner.stream
+        return lambda *args, **kwargs: self._each(stream(*args, **kwargs))
+
+    def _each(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            for part in parts:
+                self._keep(part)
+                yield part
+        except GeneratorExit:
+            raise  # the reader stopped; close() tells when the call is over
+        except BaseException as error:
+            self._call.failed(error)
+            raise
+        self._call.end()
+
+    def _reading(self, read: Any, whole: bool) -> Any:
+        def reading(*args: Any, **more: Any) -> Any:
+            try:
+                data = read(*args, **more)
+            except BaseException as error:
+                self._call.failed(error)
+                raise
+            amount = args[0] if args else more.get("amt")
+            if data:
+                self._keep(data)
+            if (not data and amount != 0) or (whole and (amount is None or amount < 0)):
+                self._call.end()
+            return data
+
+        return reading
+
+    def _keep(self, data: bytes) -> None:
+        self._call.parts.append(bytes(data))
+        self._room -= len(data) + OVERHEAD
+        if self._room < 0:
+            self._room = self._call.told_parts()
+
+    def close(self) -> None:
+        """Close what is read from, which ends the call."""
+        try:
+            self._inner.close()
+        finally:
+            self._call.end("aborted")
+
+    def __del__(self) -> None:
+        call = self.__dict__.get("_call")
+        if call is not None:
+            call.end("aborted")

@@ -1,0 +1,97 @@
+"""The face of urllib3, for those that use it bare; what requests and botocore send through it is theirs.
+
+`HTTPConnectionPool.urlopen` is patched: a pool manager's redirects are seen hop by hop, what a pool tries again by itself
+is one exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import urllib3
+
+from . import _raw, context, health
+from ._outbound import HOOK, Seen, begin, body_of, find, path_of, place_of, redirected, sent, take_own
+from ._patches import Patches
+from .call import Call
+
+__all__ = ["hook"]
+
+
+def hook(patches: Patches) -> str:
+    """Put the seam in; returns what was done."""
+    if not hasattr(urllib3.HTTPResponse, "_raw_read"):  # before 2.0
+        return "unsupported"
+    patches.put(urllib3.HTTPConnectionPool, "urlopen", _watching)
+    return "seam"
+
+
+def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
+    def urlopen(
+        self: Any, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **more: Any
+    ) -> Any:
+        if not HOOK.active:
+            return original(self, method, url, body, headers, *args, **more)
+        # What goes through a proxy has its whole URL as the target.
+        found = find(self if url.startswith("/") else place_of(url))
+        if found is None:
+            return original(self, method, url, body, headers, *args, **more)
+        seen, headers = _seen(self, method, url, body, headers)
+        call = None if seen is None else begin(*found, seen)
+        if call is None:
+            return original(self, method, url, body, headers, *args, **more)
+        token = context.owner.set(call)
+        call.sending = True
+        try:
+            response = original(self, method, url, body, headers, *args, **more)
+        except BaseException as error:
+            reason = getattr(error, "reason", None)
+            call.failed(reason if isinstance(reason, BaseException) else error)  # what made the last attempt fail
+            raise
+        finally:
+            sent(call, token)
+        return _tap(call, response)
+
+    return urlopen
+
+
+def _seen(pool: Any, method: str, url: str, body: Any, headers: Any) -> tuple[Seen | None, Any]:
+    """The request, and its headers without xProxy's: a copy, since the application may use its own again."""
+    try:
+        own: dict[str, str] = {}
+        sending = pool.headers if headers is None else headers
+        if any(_is_own(name) for name in sending):
+            sending = headers = sending.copy()
+            own = take_own(headers)
+        host = pool.host if url.startswith("/") else place_of(url).host
+        return Seen(method.upper(), path_of(url), body_of(body), sending, host, own), headers
+    except Exception:
+        health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
+        return None, headers
+
+
+def _is_own(name: Any) -> bool:
+    return name[:7].lower() in ("xproxy-", b"xproxy-")
+
+
+def _tap(call: Call, response: Any) -> Any:
+    """Watch the answer's parts as the application reads them. Never raises."""
+    try:
+        if _raw.is_watched(response):  # a redirect of the pool's own was an exchange of its own
+            call.take_over()
+            return response
+        status, headers = response.status, response.headers
+        encoding = headers.get("content-encoding")
+        call.answered(status, encoding, headers)
+        if 300 <= status < 400:
+            redirected(call)
+        body = getattr(response, "_body", None)
+        if body is not None:  # read already; decoded, unless that was not wanted
+            _raw.ended_with(call, body, None if response.decode_content else encoding)
+            return response
+        return _raw.watch(response, call)
+    except Exception:
+        health.note("tap", "an answer could not be watched; it goes through unseen", exc_info=True)
+        call.end("unknown")
+    return response
