@@ -25,6 +25,7 @@ __all__ = [
     "begin",
     "body_of",
     "find",
+    "is_owned",
     "open_call",
     "path_of",
     "place_of",
@@ -160,12 +161,15 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
+def is_owned(provider: Provider, method: str, path: str, body: bytes | None) -> bool:
+    """Whether an outer face has this exchange: then it is none of the inner one's business, headers included."""
+    owner = context.owner.get()
+    return owner is not None and owner.is_sending(method, path, body, provider)
+
+
 def begin(meter: Meter, provider: Provider, seen: Seen) -> Call | None:
-    """The call of a request; None if it consumes nothing, or if an outer face has this exchange. Never raises."""
+    """The call of a request; None if it consumes nothing. Never raises."""
     try:
-        owner = context.owner.get()
-        if owner is not None and owner.is_sending(seen.method, seen.path, seen.body, provider):
-            return None
         route = provider.route(seen.method, seen.path)
         if route is None:
             return None

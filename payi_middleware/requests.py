@@ -13,7 +13,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from . import _raw, context, health
-from ._outbound import HOOK, Seen, begin, body_of, find, path_of, place_of, sent, take_own
+from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, place_of, sent, take_own
 from ._patches import Patches
 from .call import Call
 from .meter import Meter
@@ -58,7 +58,7 @@ class _Adapter(BaseAdapter):
 
     def send(self, request: Any, *args: Any, **options: Any) -> Any:
         """Send, and tap the answer."""
-        seen = _seen(request)
+        seen = _seen(request, self._provider)
         call = None if seen is None else begin(self._meter, self._provider, seen)
         if call is None:
             return self._inner.send(request, *args, **options)
@@ -78,14 +78,17 @@ class _Adapter(BaseAdapter):
         self._inner.close()
 
 
-def _seen(request: Any) -> Seen | None:
+def _seen(request: Any, provider: Provider) -> Seen | None:
     try:
+        method, path, body = request.method, path_of(request.url), body_of(request.body)
+        if is_owned(provider, method, path, body):
+            return None
         own, hop = request.hooks.get(_KEPT) or (None, None)
         own = take_own(request.headers) or own
         if own or hop:
             request.hooks[_KEPT] = (own, None)  # the same request, sent again, is no redirect
         host = place_of(request.url).host
-        return Seen(request.method, path_of(request.url), body_of(request.body), request.headers, host, own, hop)
+        return Seen(method, path, body, request.headers, host, own, hop)
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
         return None

@@ -12,9 +12,10 @@ from typing import Any
 import urllib3
 
 from . import _raw, context, health
-from ._outbound import HOOK, Seen, begin, body_of, find, path_of, place_of, redirected, sent, take_own
+from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, place_of, redirected, sent, take_own
 from ._patches import Patches
 from .call import Call
+from .providers.base import Provider
 
 __all__ = ["hook"]
 
@@ -37,7 +38,7 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
         found = find(self if url.startswith("/") else place_of(url))
         if found is None:
             return original(self, method, url, body, headers, *args, **more)
-        seen, headers = _seen(self, method, url, body, headers)
+        seen, headers = _seen(self, found[1], method, url, body, headers)
         call = None if seen is None else begin(*found, seen)
         if call is None:
             return original(self, method, url, body, headers, *args, **more)
@@ -56,16 +57,19 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
     return urlopen
 
 
-def _seen(pool: Any, method: str, url: str, body: Any, headers: Any) -> tuple[Seen | None, Any]:
+def _seen(pool: Any, provider: Provider, method: str, url: str, body: Any, headers: Any) -> tuple[Seen | None, Any]:
     """The request, and its headers without xProxy's: a copy, since the application may use its own again."""
     try:
+        method, path, content = method.upper(), path_of(url), body_of(body)
+        if is_owned(provider, method, path, content):
+            return None, headers
         own: dict[str, str] = {}
         sending = pool.headers if headers is None else headers
         if any(_is_own(name) for name in sending):
             sending = headers = sending.copy()
             own = take_own(headers)
         host = pool.host if url.startswith("/") else place_of(url).host
-        return Seen(method.upper(), path_of(url), body_of(body), sending, host, own), headers
+        return Seen(method, path, content, sending, host, own), headers
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
         return None, headers
