@@ -19,7 +19,7 @@ __all__ = ["PayiTransport", "hooked", "instrument", "uninstrument"]
 
 SEAM = "_transport_for_url"
 FACES = ("httpx2", "httpx")
-LATER = {"requests": "requests", "urllib3": "urllib3", "botocore": "botocore.endpoint"}
+LATER = {"aiohttp": "aiohttp", "requests": "requests", "urllib3": "urllib3", "botocore": "botocore.endpoint"}
 """Faces whose library is hooked when the application has imported it, and the module that is there then."""
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ _patches = Patches()
 
 
 def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
-    """See every call to a GenAI provider that goes through httpx, httpx2, requests, urllib3 or botocore.
+    """See every call to a GenAI provider that goes through httpx, httpx2, aiohttp, requests, urllib3 or botocore.
 
     Clients made before are seen too. A library that the application has not imported is hooked when it does.
 
