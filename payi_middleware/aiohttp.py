@@ -108,11 +108,6 @@ class _Maker:
         self._call: Call | None = call
         self.is_decoded = True
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "_kind":  # while it is being copied
-            raise AttributeError(name)
-        return getattr(self._kind, name)
-
     def __call__(self, *args: Any, **more: Any) -> Any:
         call, self._call = self._call, None
         if call is None:
@@ -129,9 +124,8 @@ class _Maker:
         return answer
 
     def __del__(self) -> None:
-        call = self.__dict__.get("_call")
-        if call is not None:  # sending failed
-            call.end("error")
+        if self._call is not None:  # sending failed
+            self._call.end("error")
 
 
 class _Watched:

@@ -273,6 +273,7 @@ def test_gemini_stream(google: genai.Client) -> None:
     assert [part.usage_metadata and part.usage_metadata.candidates_token_count for part in parts] == [1, 2, 3]
 
 
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # aiohttp's, of the SDK's session
 async def test_gemini_async(google: genai.Client) -> None:
     """The asynchronous client reads the same answers."""
     whole = await google.aio.models.generate_content(model="gemini-2.5-flash", contents="Hello")

@@ -147,9 +147,10 @@ def test_anthropic(is_async: bool, standin: StandIn, watch: Any) -> None:
     assert all("text_cache_write" in e.units for e in events)
 
 
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # aiohttp's, of the SDK's session
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_google_genai(is_async: bool, standin: StandIn, watch: Any) -> None:
-    """generateContent, streamed and not; the async client uses httpx2 where aiohttp is not installed."""
+    """generateContent, streamed and not; the async client uses aiohttp where it is installed, else httpx2."""
     watched = watch("google")
     options = types.HttpOptions(
         base_url=standin.url, client_args={"trust_env": False}, async_client_args={"trust_env": False}

@@ -13,7 +13,7 @@ import urllib3
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched, encoded, stream_of
 from loopback import PATH, Loopback, Reply
 
-from payi_middleware import health, track, uninstrument
+from payi_middleware import current, health, track, uninstrument
 from payi_middleware import urllib3 as face
 
 UNTOLD = stream_of(["The ", "fox"], usage=False, finish=False, done=False)
@@ -204,7 +204,12 @@ def test_a_redirect_inside_a_pool(loopback: Loopback, seen: Watched) -> None:
     host, _, port = loopback.host.partition(":")
     with urllib3.HTTPConnectionPool(host, int(port)) as pool:
         pool.urlopen("POST", PATH, REQUEST)
-    assert len(seen.events) == 1
+        assert len(seen.events) == 1
+        loopback.replies = [Reply([], status=307, headers={"location": "/v1/embeddings"}), Reply()]
+        with track(user_id="jane"):
+            assert pool.urlopen("POST", PATH, io.BytesIO(REQUEST), preload_content=False).read() == ANSWER
+            assert (current().calls, current().pending) == (1, 0)
+    assert [e.endpoint for e in seen.events] == [PATH, "/v1/embeddings"]
 
 
 def test_a_proxy(loopback: Loopback, seen: Watched) -> None:

@@ -1,0 +1,287 @@
+"""One library over another: the outermost face has the exchange, and it is one event."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import boto3
+import botocore.awsrequest
+import botocore.config
+import botocore.endpoint
+import httpx
+import openai
+import pytest
+import requests
+import requests.adapters
+import urllib3
+from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched
+from google import genai
+from google.genai import types
+from httpx_aiohttp import AiohttpTransport
+from loopback import PATH, Loopback, Reply
+
+from payi_middleware import PayiTransport, instrument, track, uninstrument
+from payi_middleware import aiohttp as aiohttp_face
+from payi_middleware import urllib3 as urllib3_face
+from payi_middleware.demo.standin import StandIn, usage_for
+
+
+@pytest.fixture
+def inner(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the inner faces were shown, to prove that they were asked and kept silent."""
+    shown: list[Any] = []
+    for face in (aiohttp_face, urllib3_face):
+
+        def seen(*args: Any, original: Any = face._seen) -> Any:
+            shown.append(original(*args))
+            return shown[-1]
+
+        monkeypatch.setattr(face, "_seen", seen)
+    return shown
+
+
+def is_silent(shown: list[Any]) -> bool:
+    return bool(shown) and not any(seen[0] if isinstance(seen, tuple) else seen for seen in shown)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_requests_over_urllib3(stream: bool, loopback: Loopback, seen: Watched, inner: list[Any]) -> None:
+    """Streamed or not."""
+    loopback.replies = [Reply(STREAM if stream else [ANSWER])]
+    with requests.Session() as session:
+        session.trust_env = False
+        body = STREAMED_REQUEST if stream else REQUEST
+        answer = session.post(loopback.url, data=body, stream=stream, headers={"xProxy-User-ID": "jane"})
+        assert answer.content
+    assert is_silent(inner)
+    assert (seen.one.units, seen.one.user_id) == ({"text": (100, 20)}, "jane")
+
+
+def bedrock(loopback: Loopback) -> Any:
+    """Bedrock's client, led by a handler to a path that the server answers."""
+    client = boto3.client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=f"http://{loopback.host}",
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key="secret",
+        config=botocore.config.Config(proxies={}, retries={"total_max_attempts": 1}),
+    )
+    client.meta.events.register("before-call", lambda params, **more: params.update(url=loopback.url))
+    return client
+
+
+def test_botocore_over_urllib3(loopback: Loopback, seen: Watched, inner: list[Any]) -> None:
+    """boto3's client of Bedrock."""
+    client = bedrock(loopback)
+    assert client.invoke_model(modelId="m", body=REQUEST)["body"].read() == ANSWER
+    client.close()
+    assert is_silent(inner)
+    assert seen.one.units == {"text": (100, 20)}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_httpx_over_aiohttp(stream: bool, loopback: Loopback, seen: Watched, inner: list[Any]) -> None:
+    """`httpx-aiohttp`, as some SDKs use it."""
+    loopback.replies = [Reply(STREAM if stream else [ANSWER])]
+    async with httpx.AsyncClient(transport=AiohttpTransport()) as client:
+        await client.post(loopback.url, content=STREAMED_REQUEST if stream else REQUEST)
+    assert is_silent(inner)
+    assert (seen.one.units, seen.one.streamed) == ({"text": (100, 20)}, stream)
+
+
+async def test_a_payi_transport_over_aiohttp(loopback: Loopback, unhooked: Watched, inner: list[Any]) -> None:
+    """One client, wrapped by hand, beside the hook."""
+    unhooked.meter.hosts._known["127.0.0.1"] = unhooked.meter.hosts.find(httpx.URL("https://api.openai.com"))
+    instrument(unhooked.meter)
+    async with httpx.AsyncClient(transport=PayiTransport(AiohttpTransport(), unhooked.meter)) as client:
+        await client.post(loopback.url, content=REQUEST)
+    assert is_silent(inner)
+    assert unhooked.one.units == {"text": (100, 20)}
+
+
+@pytest.fixture
+def asked(unhooked: Watched, standin: StandIn) -> Iterator[Watched]:
+    """The stand-in as OpenAI, hooked, its requests forgotten."""
+    standin.clear()
+    instrument(unhooked.meter)
+    yield unhooked
+    standin.clear()
+
+
+async def test_the_openai_sdk_over_aiohttp(asked: Watched, standin: StandIn, inner: list[Any]) -> None:
+    """Its own aiohttp client, streamed and not."""
+    if not hasattr(openai, "DefaultAioHttpClient"):
+        pytest.skip("an openai without an aiohttp client")
+    chat: Any = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Tell me."}]}
+    client = openai.AsyncOpenAI(
+        base_url=standin.url + "/v1", api_key="none", http_client=openai.DefaultAioHttpClient(trust_env=False)
+    )
+    async with client:
+        await client.chat.completions.create(**chat, extra_headers={"xProxy-User-ID": "jane"})
+        async for _ in await client.chat.completions.create(
+            **chat, stream=True, stream_options={"include_usage": True}
+        ):
+            pass
+    assert is_silent(inner)
+    assert [(e.outcome, e.cost_source, e.streamed) for e in asked.events] == [
+        ("ok", "usage", False),
+        ("ok", "usage", True),
+    ]
+    assert asked.events[0].user_id == "jane"
+    assert "xproxy-user-id" not in standin.requests[0].headers
+
+
+@pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")  # aiohttp's, of the SDK's session
+def test_google_genai_over_aiohttp(standin: StandIn) -> None:
+    """Its async client uses aiohttp directly, where it is installed: generateContent, streamed and not."""
+    standin.clear()
+    watched = Watched(hosts={standin.host: "google"})
+    instrument(watched.meter)
+    client = genai.Client(api_key="none", http_options=types.HttpOptions(base_url=standin.url))
+    ask: Any = {"model": "gemini-2.5-flash", "contents": "Tell me about the fox."}
+    sessions: list[Any] = []
+
+    async def run() -> None:
+        await client.aio.models.generate_content(**ask)
+        sessions.append(await client._api_client._get_aiohttp_session())
+        async for _ in await client.aio.models.generate_content_stream(**ask):
+            pass
+        await client.aio.aclose()
+
+    with track(user_id="jane"):
+        asyncio.run(run())
+    client.close()
+    assert isinstance(sessions[0], aiohttp.ClientSession)
+    assert len(standin.requests) == len(watched.events) == 2
+    for sent, event in zip(standin.requests, watched.events, strict=True):
+        tokens = usage_for(sent.path, sent.json())
+        assert (event.outcome, event.cost_source, event.user_id) == ("ok", "usage", "jane")
+        assert sum(sides[0] for sides in event.units.values()) == tokens.input
+        assert sum(sides[1] for sides in event.units.values()) == tokens.output
+    assert [e.streamed for e in watched.events] == [False, True]
+    watched.meter.close()
+
+
+class Bridge(httpx.BaseTransport):
+    """A transport that sends by another library."""
+
+    def __init__(self, library: ModuleType) -> None:
+        self.library = library
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self.library is requests:
+            answer = requests.post(str(request.url), data=request.content, timeout=5)
+            return httpx.Response(answer.status_code, content=answer.content)
+        raw = urllib3.request("POST", str(request.url), body=request.content)
+        return httpx.Response(raw.status, content=raw.data)
+
+
+@pytest.mark.parametrize("library", [requests, urllib3])
+def test_httpx_over_others(library: ModuleType, loopback: Loopback, seen: Watched) -> None:
+    """A transport of the application's own that sends by a blocking library."""
+    with httpx.Client(transport=Bridge(library)) as client:
+        client.post(loopback.url, content=REQUEST, headers={"xProxy-User-ID": "jane"})
+    assert (seen.one.units, seen.one.user_id) == ({"text": (100, 20)}, "jane")
+
+
+class Sending(requests.adapters.BaseAdapter):
+    """Sends by httpx with a `PayiTransport` inside, for requests and for botocore."""
+
+    def __init__(self, watched: Watched) -> None:
+        super().__init__()
+        transport = PayiTransport(httpx.MockTransport(lambda sent: httpx.Response(200, content=ANSWER)), watched.meter)
+        self.client = httpx.Client(transport=transport)
+
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        got = self.client.post(request.url, content=request.body)
+        if isinstance(request, requests.PreparedRequest):
+            answer = requests.Response()
+            answer.status_code, answer.url = got.status_code, request.url or ""
+            answer._content = got.content
+            return answer
+        return botocore.awsrequest.AWSResponse(request.url, 200, {}, io.BytesIO(got.content))
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def test_a_transport_that_takes_over(loopback: Loopback, seen: Watched) -> None:
+    """A `PayiTransport` inside of another library's sending has the exchange, attempt by attempt."""
+    with requests.Session() as session:
+        session.mount("http://", Sending(seen))
+        assert session.post(loopback.url, data=REQUEST).content == ANSWER
+    client = bedrock(loopback)
+    client._endpoint.http_session = Sending(seen)
+    assert client.invoke_model(modelId="m", body=REQUEST)["body"].read() == ANSWER
+    client.close()
+    assert [e.units for e in seen.events] == [{"text": (100, 20)}] * 2
+
+
+async def test_hooks_that_others_patched_over_do_nothing_when_undone(
+    loopback: Loopback, seen: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Theirs goes on calling ours, which is to be as if it were not there."""
+    for owner, name in (
+        (aiohttp.BaseConnector, "connect"),
+        (requests.Session, "get_adapter"),
+        (urllib3.HTTPConnectionPool, "urlopen"),
+        (botocore.endpoint.Endpoint, "_send"),
+        (botocore.endpoint.Endpoint, "create_request"),
+    ):
+        ours: Any = owner.__dict__[name]
+
+        def theirs(*args: Any, ours: Any = ours, **options: Any) -> Any:
+            return ours(*args, **options)
+
+        monkeypatch.setattr(owner, name, theirs)
+    uninstrument()
+
+    def blocking() -> None:
+        assert requests.post(loopback.url, data=REQUEST, timeout=5).content == ANSWER
+        assert urllib3.request("POST", loopback.url, body=REQUEST).data == ANSWER
+        client = bedrock(loopback)
+        assert client.invoke_model(modelId="m", body=REQUEST)["body"].read() == ANSWER
+        client.close()
+
+    await asyncio.to_thread(blocking)
+    async with aiohttp.ClientSession() as client, client.post(loopback.url, data=REQUEST) as answer:
+        assert await answer.read() == ANSWER
+    assert (len(loopback.asked), seen.events) == (4, [])
+
+
+async def test_aiohttp_in_front_of_a_thread(loopback: Loopback, seen: Watched) -> None:
+    """Different exchanges at the same time in different libraries are each an event."""
+
+    def blocking() -> None:
+        requests.post(loopback.url, data=REQUEST, timeout=5)
+        urllib3.request("POST", loopback.url, body=REQUEST)
+
+    async def awaiting() -> None:
+        async with aiohttp.ClientSession() as client, client.post(loopback.url, data=REQUEST) as answer:
+            await answer.read()
+
+    with track(user_id="jane"):
+        await asyncio.gather(asyncio.to_thread(blocking), awaiting(), awaiting())
+    assert [e.user_id for e in seen.events] == ["jane"] * 4
+
+
+def test_an_adapter_that_asks_another(loopback: Loopback, seen: Watched) -> None:
+    """What is asked beside the exchange that is being sent (a guard) is a call of its own."""
+
+    class Guarded(requests.adapters.HTTPAdapter):
+        def send(self, request: Any, *args: Any, **options: Any) -> Any:
+            urllib3.request(
+                "POST", f"http://{loopback.host}/v1/embeddings", body=b'{"model": "text-embedding-3-small"}'
+            )
+            return super().send(request, *args, **options)
+
+    with requests.Session() as session:
+        session.mount("http://", Guarded())
+        session.post(loopback.url, data=REQUEST)
+    assert sorted(e.endpoint for e in seen.events) == [PATH, "/v1/embeddings"]
