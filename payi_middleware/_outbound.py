@@ -25,6 +25,7 @@ __all__ = [
     "begin",
     "body_of",
     "find",
+    "find_at",
     "is_owned",
     "open_call",
     "path_of",
@@ -93,6 +94,16 @@ def find(place: Any) -> tuple[Meter, Provider] | None:
     except Exception:
         health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
         return None
+
+
+def find_at(url: Any) -> tuple[Meter, Provider] | None:
+    """The same for a URL, whatever an application has for one."""
+    try:
+        place = place_of(url)
+    except Exception:
+        health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
+        return None
+    return find(place)
 
 
 def place_of(url: str) -> Place:

@@ -24,7 +24,7 @@ _READING = "_payi_reading"
 
 def is_watched(raw: Any) -> bool:
     """Whether another exchange's face watches this answer already."""
-    return isinstance(raw, _Watched | _File)
+    return issubclass(type(raw), _Watched | _File)
 
 
 def watch(raw: Any, call: Call) -> Any:
@@ -60,24 +60,26 @@ class _Watched:
 
     __slots__ = ()
 
-    def _raw_read(self, amt: int | None = None, *, read1: bool = False) -> Any:
+    def _raw_read(self, *args: Any, **more: Any) -> Any:
         call: Call = self.__dict__[_CALL]
         try:
-            data = super()._raw_read(amt, read1=read1)  # type: ignore[misc]
+            data = super()._raw_read(*args, **more)  # type: ignore[misc]
         except BaseException as error:
             call.failed(error)
             raise
         if data:
             self._payi_keep(call, data)
         try:
-            if (not data and amt != 0) or (amt is None and not read1) or self.isclosed():  # type: ignore[attr-defined]
+            amt = args[0] if args else more.get("amt")
+            is_all = amt is None and not more.get("read1")
+            if is_all or (not data and amt != 0) or self.isclosed():  # type: ignore[attr-defined]
                 call.end()
         except Exception:
             health.note("tap", "an answer could not be watched to its end", exc_info=True)
         return data
 
-    def _handle_chunk(self, amt: int | None) -> Any:
-        data = super()._handle_chunk(amt)  # type: ignore[misc]
+    def _handle_chunk(self, *args: Any) -> Any:
+        data = super()._handle_chunk(*args)  # type: ignore[misc]
         if data:
             self._payi_keep(self.__dict__[_CALL], data)
         return data
@@ -89,11 +91,11 @@ class _Watched:
         finally:
             self.__dict__[_READING] = False
 
-    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+    def read_chunked(self, *args: Any, **more: Any) -> Iterator[bytes]:
         """As urllib3's; errors come out of it in urllib3's own terms."""
         call: Call = self.__dict__[_CALL]
         try:
-            yield from super().read_chunked(amt, decode_content)  # type: ignore[misc]
+            yield from super().read_chunked(*args, **more)  # type: ignore[misc]
         except GeneratorExit:
             call.end("aborted")  # urllib3 closes the connection
             raise
@@ -143,14 +145,38 @@ class _File:
         found = getattr(self._inner, name)
         return self._reading(found, name == "read") if name in ("read", "read1", "readline") else found
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return type(self._inner)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def __iter__(self) -> Iterator[bytes]:
         return self._each(iter(self._inner))
 
     @property
+    def data(self) -> Any:
+        """All of it, decoded, as urllib3's answers have it."""
+        data = self._inner.data
+        if not self._call.parts:
+            ended_with(self._call, data, None)
+        return data
+
+    @property
     def stream(self) -> Any:
         """What requests reads by, where there is one."""
-        stream = self._inner.stream
-        return lambda *args, **kwargs: self._each(stream(*args, **kwargs))
+        inner = self._inner.stream
+
+        def stream(*args: Any, **more: Any) -> Iterator[bytes]:
+            if more.get("decode_content"):
+                self._call.encoding = ""
+            return self._each(inner(*args, **more))
+
+        return stream
 
     def _each(self, parts: Iterator[bytes]) -> Iterator[bytes]:
         try:

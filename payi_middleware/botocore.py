@@ -13,7 +13,7 @@ from typing import Any
 from botocore.endpoint import Endpoint
 
 from . import _raw, context, health
-from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, place_of, sent, take_own
+from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, sent, take_own
 from ._patches import Patches
 from .call import Call
 from .meter import Meter
@@ -35,7 +35,7 @@ def hook(patches: Patches) -> str:
 
 def _creating(original: Callable[..., Any]) -> Callable[..., Any]:
     def create_request(self: Any, params: Any, *args: Any, **more: Any) -> Any:
-        if not HOOK.active or find(place_of(self.host)) is None:
+        if not HOOK.active or find_at(self.host) is None:
             return original(self, params, *args, **more)
         params, own = _without_own(params)
         request = original(self, params, *args, **more)
@@ -61,7 +61,7 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
     def _send(self: Any, request: Any) -> Any:
         if not HOOK.active:
             return original(self, request)
-        found = find(place_of(request.url))
+        found = find_at(request.url)
         call = None if found is None else _begin(request, *found)
         if call is None:
             return original(self, request)

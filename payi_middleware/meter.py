@@ -48,6 +48,10 @@ _VERSIONED = (
     "genai-prices",
     "httpx",
     "httpx2",
+    "aiohttp",
+    "requests",
+    "urllib3",
+    "botocore",
     "starlette",
     "fastapi",
     "flask",
@@ -87,7 +91,8 @@ class Meter:
         self.told = Told()
         self.carrier_key: bytes | None = None
         self.hooks: dict[str, str] = {}
-        """What is hooked: library -> `seam`, `fallback` or `absent`."""
+        """What is hooked: library -> `seam`, `fallback` (less of it is seen), `waiting` (until the application imports it),
+        `absent`, `unsupported` (the version has no seam) or `broken`."""
         self._given_sinks = sinks
         self.cold = True
         """Whether nothing was prepared in this process yet."""

@@ -13,7 +13,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from . import _raw, context, health
-from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, place_of, sent, take_own
+from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, sent, take_own
 from ._patches import Patches
 from .call import Call
 from .meter import Meter
@@ -37,7 +37,7 @@ def _wrapping(original: Callable[..., Any]) -> Callable[..., Any]:
         adapter = original(self, url)
         if not HOOK.active:
             return adapter
-        found = find(place_of(url))
+        found = find_at(url)
         return adapter if found is None else _Adapter(adapter, *found)
 
     return get_adapter

@@ -12,7 +12,20 @@ from typing import Any
 import urllib3
 
 from . import _raw, context, health
-from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, place_of, redirected, sent, take_own
+from ._outbound import (
+    HOOK,
+    Seen,
+    begin,
+    body_of,
+    find,
+    find_at,
+    is_owned,
+    path_of,
+    place_of,
+    redirected,
+    sent,
+    take_own,
+)
 from ._patches import Patches
 from .call import Call
 from .providers.base import Provider
@@ -35,7 +48,7 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
         if not HOOK.active:
             return original(self, method, url, body, headers, *args, **more)
         # What goes through a proxy has its whole URL as the target.
-        found = find(self if url.startswith("/") else place_of(url))
+        found = find(self) if url[:1] == "/" else find_at(url)
         if found is None:
             return original(self, method, url, body, headers, *args, **more)
         seen, headers = _seen(self, found[1], method, url, body, headers)

@@ -65,6 +65,10 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} libraries lack the seam in the installed version; custom transports are not seen",
         "install a version that docs/ names, or wrap the client's transport in PayiTransport",
     ),
+    "own_header_signed": (
+        "{n} xProxy headers were sent on to the provider, because a signature covers them",
+        "give them before the request is signed: in botocore's event `before-call`, or with a `track` block",
+    ),
     "prices_update": (
         "newer rates could not be fetched or read {n} times; those in use stay",
         "see the log; run `payi prices update`",

@@ -71,8 +71,14 @@ def _others(spool: dict[str, Any]) -> str:
     return f"; {spool['of_other_stores']} more of other stores" if spool["of_other_stores"] else ""
 
 
+def _hook(library: str, how: str, versions: dict[str, Any]) -> str:
+    if how == "waiting":
+        return f"{library} once it is imported"
+    return f"{library} {versions.get(library, '')} by {how}"
+
+
 def _process(process: dict[str, Any]) -> str:
-    hooks = ", ".join(f"{name} {process['versions'].get(name, '')} by {how}" for name, how in process["hooks"].items())
+    hooks = ", ".join(_hook(name, how, process["versions"]) for name, how in process["hooks"].items())
     return (
         f"{process['host']} {process['pid']} ({process['application']}): {process['state']}, "
         f"last seen {process['seen']}, {process['events']} calls; hooked: {hooks or 'nothing'}"

@@ -95,10 +95,16 @@ def _process_problems(processes: list[dict[str, Any]]) -> Problems:
             )
         if process["state"] not in ("running", "silent"):
             continue
-        if not process["hooks"] or set(process["hooks"].values()) <= {"absent"}:
-            problems.append(
-                (f"{name} has nothing hooked", "install httpx or httpx2 and add PayiMiddleware or call instrument()")
-            )
+        if not process["hooks"] or set(process["hooks"].values()) <= {"absent", "waiting"}:
+            problems.append((f"{name} has nothing hooked", "add PayiMiddleware or call instrument()"))
+        for library, how in process["hooks"].items():
+            if how == "unsupported":
+                problems.append(
+                    (
+                        f"{name} has a {library} that cannot be hooked; calls through it are not seen",
+                        "install a newer one",
+                    )
+                )
         if process["spool"].get("durable") is False:
             problems.append(
                 (

@@ -49,7 +49,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "seen_ns": now,
         "application": "shop",
         "versions": {"httpx2": "2.16.2", "payi-middleware": "0.1.0"},
-        "hooks": {"httpx2": "seam", "httpx": "absent"},
+        "hooks": {"httpx2": "seam", "httpx": "absent", "aiohttp": "waiting"},
         "hosts": {"llm.internal": "azure"},
         "spool": {"dir": "/tmp/x", "bytes": 4096, "durable": True},
         "prices": "genai-prices 0.2.3",
@@ -164,11 +164,13 @@ def test_hooks_and_spools_that_are_missing(tmp_path: Path) -> None:
         tmp_path,
         report(process="a", hooks={"httpx": "absent", "httpx2": "absent"}),
         report(process="b", spool={"dir": "", "durable": False}),
+        report(process="c", hooks={"httpx2": "seam", "urllib3": "unsupported"}),
     )
 
     told = problems(tmp_path)
 
     assert "has nothing hooked" in told
+    assert "has a urllib3 that cannot be hooked" in told
     assert "has no spool on disk" in told
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +22,6 @@ import urllib3
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched
 from google import genai
 from google.genai import types
-from httpx_aiohttp import AiohttpTransport
 from loopback import PATH, Loopback, Reply
 
 from payi_middleware import PayiTransport, instrument, track, uninstrument
@@ -85,9 +84,36 @@ def test_botocore_over_urllib3(loopback: Loopback, seen: Watched, inner: list[An
     assert seen.one.units == {"text": (100, 20)}
 
 
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """httpx over aiohttp, as httpx-aiohttp has it."""
+
+    def __init__(self) -> None:
+        self.session = aiohttp.ClientSession(auto_decompress=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url, content = str(request.url), request.content
+        answer = await self.session.request(request.method, url, data=content, headers=request.headers)
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Parts(answer))
+
+    async def aclose(self) -> None:
+        await self.session.close()
+
+
+class _Parts(httpx.AsyncByteStream):
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self.answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self.answer.content.iter_chunked(1 << 14):
+            yield part
+
+    async def aclose(self) -> None:
+        self.answer.release()
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_httpx_over_aiohttp(stream: bool, loopback: Loopback, seen: Watched, inner: list[Any]) -> None:
-    """`httpx-aiohttp`, as some SDKs use it."""
+    """Streamed or not."""
     loopback.replies = [Reply(STREAM if stream else [ANSWER])]
     async with httpx.AsyncClient(transport=AiohttpTransport()) as client:
         await client.post(loopback.url, content=STREAMED_REQUEST if stream else REQUEST)

@@ -175,15 +175,18 @@ def test_the_same_request_again(session: Any, loopback: Loopback, seen: Watched)
 class Own(BaseAdapter):
     """An adapter of the application's own; each answer's body is what it is given."""
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, coding: str = "") -> None:
         super().__init__()
         self.body = body
+        self.coding = coding
         self.seen: list[Any] = []
 
     def send(self, request: Any, *args: Any, **options: Any) -> Any:
         self.seen.append(request)
         answer = requests.Response()
         answer.status_code, answer.url, answer.request = 200, request.url, request
+        if self.coding:
+            answer.headers["content-encoding"] = self.coding
         if isinstance(self.body, bytes):
             answer._content = self.body
             answer._content_consumed = True
@@ -204,12 +207,13 @@ class Streaming(io.BytesIO):
 
 @pytest.mark.parametrize("kind", [bytes, io.BytesIO, Streaming])
 @pytest.mark.parametrize("stream", [True, False])
-def test_an_adapter_of_the_applications_own(stream: bool, kind: type, session: Any, seen: Watched) -> None:
-    """It gets the very request; its answer is watched, whatever it is read from."""
-    own = Own(kind(ANSWER))
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_an_adapter_of_the_applications_own(coding: str, stream: bool, kind: type, session: Any, seen: Watched) -> None:
+    """It gets the very request; its answer is watched, whatever it is read from, and whoever decodes it."""
+    own = Own(kind(ANSWER if kind is not io.BytesIO else encoded(coding, ANSWER)), coding)
     session.mount("https://api.openai.com", own)
     answer = post(session, URL, REQUEST, stream=stream)
-    assert answer.content == ANSWER
+    assert answer.content == (encoded(coding, ANSWER) if kind is io.BytesIO else ANSWER)
     assert own.seen == [answer.request]
     assert (seen.one.outcome, seen.one.units) == ("ok", {"text": (100, 20)})
 
@@ -225,6 +229,7 @@ def test_a_file_of_the_applications_own(way: str, session: Any, seen: Watched) -
     file = (Broken if way == "break" else io.BytesIO)(b"".join(STREAM))
     session.mount("https://api.openai.com", Own(file))
     raw = post(session, URL).raw
+    assert isinstance(raw, io.BytesIO)
     assert raw.seekable()
     if way == "read":
         assert raw.read(5) + raw.read() == b"".join(STREAM)
@@ -235,7 +240,8 @@ def test_a_file_of_the_applications_own(way: str, session: Any, seen: Watched) -
     elif way == "break":
         with pytest.raises(OSError, match="gone"):
             raw.read()
-    raw.close()
+    with raw:
+        pass
     assert file.closed
     outcome = {"nothing": "aborted", "break": "error"}.get(way, "ok")
     assert (seen.one.outcome, seen.one.units) == (outcome, {"text": (100, 20)} if outcome == "ok" else {})

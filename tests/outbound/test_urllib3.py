@@ -305,6 +305,14 @@ def test_faults_of_ours(
     assert "ours" in caplog.text
 
 
+def test_a_url_of_another_kind(pool: Any, loopback: Loopback, seen: Watched) -> None:
+    """What is no text is urllib3's to refuse."""
+    host, _, port = loopback.host.partition(":")
+    with urllib3.HTTPConnectionPool(host, int(port)) as own, pytest.raises(TypeError):
+        own.urlopen("POST", PATH.encode(), REQUEST)
+    assert (seen.events, health.counters()["hook"]) == ([], 1)
+
+
 def test_an_answer_of_another_class(
     pool: Any, loopback: Loopback, seen: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ class Loopback:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda request, address: None  # type: ignore[method-assign]  # clients that are gone
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{self.host}{PATH}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
