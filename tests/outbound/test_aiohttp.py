@@ -445,6 +445,20 @@ async def test_who_is_no_provider(loopback: Loopback, seen: Watched) -> None:
     assert seen.events == []
 
 
+async def test_an_answer_that_is_sent_on(loopback: Loopback, seen: Watched) -> None:
+    """As a proxy does: its reader is the body of another request."""
+    loopback.replies = [Reply(STREAM)]
+    with Loopback() as other:
+
+        async def read(answer: Any) -> None:
+            async with aiohttp.ClientSession() as client, client.post(other.url, data=answer.content):
+                pass
+
+        await post(loopback, read)
+        assert other.asked[0].body == b"".join(STREAM)
+    assert (seen.one.outcome, seen.one.units) == ("ok", {"text": (100, 20)})
+
+
 async def test_an_empty_answer(loopback: Loopback, seen: Watched) -> None:
     """aiohttp has a reader of its own for it."""
     loopback.replies = [Reply([], status=200, framing="length")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 from typing import Any
@@ -295,6 +296,32 @@ async def test_aiohttp_in_front_of_a_thread(loopback: Loopback, seen: Watched) -
     with track(user_id="jane"):
         await asyncio.gather(asyncio.to_thread(blocking), awaiting(), awaiting())
     assert [e.user_id for e in seen.events] == ["jane"] * 4
+
+
+async def test_many_at_once(loopback: Loopback, seen: Watched) -> None:
+    """Threads and tasks together, on shared sessions: each call is its own user's, once."""
+    session, pool = requests.Session(), urllib3.PoolManager(maxsize=8)
+
+    def blocking(user: int) -> None:
+        with track(user_id=f"thread-{user}"):
+            assert session.post(loopback.url, data=REQUEST, timeout=30).content == ANSWER
+            assert pool.request("POST", loopback.url, body=REQUEST).data == ANSWER
+
+    async def awaiting(client: aiohttp.ClientSession, user: int) -> None:
+        with track(user_id=f"task-{user}"):
+            for _ in range(2):
+                async with client.post(loopback.url, data=REQUEST) as answer:
+                    assert await answer.read() == ANSWER
+
+    async with aiohttp.ClientSession() as client:
+        threads = [asyncio.to_thread(blocking, user) for user in range(20)]
+        await asyncio.gather(*threads, *(awaiting(client, user) for user in range(20)))
+    session.close()
+    pool.clear()
+    assert Counter(e.user_id for e in seen.events) == {
+        f"{kind}-{user}": 2 for kind in ("thread", "task") for user in range(20)
+    }
+    assert {(e.outcome, e.attempt) for e in seen.events} == {("ok", 1)}
 
 
 def test_an_adapter_that_asks_another(loopback: Loopback, seen: Watched) -> None:

@@ -44,6 +44,14 @@ class Asked:
     body: bytes
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that are gone."""
+
+
 class Loopback:
     """Serves from construction to `close`; each request is answered by `replies`, in turn, the last one again and again."""
 
@@ -64,9 +72,7 @@ class Loopback:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda request, address: None  # type: ignore[method-assign]  # clients that are gone
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{self.host}{PATH}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
