@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +30,9 @@ from payi_middleware import PayiTransport, instrument, track, uninstrument
 from payi_middleware import aiohttp as aiohttp_face
 from payi_middleware import urllib3 as urllib3_face
 from payi_middleware.demo.standin import StandIn, usage_for
+from payi_middleware.providers import Reading, Route
+from payi_middleware.providers import openai as openai_provider
+from payi_middleware.providers.base import Facts
 
 
 @pytest.fixture
@@ -215,6 +219,58 @@ def test_httpx_over_others(library: ModuleType, loopback: Loopback, seen: Watche
     with httpx.Client(transport=Bridge(library)) as client:
         client.post(loopback.url, content=REQUEST, headers={"xProxy-User-ID": "jane"})
     assert (seen.one.units, seen.one.user_id) == ({"text": (100, 20)}, "jane")
+
+
+def by_requests(loopback: Loopback) -> None:
+    requests.post(loopback.url + "?key=secret", data=REQUEST, timeout=5)
+
+
+def by_urllib3(loopback: Loopback) -> None:
+    urllib3.request("POST", loopback.url + "?key=secret", body=REQUEST)
+
+
+def by_botocore(loopback: Loopback) -> None:
+    client = bedrock(loopback)
+    client.invoke_model(modelId="m", body=REQUEST)["body"].read()
+    client.close()
+
+
+def by_aiohttp(loopback: Loopback) -> None:
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as client:
+            async with client.post(loopback.url + "?key=secret", data=REQUEST) as answer:
+                await answer.read()
+
+    asyncio.run(ask())
+
+
+def by_httpx(loopback: Loopback) -> None:
+    httpx.post(loopback.url + "?key=secret", content=REQUEST, trust_env=False)
+
+
+@pytest.mark.parametrize("ask", [by_requests, by_urllib3, by_botocore, by_aiohttp, by_httpx])
+def test_what_a_face_tells_besides_the_answer(
+    ask: Callable[[Loopback], None], loopback: Loopback, seen: Watched
+) -> None:
+    """The host, the path without its query, the request, and the answer's headers by lower-case name: alike in all."""
+    told: list[Facts] = []
+
+    def refine(reading: Reading, facts: Facts) -> Reading:
+        told.append(facts)
+        return reading
+
+    chat = openai_provider.PROVIDER.route("POST", PATH)
+    assert chat is not None
+    route = Route(dataclasses.replace(chat.endpoint, refine=refine))
+    provider = dataclasses.replace(openai_provider.PROVIDER, find_route=lambda method, path: route, routes={})
+    seen.meter.hosts._known["127.0.0.1"] = provider
+    loopback.replies = [Reply(headers={"X-Amzn-Bedrock-Input-Token-Count": "100"})]
+    ask(loopback)
+    assert seen.one.outcome == "ok"
+    (facts,) = told
+    assert (facts.host, facts.path, facts.request, facts.answer) == ("127.0.0.1", PATH, REQUEST, ANSWER)
+    assert facts.headers.get("x-amzn-bedrock-input-token-count") == "100"
+    assert facts.headers.get("x-nothing") is None
 
 
 class Sending(requests.adapters.BaseAdapter):

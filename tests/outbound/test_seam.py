@@ -145,6 +145,22 @@ def test_redirects_hop_by_hop(lib: ModuleType, is_async: bool, watched: Watched)
     assert not [name for sent in seen for name in sent if name.lower().startswith("xproxy")]
 
 
+def test_headers_that_a_signature_covers(lib: ModuleType, is_async: bool, watched: Watched) -> None:
+    """An xProxy header that AWS's signature covers is read and goes out, or the request would be refused."""
+    seen: list[Any] = []
+
+    def handler(request: Any) -> Any:
+        seen.append(dict(request.headers))
+        return lib.Response(200, content=ANSWER)
+
+    signed = "AWS4-HMAC-SHA256 Credential=A/b/c, SignedHeaders=host;xproxy-user-id, Signature=0"
+    headers = {"authorization": signed, "xProxy-User-ID": "jane", "xProxy-Request-Tags": "a"}
+    post(lib, is_async, transport=lib.MockTransport(handler), headers=headers)
+    assert (watched.one.user_id, watched.one.attribution.request_tags) == ("jane", ("a",))
+    assert [name for name in seen[0] if name.lower().startswith("xproxy")] == ["xproxy-user-id"]
+    assert health.counters()["own_header_signed"] == 1
+
+
 def test_authentication_that_takes_two_requests(lib: ModuleType, is_async: bool, watched: Watched) -> None:
     """Each request of an authentication is seen, and each is for the same user."""
 
