@@ -313,8 +313,9 @@ def test_a_url_of_another_kind(pool: Any, loopback: Loopback, seen: Watched) -> 
     assert (seen.events, health.counters()["hook"]) == ([], 1)
 
 
+@pytest.mark.parametrize("way", ["read", "data"])
 def test_an_answer_of_another_class(
-    pool: Any, loopback: Loopback, seen: Watched, monkeypatch: pytest.MonkeyPatch
+    way: str, pool: Any, loopback: Loopback, seen: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that is not urllib3's own HTTP/1 one is watched from around."""
 
@@ -327,6 +328,10 @@ def test_an_answer_of_another_class(
         def read(self, amt: int | None = None) -> bytes:
             return self.file.read(amt)
 
+        @property
+        def data(self) -> bytes:
+            return self.file.getvalue()
+
         def close(self) -> None:
             self.file.close()
 
@@ -336,7 +341,7 @@ def test_an_answer_of_another_class(
     host, _, port = loopback.host.partition(":")
     with urllib3.HTTPConnectionPool(host, int(port), retries=False) as own:
         raw = own.urlopen("POST", PATH, REQUEST, redirect=False, preload_content=False, retries=urllib3.Retry(0))
-    assert raw.read() == ANSWER
+    assert (raw.read() if way == "read" else raw.data + raw.data[:0]) == ANSWER
     assert seen.one.units == {"text": (100, 20)}
 
 
