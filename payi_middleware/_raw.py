@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from . import health
 from .call import OVERHEAD, Call
 
 __all__ = ["ended_with", "is_watched", "watch"]
@@ -69,13 +68,10 @@ class _Watched:
             raise
         if data:
             self._payi_keep(call, data)
-        try:
-            amt = args[0] if args else more.get("amt")
-            is_all = amt is None and not more.get("read1")
-            if is_all or (not data and amt != 0) or self.isclosed():  # type: ignore[attr-defined]
-                call.end()
-        except Exception:
-            health.note("tap", "an answer could not be watched to its end", exc_info=True)
+        amt = args[0] if args else more.get("amt")
+        is_all = amt is None and not more.get("read1")
+        if is_all or (not data and amt != 0) or self.__dict__.get("length_remaining") == 0:
+            call.end()
         return data
 
     def _handle_chunk(self, *args: Any) -> Any:
