@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from operator import itemgetter
 from typing import Any, Protocol
 
-from . import context, health, identify
+from . import context, forms, health, identify
 from ._outbound import HOOK, RETRY, open_call, sent, take_own
 from .call import OVERHEAD, Call, Exchange
 from .include_usage import hidden, with_usage
@@ -100,14 +100,32 @@ def _names(headers: Any) -> bytes:
 
 
 def _content(request: Any) -> bytes | None:
-    """The request's body, if it is in memory; None where it is a stream that only the transport may read."""
+    """The request's body, if it is in memory; None where it is a stream that only the transport may read.
+
+    Of a form its fields, as JSON: its files are read by the transport alone.
+    """
     try:
         content = request.content
     except Exception:  # it was not read: the library's own error, of a class we do not know
-        # A redirect carries the bytes of the first request as a stream, which may be read again and again.
         stream = request.stream
-        return b"".join(stream) if type(stream).__name__ == "ByteStream" else None
-    return content if isinstance(content, bytes) else None
+        kind = type(stream).__name__
+        if kind == "MultipartStream":
+            return forms.of_fields(map(_field, stream.fields))
+        # A redirect carries the bytes of the first request as a stream, which may be read again and again.
+        return b"".join(stream) if kind == "ByteStream" else None
+    if not isinstance(content, bytes):
+        return None
+    return forms.as_json(content, request.headers.get("content-type", "")) if content[:2] == b"--" else content
+
+
+def _field(field: Any) -> forms.Field:
+    """A field of a form as both libraries keep it; the file is not touched."""
+    if hasattr(field, "value"):
+        value = field.value
+        return forms.Field(field.name, value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    length = field.get_length()
+    size = -1 if length is None else length - len(field.render_headers())
+    return forms.Field(field.name, "", size, field.headers.get("Content-Type", ""))
 
 
 class SyncWrapper:
