@@ -21,6 +21,7 @@ __all__ = [
     "Calls",
     "Count",
     "Name",
+    "arrays",
     "ends",
     "fill",
     "key_string",
@@ -71,6 +72,7 @@ _END: Final = 1 << 12
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 _STRING: Final = re.compile(rb'\s*:\s*"((?:[^"\\]|\\.){1,256})"')
 _OPENS: Final = re.compile(rb"\s*:\s*\{")
+_OPENS_ARRAY: Final = re.compile(rb"\s*:\s*\[")
 
 
 def parse(body: bytes) -> Any:
@@ -172,6 +174,26 @@ def last_object(data: bytes, key: bytes) -> dict[str, Any] | None:
         if isinstance(value, dict):
             return value
     return None
+
+
+def arrays(data: bytes, key: bytes) -> Iterator[list[Any]]:
+    """The whole arrays under `key` (with its quotes) in a piece of JSON, last first; as many as are worth a try."""
+    decoder = json.JSONDecoder(parse_float=Decimal)
+    end = len(data)
+    for _ in range(_MOST_TRIES):
+        end = data.rfind(key, 0, end)
+        if end < 0:
+            return
+        opens = _OPENS_ARRAY.match(data, end + len(key))
+        if opens is None:
+            continue
+        try:
+            value, _ = decoder.raw_decode(
+                data[opens.end() - 1 : opens.end() + _LONGEST_OBJECT].decode("utf-8", "replace")
+            )
+        except (ValueError, ArithmeticError, RecursionError):
+            continue
+        yield value
 
 
 def key_string(data: bytes, key: str) -> str | None:

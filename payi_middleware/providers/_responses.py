@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from ..events import Units, Unpriced
+from ..events import Part, Unpriced
 from . import _sse
-from ._asking import ask
+from ._asking import ask, ask_nothing
 from ._errors import Error, error_type
-from ._json import BAD, NOT_JSON, Calls, Count, Name, fill, key_string, last_object, last_string, lenient
+from ._hosted import COSTS, NOTHING, Found, Item, ToolUsage, hosted, may_have_called
+from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, last_string, lenient
 from ._openai_usage import OPENAI, Dialect, Usage, told
 from ._received import broken_off, strings
 from ._texts import responses_texts
-from .base import Endpoint, Reading
+from .base import Endpoint, Facts, Reading, summed
 
-__all__ = ["compact", "read", "read_cut", "read_stream", "responses"]
+__all__ = ["compact", "poll", "read", "read_cut", "read_stream", "responses"]
 
 _KEY: Final = b'"usage"'
 _TERMINAL: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
 _TOOLS_UNSEEN: Final = "the answer was too large to look for calls of hosted tools"
-_NO_UNIT: Final = "a hosted tool without a unit of ours"
 _TIER_UNSEEN: Final = "the answer was too large to look for the service tier; standard rate used"
-_OLD_SEARCH: Final = "web_search_preview has another fee on models that do not reason"
-
 _RECEIVED: Final = strings("delta")
-_PREVIEW: Final = re.compile(rb'"type"\s*:\s*"web_search_preview')
-_NO_TOOLS: Final = re.compile(rb'"tools"\s*:\s*\[\s*\]')
 _BACKGROUND: Final = re.compile(rb'"background"\s*:\s*true')
-_REASONS: Final = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)(?!\S*chat))")
-
-# Hosted tools that cost more than their tokens. A web search counts only if it searched: opening a page is free.
-_PAID: Final = frozenset({"file_search_call", "code_interpreter_call", "shell_call", "image_generation_call"})
-
-
-class _WebSearch(msgspec.Struct, gc=False):
-    num_requests: Calls | None = None
-
-
-class _ImageTool(msgspec.Struct, gc=False):
-    total_tokens: Count | None = None
-
-
-class _ToolUsage(msgspec.Struct, gc=False):
-    web_search: _WebSearch | None = None
-    image_gen: _ImageTool | None = None
-
-
-class _Action(msgspec.Struct, gc=False):
-    type: Any = None
-
-
-class _Item(msgspec.Struct, gc=False):
-    type: Name | None = None
-    action: _Action | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -66,8 +37,9 @@ class _Answer(msgspec.Struct, gc=False):
     usage: Usage | None = None
     service_tier: Name | None = None
     error: Error | None = None
-    tool_usage: _ToolUsage | None = None
-    output: list[_Item] | None = None
+    tool_usage: ToolUsage | None = None
+    output: list[Item] | None = None
+    background: bool | None = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -113,11 +85,51 @@ def _reading(
     if usage is None:
         return _without_usage(answer, complete, wrong, failed, polled)
     units, reason, unpriced = told(usage, dialect)
-    if units is not None and (answer.output or answer.tool_usage is not None):
-        unpriced += _tools(answer, units, raw)
-    stated = None if dialect.stated is None else dialect.stated(usage)
-    tier = answer.service_tier or usage.service_tier
-    return Reading(answer.model or None, answer.id, units, complete, tier, stated, wrong or reason, failed, unpriced)
+    # The tuple made directly: the generated constructor takes a tenth of the whole reading.
+    reading: Reading = tuple.__new__(
+        Reading,
+        (
+            answer.model or None,
+            answer.id,
+            units,
+            complete,
+            answer.service_tier or usage.service_tier,
+            None if dialect.stated is None else dialect.stated(usage),
+            wrong or reason,
+            failed,
+            unpriced,
+            False,
+            False,
+            (),
+            (),
+            answer.id if answer.background else None,
+            False,
+            (),
+        ),
+    )
+    items, counted = answer.output or (), answer.tool_usage
+    if units is None or not (counted is not None or not COSTS.isdisjoint([item.type for item in items])):
+        return reading
+    found = hosted(items, counted, units, answer.model, raw)
+    return reading if found is NOTHING else _with_tools(reading, found)
+
+
+def _with_tools(reading: Reading, found: Found) -> Reading:
+    """A reading with what its tools cost besides."""
+    units = reading.units or {}
+    parts: tuple[Part, ...] = ()
+    if found.parts:
+        parts = (Part(None, units, reading.service_tier), *found.parts)
+        units = summed(parts)
+    return reading._replace(
+        units=units,
+        parts=parts,
+        firsts=found.firsts,
+        terms=reading.terms + found.terms,
+        unpriced=reading.unpriced + found.unpriced,
+        reason=reading.reason or found.reason,
+        estimated=reading.estimated or found.estimated,
+    )
 
 
 def _without_usage(answer: _Answer, complete: bool, wrong: str | None, failed: str | None, polled: bool) -> Reading:
@@ -136,38 +148,6 @@ def _without_usage(answer: _Answer, complete: bool, wrong: str | None, failed: s
         reason=wrong or reason,
         error_type=failed,
         pending=pending,
-    )
-
-
-def _tools(answer: _Answer, units: Units, raw: bytes) -> tuple[Unpriced, ...]:
-    """Calls of hosted tools. Puts web searches into `units`, if their rate holds."""
-    calls: dict[str, int] = {}
-    for item in answer.output or ():
-        if item.type is not None and item.type in _PAID:
-            calls[item.type] = calls.get(item.type, 0) + 1
-    found: tuple[Unpriced, ...] = ()
-    searches = _searches(answer)
-    if searches and "web_search_request" not in units:
-        if _PREVIEW.search(raw) is not None and _REASONS.search(answer.model or "") is None:
-            found += (Unpriced("web_search_request", searches, _OLD_SEARCH),)
-        else:
-            units["web_search_request"] = (0, searches)
-    image_tool = answer.tool_usage.image_gen if answer.tool_usage is not None else None
-    if image_tool is not None and image_tool.total_tokens:
-        calls.pop("image_generation_call", None)
-        why = "tokens of the image tool's own model, which the answer does not name"
-        found += (Unpriced("image_generation_token", image_tool.total_tokens, why),)
-    return found + tuple(Unpriced(name, n, _NO_UNIT) for name, n in calls.items()) if calls else found
-
-
-def _searches(answer: _Answer) -> int:
-    """What the provider counts as billable; else the searches among the items."""
-    told_count = answer.tool_usage.web_search if answer.tool_usage is not None else None
-    if told_count is not None and told_count.num_requests is not None:
-        return told_count.num_requests
-    return sum(
-        item.type == "web_search_call" and (item.action is None or item.action.type in (None, "search"))
-        for item in answer.output or ()
     )
 
 
@@ -214,8 +194,11 @@ def _read_broken(head: bytes, tail: bytes, dialect: Dialect) -> Reading:
     answer = last.response or _Answer(error=Error(code=last.code) if last.type == "error" else None)
     answer.id = answer.id or key_string(head[: 1 << 16], "id")
     answer.model = answer.model or key_string(head[: 1 << 16], "model")
-    polled = _BACKGROUND.search(head, 0, 1 << 16) is not None
-    return _reading(answer, dialect, _is_terminal(last.type), polled=polled)
+    return _reading(answer, dialect, _is_terminal(last.type), polled=_is_background(head[: 1 << 16]))
+
+
+def _is_background(data: bytes) -> bool:
+    return _BACKGROUND.search(data) is not None
 
 
 def read_cut(head: bytes, tail: bytes, dialect: Dialect = OPENAI) -> Reading:
@@ -230,6 +213,7 @@ def _told_apart(usage: dict[str, Any], head: bytes, tail: bytes, dialect: Dialec
     value: dict[str, Any] = {name: key_string(head, name) or key_string(tail, name) for name in ("id", "model")}
     tier = last_string(tail, "service_tier") or key_string(head, "service_tier")
     value |= {"service_tier": None if tier == "auto" else tier, "usage": usage or None}
+    value["background"] = _is_background(head) or _is_background(tail)
     answer, wrong = fill({**value, "tool_usage": last_object(tail, b'"tool_usage"')}, _Answer)
     reading = _reading(answer, dialect, True, wrong, raw=tail, polled=False)
     if not usage:
@@ -237,10 +221,17 @@ def _told_apart(usage: dict[str, Any], head: bytes, tail: bytes, dialect: Dialec
     unseen: tuple[Unpriced, ...] = ()
     if tier == "auto":  # as it was asked for
         unseen += (Unpriced("service_tier", 1, _TIER_UNSEEN),)
-    if _NO_TOOLS.search(tail) is None and _NO_TOOLS.search(head) is None:
+    if may_have_called(tail, head, answer.tool_usage):
         unseen += (Unpriced("hosted_tool", 1, _TOOLS_UNSEEN),)
         reading = reading._replace(reason=reading.reason or _TOOLS_UNSEEN)
     return reading._replace(unpriced=reading.unpriced + unseen)
+
+
+def settled(reading: Reading, facts: Facts) -> Reading:
+    """A response that was asked for again: only one made in the background was not told before, and once it has ended."""
+    if reading.once is None and not (reading.error_type and _is_background(facts.answer)):
+        return reading._replace(untold=True)
+    return reading._replace(once=facts.path.rstrip("/").rpartition("/")[2])
 
 
 def responses(dialect: Dialect = OPENAI, template: str = "/v1/responses") -> Endpoint:
@@ -248,9 +239,15 @@ def responses(dialect: Dialect = OPENAI, template: str = "/v1/responses") -> End
     reads = partial(read, dialect=dialect)
     reads_cut = partial(read_cut, dialect=dialect)
     reads_stream = partial(read_stream, dialect=dialect)
-    return Endpoint(template, ask, reads, reads_cut, reads_stream, responses_texts)
+    return Endpoint(template, ask, reads, reads_cut, reads_stream, responses_texts, repeats=True)
 
 
 def compact(dialect: Dialect = OPENAI) -> Endpoint:
     """Compaction of a conversation, billed like a response."""
     return responses(dialect, "/v1/responses/compact")
+
+
+def poll(dialect: Dialect = OPENAI) -> Endpoint:
+    """Asking for a response again."""
+    asked = responses(dialect, "/v1/responses/{response}")
+    return replace(asked, ask=ask_nothing, texts=None, refine=settled)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from answers import body, endpoint, events, named_events
 
+from payi_middleware.events import Part
 from payi_middleware.providers import Reading
+from payi_middleware.providers.base import summed
 
 RESPONSES = endpoint("api.openai.com", "/v1/responses")
 USAGE = {
@@ -123,7 +125,7 @@ def test_a_malformed_last_event_names_the_fault() -> None:
 
 
 def test_hosted_tools() -> None:
-    """Searches have a unit, opening a page is free, other hosted tools are listed with their count."""
+    """Searches and files have units, opening a page is free, and code runs in a container that is not told here."""
     output = [
         {"type": "web_search_call", "action": {"type": "search", "query": "q"}},
         {"type": "web_search_call", "action": {"type": "open_page"}},
@@ -137,19 +139,141 @@ def test_hosted_tools() -> None:
 
     reading = RESPONSES.read(body(response(output=output)))
 
-    assert reading.units == UNITS | {"web_search_request": (0, 2)}
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("file_search_call", 2), ("code_interpreter_call", 1)]
+    assert reading.units == UNITS | {"web_search_request": (0, 2), "file_search_request": (0, 2)}
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("container_session_request", 1)]
+
+
+IMAGE_TOOL = {"type": "image_generation", "model": "gpt-image-1.5", "size": "auto"}
+IMAGE_GEN = {
+    "input_tokens": 60,
+    "input_tokens_details": {"text_tokens": 20, "image_tokens": 40},
+    "cached_tokens": 15,
+    "cached_tokens_details": {"cached_text_tokens": 5, "cached_image_tokens": 10},
+    "output_tokens": 1056,
+    "output_tokens_details": {"image_tokens": 1050, "text_tokens": 6},
+    "total_tokens": 1116,
+}
+DRAWN = {
+    "text": (15, 6),
+    "text_cache_read": (5, 0),
+    "vision": (30, 0),
+    "vision_cache_read": (10, 0),
+    "image": (0, 1050),
+}
 
 
 def test_tool_usage_beats_the_items() -> None:
     """Where the provider counts its billable searches and image tokens, its count holds."""
     output = [{"type": "web_search_call", "action": {"type": "search"}}, {"type": "image_generation_call"}]
-    told = {"web_search": {"num_requests": 3}, "image_gen": {"total_tokens": 1056}}
+    told = {"web_search": {"num_requests": 3}, "image_gen": IMAGE_GEN}
 
-    reading = RESPONSES.read(body(response(output=output, tool_usage=told)))
+    reading = RESPONSES.read(body(response(output=output, tools=[IMAGE_TOOL], tool_usage=told)))
 
-    assert reading.units == UNITS | {"web_search_request": (0, 3)}
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("image_generation_token", 1056)]
+    answered = UNITS | {"web_search_request": (0, 3)}
+    assert reading.parts == (Part(None, answered, "default"), Part("gpt-image-1.5", DRAWN))
+    assert reading.units == summed(reading.parts)
+    assert (reading.unpriced, reading.estimated) == ((), False)
+
+
+def test_an_image_tool_of_unknown_model() -> None:
+    """Tokens of a model that nobody names have no rate, and that is said."""
+    reading = RESPONSES.read(body(response(tool_usage={"image_gen": IMAGE_GEN})))
+
+    assert (reading.units, reading.parts) == (UNITS, ())
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("image_generation_token", 1116)]
+
+
+@pytest.mark.parametrize("told", [None, {"image_gen": {"total_tokens": 0}}])
+def test_pictures_without_tokens(told: Any) -> None:
+    """Pictures whose tokens are told nowhere are counted by size and quality, as an estimate."""
+    output = [
+        {"type": "image_generation_call", "size": "1024x1536", "quality": "low"},
+        {"type": "image_generation_call", "size": "1024x1024", "quality": "high"},
+    ]
+
+    reading = RESPONSES.read(body(response(output=output, tools=[IMAGE_TOOL], tool_usage=told)))
+
+    assert reading.parts[1:] == (Part("gpt-image-1.5", {"image": (0, 408 + 4160)}),)
+    assert (reading.estimated, reading.reason) == (True, "the tokens of pictures are counted by size and quality")
+
+
+def test_pictures_of_an_unknown_size() -> None:
+    """Pictures of which nothing is told are left out of the cost, and that is said."""
+    output = [{"type": "image_generation_call", "size": "7x7"}]
+
+    reading = RESPONSES.read(body(response(output=output, tools=[IMAGE_TOOL])))
+
+    assert (reading.parts, reading.estimated) == ((), False)
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("generated_image", 1)]
+
+
+def test_a_vector_graphic() -> None:
+    """The model that writes a vector graphic is a part of its own."""
+    svg = {"model": "gpt-5.6-sol", "input_tokens": 9, "output_tokens": 30, "reasoning_tokens": 10, "total_tokens": 39}
+    output = [{"type": "image_generation_call", "svg_usage": svg}]
+
+    reading = RESPONSES.read(body(response(output=output, tools=[IMAGE_TOOL], tool_usage={"image_gen": IMAGE_GEN})))
+
+    assert [(part.model, part.units) for part in reading.parts[1:]] == [
+        ("gpt-5.6-sol", {"text": (9, 20), "reasoning": (0, 10)}),
+        ("gpt-image-1.5", DRAWN),
+    ]
+
+
+def ran(kind: str, id: str | None) -> dict[str, Any]:
+    if kind == "code_interpreter_call":
+        return {"type": kind, "container_id": id}
+    return {"type": kind, "environment": {"type": "container_reference", "container_id": id} if id else None}
+
+
+@pytest.mark.parametrize(
+    ("tool", "items", "ids", "terms", "unseen"),
+    [
+        (
+            {"type": "code_interpreter", "container": {"type": "auto"}},
+            [("code_interpreter_call", "c1")] * 2,
+            ["c1"],
+            (),
+            0,
+        ),
+        (
+            {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}},
+            [("code_interpreter_call", "c1"), ("code_interpreter_call", "c2")],
+            ["c1", "c2"],
+            ("memory:4g",),
+            0,
+        ),
+        ({"type": "code_interpreter", "container": "c1"}, [("code_interpreter_call", "c1")], [], (), 0),
+        ({"type": "code_interpreter", "container": {"type": "auto"}}, [("code_interpreter_call", None)], [], (), 1),
+        (
+            {"type": "shell", "environment": {"type": "container_auto", "memory_limit": "16g"}},
+            [("shell_call", "c1")],
+            ["c1"],
+            ("memory:16g",),
+            0,
+        ),
+        ({"type": "shell", "environment": {"type": "container_auto"}}, [("shell_call", None)], [], (), 1),
+        ({"type": "shell", "environment": {"type": "local"}}, [("shell_call", None)], [], (), 0),
+        (
+            {"type": "shell", "environment": {"type": "container_reference", "container_id": "c1"}},
+            [("shell_call", "c1")],
+            [],
+            (),
+            0,
+        ),
+    ],
+)
+def test_containers(
+    tool: dict[str, Any], items: list[tuple[str, str | None]], ids: list[str], terms: tuple[str, ...], unseen: int
+) -> None:
+    """A container costs once; one that the request names was paid when it was made; a local shell costs nothing."""
+    reading = RESPONSES.read(body(response(output=[ran(*item) for item in items], tools=[tool])))
+
+    assert [first.id for first in reading.firsts] == ids
+    charge = Part("container", {"container_session_request": (0, 1)}, None, terms)
+    assert [first.part for first in reading.firsts] == [charge] * len(ids)
+    assert sum(u.quantity for u in reading.unpriced) == unseen
+    assert reading.units == UNITS
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
@@ -175,27 +299,40 @@ SEARCH = [{"type": "web_search_call", "action": {"type": "search", "query": "q"}
 
 
 @pytest.mark.parametrize(
-    ("model", "tool", "priced"),
+    ("model", "tool", "terms"),
     [
-        ("gpt-4.1", "web_search", True),
-        ("gpt-4.1", "web_search_preview", False),
-        ("gpt-4o-mini", "web_search_preview_2025_03_11", False),
-        ("gpt-5-chat-latest", "web_search_preview", False),
-        ("my-deployment", "web_search_preview", False),
-        ("gpt-5.2", "web_search_preview", True),
-        ("o4-mini-2025-04-16", "web_search_preview", True),
+        ("gpt-4.1", "web_search", ()),
+        ("gpt-4.1", "web_search_preview", ("search:preview",)),
+        ("gpt-4o-mini", "web_search_preview_2025_03_11", ("search:preview",)),
+        ("gpt-5-chat-latest", "web_search_preview", ("search:preview",)),
+        ("my-deployment", "web_search_preview", ("search:preview",)),
+        ("gpt-5.2", "web_search_preview", ()),
+        ("o4-mini-2025-04-16", "web_search_preview", ()),
     ],
 )
-def test_the_old_search_has_another_fee(model: str, tool: str, priced: bool) -> None:
-    """`web_search_preview` costs more on models that do not reason; there the searches have no rate of ours."""
+def test_the_old_search_has_another_fee(model: str, tool: str, terms: tuple[str, ...]) -> None:
+    """`web_search_preview` costs more on models that do not reason; a term says so."""
     told = response(model=model, output=SEARCH, tools=[{"type": tool}])
 
     for reading in (
         RESPONSES.read(body(told)),
         RESPONSES.read_stream(named_events({"type": "response.completed", "response": told})),
     ):
-        assert ((reading.units or {}).get("web_search_request") == (0, 1)) is priced
-        assert [u.unit for u in reading.unpriced] == ([] if priced else ["web_search_request"])
+        assert (reading.units or {})["web_search_request"] == (0, 1)
+        assert (reading.terms, reading.unpriced) == (terms, ())
+
+
+@pytest.mark.parametrize(("prompt", "counted"), [(100, 100 + 16000), (16170, 16170)])
+@pytest.mark.parametrize("model", ["gpt-4o-mini-2024-07-18", "gpt-4.1-mini"])
+def test_search_content_in_blocks(model: str, prompt: int, counted: int) -> None:
+    """Two small models pay a block of input tokens for each search, whether or not usage tells it."""
+    told = response(model=model, output=SEARCH * 2, tools=[{"type": "web_search"}])
+    told["usage"] = {"input_tokens": prompt, "output_tokens": 5}
+
+    reading = RESPONSES.read(body(told))
+
+    assert (reading.units or {})["text"] == (counted, 5)
+    assert (reading.reason is not None) is (counted > prompt)
 
 
 def test_counts_that_are_all_zero_are_none() -> None:
@@ -222,8 +359,7 @@ def test_malformed_members_do_not_cost_the_usage() -> None:
 
     reading = RESPONSES.read(body(response(output=output)))
 
-    assert reading.units == UNITS
-    assert {(u.unit, u.quantity) for u in reading.unpriced} == {("shell_call", 1), ("file_search_call", 1)}
+    assert reading.units == UNITS | {"file_search_request": (0, 1)}
     assert reading.reason == "output[0].type: expected str, got int"
 
 
