@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
-from ._json import BAD, Name, ends, key_string, lenient
-from .base import Asked
+from ._json import BAD, Name, ends, key_string, lenient, parse
+from .base import Asked, Facts, Reading
 
-__all__ = ["ask", "ask_nothing", "ask_stream"]
+__all__ = ["ask", "ask_nothing", "ask_stream", "members", "model_of", "number_of", "text_of"]
 
 _LARGE: Final = 1 << 16
+_LONGEST_WORD: Final = 64
+_DEPLOYED: Final = re.compile(r"/deployments/([^/]+)/")
 _STREAMED: Final = re.compile(rb'"stream"\s*:\s*true')
 
 
@@ -59,3 +62,29 @@ def ask_nothing(body: bytes) -> Asked:
 def ask_stream(body: bytes) -> Asked:
     """Where the path tells all, and the answer is a stream."""
     return Asked(None, True)
+
+
+def members(request: bytes | None) -> dict[str, Any]:
+    """A request's members, whatever they are; of a form, its fields. Not for the path of an ordinary answer."""
+    value = parse(request) if request else None
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(value: object) -> str | None:
+    """A short text of a request, in lower case; None for anything else, and for none."""
+    return value.strip().lower() if isinstance(value, str) and 0 < len(value) <= _LONGEST_WORD else None
+
+
+def number_of(value: object, most: int) -> int | None:
+    """A whole number of a request, which a form writes as text; None for anything else, 0 and less included."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 < value <= most else None
+
+
+def model_of(reading: Reading, facts: Facts) -> str | None:
+    """The model that answered, was asked for, or stands behind a deployment's name, as far as anything tells."""
+    deployed = _DEPLOYED.search(facts.path)
+    return reading.model or facts.asked.model or (unquote(deployed[1]) if deployed else None)

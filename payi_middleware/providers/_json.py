@@ -28,6 +28,7 @@ __all__ = [
     "last_object",
     "last_string",
     "lenient",
+    "object_at",
     "objects",
     "parse",
 ]
@@ -71,6 +72,7 @@ _END: Final = 1 << 12
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 _STRING: Final = re.compile(rb'\s*:\s*"((?:[^"\\]|\\.){1,256})"')
+_objects = json.JSONDecoder(parse_float=Decimal)
 _OPENS: Final = re.compile(rb"\s*:\s*\{")
 _OPENS_ARRAY: Final = re.compile(rb"\s*:\s*\[")
 
@@ -163,22 +165,23 @@ def objects(data: bytes, key: bytes) -> Iterator[int]:
         end = at
 
 
+def object_at(data: bytes, at: int) -> dict[str, Any] | None:
+    """The object that opens at a place, if it is whole and not far too long."""
+    try:
+        value, _ = _objects.raw_decode(data[at : at + _LONGEST_OBJECT].decode("utf-8", "replace"))
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def last_object(data: bytes, key: bytes) -> dict[str, Any] | None:
     """The last whole object under `key` in a piece of JSON."""
-    decoder = json.JSONDecoder(parse_float=Decimal)
-    for at in islice(objects(data, key), _MOST_TRIES):
-        try:
-            value, _ = decoder.raw_decode(data[at : at + _LONGEST_OBJECT].decode("utf-8", "replace"))
-        except (ValueError, ArithmeticError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value
-    return None
+    found = (object_at(data, at) for at in islice(objects(data, key), _MOST_TRIES))
+    return next((value for value in found if value is not None), None)
 
 
 def arrays(data: bytes, key: bytes) -> Iterator[list[Any]]:
     """The whole arrays under `key` (with its quotes) in a piece of JSON, last first; as many as are worth a try."""
-    decoder = json.JSONDecoder(parse_float=Decimal)
     end = len(data)
     for _ in range(_MOST_TRIES):
         end = data.rfind(key, 0, end)
@@ -188,7 +191,7 @@ def arrays(data: bytes, key: bytes) -> Iterator[list[Any]]:
         if opens is None:
             continue
         try:
-            value, _ = decoder.raw_decode(
+            value, _ = _objects.raw_decode(
                 data[opens.end() - 1 : opens.end() + _LONGEST_OBJECT].decode("utf-8", "replace")
             )
         except (ValueError, ArithmeticError, RecursionError):

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..events import Unpriced
-from .base import Endpoint, Reading
+from .base import Endpoint, Facts, Reading, refined_by
 
-__all__ = ["claude_costs_more", "openai_costs_more", "regional"]
+__all__ = ["claude_costs_more", "in_a_region", "openai_costs_more", "regional"]
 
 _NOTE: Final = Unpriced("region", 1, "processing in a region costs 1.1 times the rate of a newer model")
 
@@ -30,6 +30,17 @@ def openai_costs_more(model: str | None) -> bool:
 def claude_costs_more(model: str | None) -> bool:
     """Whether Vertex charges more for a Claude outside of its global location."""
     return model is None or _OLDER_CLAUDE.match(model) is None
+
+
+def in_a_region(endpoint: Endpoint, costs_more: Callable[[str | None], bool]) -> Endpoint:
+    """An endpoint in a region: its rates depend on that for the models that cost more there."""
+
+    def scoped(reading: Reading, facts: Facts) -> Reading:
+        if not costs_more(reading.model or facts.asked.model):
+            return reading
+        return reading._replace(terms=(*reading.terms, "scope:region"))
+
+    return refined_by(endpoint, scoped)
 
 
 def regional(endpoint: Endpoint, costs_more: Callable[[str | None], bool]) -> Endpoint:

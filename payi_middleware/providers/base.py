@@ -8,7 +8,7 @@ its reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from ..body import WHOLE
@@ -27,6 +27,7 @@ __all__ = [
     "Route",
     "StreamReader",
     "Texts",
+    "refined_by",
     "summed",
 ]
 
@@ -190,6 +191,14 @@ class Endpoint:
     """Whether `once`, `untold` and `firsts` of what is read are to be looked at; an endpoint with a `refine` needs no word."""
     whole: int = WHOLE
     """Bytes of an answer that are kept whole: more where every line counts (the results of a batch)."""
+
+
+def refined_by(endpoint: Endpoint, refine: Callable[[Reading, Facts], Reading]) -> Endpoint:
+    """An endpoint whose readings are refined once more, behind its own refinement."""
+    own = endpoint.refine
+    if own is None:
+        return replace(endpoint, refine=refine)
+    return replace(endpoint, refine=lambda reading, facts: refine(own(reading, facts), facts))
 
 
 class Route(NamedTuple):

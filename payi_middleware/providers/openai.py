@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
-from . import _chat, _messages, _responses
+from . import _batches, _chat, _fees, _images, _messages, _responses, _runs, _speech, _transcripts, _videos
 from ._openai_usage import OPENAI, Dialect
-from ._regions import openai_costs_more, regional
+from ._regions import in_a_region, openai_costs_more
+from ._rest import REST
 from .base import Endpoint, Provider, Route
 from .other import OTHER
 
-__all__ = ["FREE", "OURS", "PROVIDER", "REGIONAL", "endpoints", "free", "host", "known", "routes"]
+__all__ = [
+    "FREE",
+    "OURS",
+    "PROVIDER",
+    "REGIONAL",
+    "asked_again",
+    "by_end",
+    "endpoints",
+    "free",
+    "host",
+    "known",
+    "own_endpoints",
+    "routes",
+]
 
 # The version of the API, behind whatever base a gateway puts before it.
 _VERSION: Final = r"(?:/(?!v\d|openai/)[^/]+)*/(?:v\d\w*(?:/openai)?|openai(?:/v\d\w*)?)/"
@@ -50,9 +65,12 @@ OURS: Final = free(
     "models",
     "moderations",
     "organization",
-    "realtime/(?:client_secrets|sessions|transcription_sessions)",
+    "live/sessions/[^/]+",
+    "realtime/(?:calls/[^/]+|client_secrets|sessions|transcription_sessions|translations)",
+    "safety",
     "skills",
-    "threads",  # runs cost, but their usage comes with a later GET
+    "threads",  # but for runs
+    "videos/characters",
     "vector_stores(?!/[^/]+/search)",
 )
 """Free at OpenAI, and at Azure, which hosts its API."""
@@ -70,6 +88,50 @@ def endpoints(dialect: Dialect = OPENAI) -> dict[str, Endpoint]:
         "responses/compact": _responses.compact(dialect),
         "v1/messages": _messages.messages(),
     }
+
+
+def own_endpoints(dialect: Dialect = OPENAI, base: str = "/v1") -> dict[str, Endpoint]:
+    """What only OpenAI has, and Azure, by the end of the path; `*` stands for an id."""
+    return {
+        "audio/speech": _speech.speech(f"{base}/audio/speech"),
+        "audio/transcriptions": _transcripts.transcriptions(f"{base}/audio/transcriptions"),
+        "audio/translations": _transcripts.translations(f"{base}/audio/translations"),
+        "containers": _fees.CONTAINERS,
+        "decisions": replace(_responses.responses(dialect, f"{base}/decisions"), texts=None),
+        "images/edits": _images.images(f"{base}/images/edits"),
+        "images/generations": _images.images(f"{base}/images/generations"),
+        "images/variations": _images.images(f"{base}/images/variations"),
+        "live/sessions": _fees.LIVE,
+        "realtime/calls": _fees.SESSION,
+        "threads/*/runs": _runs.RUNS,
+        "threads/*/runs/*/submit_tool_outputs": _runs.RUNS,
+        "threads/runs": _runs.RUNS,
+        "vector_stores/*/search": _fees.STORE_SEARCH,
+        "video/generations/jobs": _videos.videos(f"{base}/video/generations/jobs"),
+        "videos": _videos.videos(f"{base}/videos"),
+        "videos/*/remix": _videos.videos(f"{base}/videos/{{video}}/remix"),
+        "videos/edits": _videos.videos(f"{base}/videos/edits"),
+        "videos/extensions": _videos.videos(f"{base}/videos/extensions"),
+    }
+
+
+def asked_again(dialect: Dialect = OPENAI) -> dict[str, Endpoint]:
+    """What a GET tells of that was made in the background, by the end of the path."""
+    return {
+        "files/*/content": _batches.results(dialect),
+        "responses/*": _responses.poll(dialect),
+        "threads/*/runs/*": _runs.RUN,
+    }
+
+
+def by_end(ours: dict[str, Endpoint]) -> Callable[[str], Endpoint | None]:
+    """The look-up of a path by its end, whatever base a gateway puts before it."""
+    table = [(re.compile(rf"/{end.replace('*', '[^/]+')}$"), endpoint) for end, endpoint in ours.items()]
+
+    def find(path: str) -> Endpoint | None:
+        return next((endpoint for end, endpoint in table if end.search(path)), None)
+
+    return find
 
 
 def known(path: str, ours: dict[str, Endpoint]) -> Route | None:
@@ -108,11 +170,33 @@ def host(
     return Provider(id, category or f"system.{id}", find_route)
 
 
-def _in_a_region() -> Provider:
-    ours = {path: regional(endpoint, openai_costs_more) for path, endpoint in endpoints().items()}
-    return Provider("openai", "system.openai", routes(ours, costs_nothing=OURS))
+def _own(adapt: Callable[[Endpoint], Endpoint] = lambda endpoint: endpoint) -> Provider:
+    """OpenAI itself. `adapt` is laid over each of its endpoints."""
+
+    def adapted(ours: dict[str, Endpoint]) -> dict[str, Endpoint]:
+        return {end: adapt(endpoint) for end, endpoint in ours.items()}
+
+    everywhere, own, again = adapted(endpoints()), by_end(adapted(own_endpoints())), by_end(adapted(asked_again()))
+    rest = adapt(REST)
+
+    def find_route(method: str, path: str) -> Route | None:
+        path = path.rstrip("/")
+        if method == "GET":
+            found = again(path)
+            return None if found is None else Route(found)
+        if method != "POST":
+            return None
+        route = known(path, everywhere)
+        if route is not None:
+            return route
+        found = own(path)
+        if found is None and OURS.match(path):
+            return None
+        return Route(found or rest)
+
+    return Provider("openai", "system.openai", find_route)
 
 
-PROVIDER: Final = host("openai", costs_nothing=OURS)
-REGIONAL: Final = _in_a_region()
+PROVIDER: Final = _own()
+REGIONAL: Final = _own(lambda endpoint: in_a_region(endpoint, openai_costs_more))
 """The hosts that keep the processing in a region."""

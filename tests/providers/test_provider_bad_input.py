@@ -9,7 +9,16 @@ from answers import body, endpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payi_middleware.providers import Asked, Endpoint
+from payi_middleware.providers import Asked, Endpoint, Reading, openai
+from payi_middleware.providers.base import Facts, summed
+
+
+def again(path: str) -> Endpoint:
+    """The endpoint behind a GET."""
+    route = openai.PROVIDER.route("GET", path)
+    assert route is not None, path
+    return route.endpoint
+
 
 CHAT = endpoint("api.openai.com", "/v1/chat/completions")
 ENDPOINTS = {
@@ -20,7 +29,18 @@ ENDPOINTS = {
     "responses": endpoint("api.openai.com", "/v1/responses"),
     "messages": endpoint("api.anthropic.com", "/v1/messages"),
     "gemini": endpoint("generativelanguage.googleapis.com", "/v1beta/models/m:generateContent"),
-    "other": endpoint("api.openai.com", "/v1/audio/speech"),
+    "other": endpoint("api.openai.com", "/v1/something/new"),
+    "images": endpoint("api.openai.com", "/v1/images/edits"),
+    "speech": endpoint("api.openai.com", "/v1/audio/speech"),
+    "transcriptions": endpoint("api.openai.com", "/v1/audio/transcriptions"),
+    "videos": endpoint("api.openai.com", "/v1/videos/extensions"),
+    "containers": endpoint("api.openai.com", "/v1/containers"),
+    "searches": endpoint("api.openai.com", "/v1/vector_stores/vs_1/search"),
+    "sessions": endpoint("api.openai.com", "/v1/realtime/calls"),
+    "live": endpoint("api.openai.com", "/v1/live/sessions"),
+    "runs": endpoint("api.openai.com", "/v1/threads/runs"),
+    "batches": again("/v1/files/file-1/content"),
+    "polls": again("/v1/responses/resp_1"),
 }
 
 OPENAI_FAULTS = [
@@ -228,6 +248,15 @@ JSON = st.recursive(
                     "x_groq",
                     "tool_usage",
                     "stream",
+                    "data",
+                    "duration",
+                    "seconds",
+                    "size",
+                    "input",
+                    "tools",
+                    "custom_id",
+                    "image_gen",
+                    "svg_usage",
                     "messages",
                     "content",
                 ]
@@ -249,13 +278,22 @@ def _all(endpoint: Endpoint, raw: bytes, other: bytes) -> None:
         endpoint.read_cut(raw, other),
         endpoint.read_cut(other, raw),
     ):
-        assert reading.units is not None or reading.reason
-        assert reading.units is None or all(side >= 0 for sides in reading.units.values() for side in sides)
-        (f"{reading}").encode()
+        if endpoint.refine is not None:
+            for request in (None, raw, other):
+                facts = Facts("h", "/v1/x/extensions", request, endpoint.ask(request or b""), {}, raw, False)
+                _told(endpoint.refine(reading, facts))
+        _told(reading)
     endpoint.ask(raw)
     if endpoint.texts is not None:
         for streamed in (True, False):
             endpoint.texts(raw, other, streamed)
+
+
+def _told(reading: Reading) -> None:
+    assert reading.units is not None or reading.reason or reading.untold or reading.model
+    assert reading.units is None or all(side >= 0 for sides in reading.units.values() for side in sides)
+    assert not reading.parts or reading.units == summed(reading.parts)
+    (f"{reading}").encode()
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

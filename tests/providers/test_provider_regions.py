@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from answers import body, endpoint, events, openai_usage
+from answers import body, endpoint, exchanged, openai_usage
 
 VERTEX = "/v1/projects/p/locations/{}/publishers/anthropic/models/{}:{}"
 
@@ -23,14 +23,22 @@ VERTEX = "/v1/projects/p/locations/{}/publishers/anthropic/models/{}:{}"
     ],
 )
 def test_openai_s_regional_hosts(host: str, model: str, dearer: bool) -> None:
-    """At a host that keeps the processing in a region newer models cost more, and that is said."""
-    asked = endpoint(host, "/v1/chat/completions")
-    raw = body({"model": model, "usage": openai_usage()})
+    """At a host that keeps the processing in a region newer models cost more, and a term says so."""
+    answer = body({"model": model, "usage": openai_usage()})
 
-    for reading in (asked.read(raw), asked.read_cut(raw, raw), asked.read_stream(events({"model": model}))):
-        assert [u.unit for u in reading.unpriced] == ["region"] * dearer
-    assert asked.read(body({"error": {"code": "x"}, "model": model})).unpriced == ()
-    assert asked.read(b"<html>").unpriced == ()
+    reading = exchanged(host, "/v1/chat/completions", answer)
+
+    assert (reading.terms, reading.unpriced) == (("scope:region",) if dearer else (), ())
+
+
+def test_a_region_adds_to_what_an_endpoint_knows() -> None:
+    """The region is one more term, and where no answer names a model the request's counts."""
+    asked = {"model": "dall-e-9", "size": "512x512", "prompt": "a fox"}
+
+    reading = exchanged("eu.api.openai.com", "/v1/images/generations", body({"data": [{}, {}]}), asked)
+
+    assert reading.units == {"generated_image": (0, 2)}
+    assert reading.terms == ("quality:standard", "size:512x512", "scope:region")
 
 
 @pytest.mark.parametrize(

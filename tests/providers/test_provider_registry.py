@@ -103,7 +103,19 @@ KNOWN = [
         "/openai/deployments/{deployment}/chat/completions",
         "my gpt",
     ),
-    ("x.openai.azure.com", "/openai/deployments/d/images/generations", "(other)", "d"),
+    (
+        "x.openai.azure.com",
+        "/openai/deployments/d/images/generations",
+        "/openai/deployments/{deployment}/images/generations",
+        "d",
+    ),
+    (
+        "x.openai.azure.com",
+        "/openai/deployments/d/audio/transcriptions",
+        "/openai/deployments/{deployment}/audio/transcriptions",
+        "d",
+    ),
+    ("x.openai.azure.com", "/openai/deployments/d/something/new", "(other)", "d"),
     ("api.anthropic.com", "/v1/messages", "/v1/messages", None),
     (
         "generativelanguage.googleapis.com",
@@ -139,18 +151,43 @@ KNOWN = [
         None,
     ),
     ("generativelanguage.googleapis.com", "/v1beta/interactions", "(other)", None),
-    ("api.openai.com", "/v1/audio/speech", "(other)", None),
-    ("api.openai.com", "/v1/images/generations", "(other)", None),
+    *(
+        ("api.openai.com", f"/v1/{path}", f"/v1/{template or path}", None)
+        for path, template in {
+            "audio/speech": "",
+            "audio/transcriptions": "",
+            "audio/translations": "",
+            "containers": "",
+            "decisions": "",
+            "images/edits": "",
+            "images/generations": "",
+            "images/variations": "",
+            "live/sessions": "",
+            "realtime/calls": "",
+            "threads/runs": "threads/{thread}/runs",
+            "threads/t_1/runs": "threads/{thread}/runs",
+            "threads/t_1/runs/run_1/submit_tool_outputs": "threads/{thread}/runs",
+            "vector_stores/vs_1/search": "vector_stores/{vector_store}/search",
+            "videos": "",
+            "videos/edits": "",
+            "videos/extensions": "",
+            "videos/video_1/remix": "videos/{video}/remix",
+        }.items()
+    ),
+    ("eu.api.openai.com", "/v1/images/edits", "/v1/images/edits", None),
+    ("x.openai.azure.com", "/openai/v1/videos", "/v1/videos", None),
+    ("x.openai.azure.com", "/openai/v1/video/generations/jobs", "/v1/video/generations/jobs", None),
+    ("x.openai.azure.com", "/openai/v1/realtime/calls", "/v1/realtime/calls", None),
+    ("llama.eastus2.models.ai.azure.com", "/v1/chat/completions", "/v1/chat/completions", None),
+    ("llama.eastus2.inference.ml.azure.com", "/v1/chat/completions", "/v1/chat/completions", None),
     ("api.openai.com", "/v1/something/new", "(other)", None),
     ("api.anthropic.com", "/v1/complete", "(other)", None),
-    ("x.openai.azure.com", "/openai/v1/images/generations", "(other)", None),
+    ("x.openai.azure.com", "/openai/v1/images/generations", "/v1/images/generations", None),
     # What is free at one host is paid at another, and a word in the middle of a path says nothing.
     ("api.mistral.ai", "/v1/conversations", "(other)", None),
     ("api.mistral.ai", "/v1/moderations", "(other)", None),
     ("api.fireworks.ai", "/inference/v1/workflows/accounts/fireworks/models/flux/text_to_image", "(other)", None),
     ("router.huggingface.co", "/hf-inference/models/x/y", "(other)", None),
-    ("api.openai.com", "/v1/containers", "(other)", None),
-    ("api.openai.com", "/v1/vector_stores/vs_1/search", "(other)", None),
     ("x.services.ai.azure.com", "/providers/cohere/v2/rerank", "(other)", None),
     ("api.anthropic.com", "/v1/agents/a/sessions", "(other)", None),
     ("api.groq.com", "/openai/v1/audio/files", "(other)", None),
@@ -200,7 +237,16 @@ FREE = [
     ("POST", "x.openai.azure.com", "/openai/files"),
     ("GET", "x.openai.azure.com", "/openai/deployments/d/chat/completions"),
     ("POST", "x.openai.azure.com", "/openai/v1/files"),
-    ("POST", "x.openai.azure.com", "/openai/threads/t/runs"),
+    ("POST", "x.openai.azure.com", "/openai/threads/t/messages"),
+    ("POST", "api.openai.com", "/v1/live/sessions/s/hangup"),
+    ("POST", "api.openai.com", "/v1/realtime/calls/c/accept"),
+    ("POST", "api.openai.com", "/v1/videos/characters"),
+    ("GET", "api.openai.com", "/v1/files/file-1"),
+    ("GET", "api.openai.com", "/v1/batches/batch_1"),
+    ("GET", "api.openai.com", "/v1/responses/resp_1/input_items"),
+    ("GET", "api.openai.com", "/v1/videos/video_1"),
+    ("GET", "x.openai.azure.com", "/openai/files/file-1"),
+    ("GET", "x.azure-api.net", "/anything/responses/1"),
     ("POST", "x.azure-api.net", "/base/openai/batches"),
     ("POST", "router.huggingface.co", "/together/v1/files"),
     ("POST", "api.groq.com", "/openai/v1/batches"),
@@ -208,6 +254,29 @@ FREE = [
     ("POST", "openrouter.ai", "/api/v1/keys"),
     ("POST", "api.cohere.com", "/v1/tokenize"),
 ]
+
+
+ASKED_AGAIN = [
+    ("api.openai.com", "/v1/responses/resp_1", "/v1/responses/{response}"),
+    ("api.openai.com", "/v1/files/file-1/content", "/v1/files/{file}/content"),
+    ("api.openai.com", "/v1/threads/t_1/runs/run_1", "/v1/threads/{thread}/runs/{run}"),
+    ("us.api.openai.com", "/v1/responses/resp_1", "/v1/responses/{response}"),
+    ("x.openai.azure.com", "/openai/v1/responses/resp_1", "/v1/responses/{response}"),
+    ("x.openai.azure.com", "/openai/files/file-1/content", "/v1/files/{file}/content"),
+    ("x.services.ai.azure.com", "/openai/v1/threads/t_1/runs/run_1", "/v1/threads/{thread}/runs/{run}"),
+]
+
+
+@pytest.mark.parametrize(("host", "path", "template"), ASKED_AGAIN)
+def test_what_a_get_tells(host: str, path: str, template: str) -> None:
+    """What was made in the background tells its usage to whoever asks for it."""
+    provider = find(host)
+    assert provider is not None
+
+    route = provider.route("GET", path)
+
+    assert route is not None
+    assert route.endpoint.template == template
 
 
 @pytest.mark.parametrize(("method", "host", "path"), FREE)

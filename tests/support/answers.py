@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from payi_middleware.providers import Endpoint, find
+from payi_middleware.providers import Asked, Endpoint, Reading, find
+from payi_middleware.providers.base import Facts
 
-__all__ = ["body", "endpoint", "events", "named_events", "openai_usage"]
+__all__ = ["body", "endpoint", "events", "exchanged", "named_events", "openai_usage"]
 
 
 def body(value: Any) -> bytes:
@@ -44,3 +45,26 @@ def openai_usage(prompt: int = 100, completion: int = 30, *, cached: int = 0, re
         "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": reasoning, "audio_tokens": 0},
     }
+
+
+def exchanged(
+    host: str,
+    path: str,
+    answer: bytes,
+    request: Any = None,
+    *,
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+) -> Reading:
+    """What a whole exchange tells, the request and the answer's headers included."""
+    provider = find(host)
+    assert provider is not None, host
+    route = provider.route(method, path)
+    assert route is not None, path
+    sent = request if isinstance(request, bytes) or request is None else body(request)
+    asked = route.endpoint.ask(sent) if sent else Asked()
+    streamed = answer.startswith((b"data:", b"event:"))
+    reading = route.endpoint.read_stream(answer) if streamed else route.endpoint.read(answer)
+    if route.endpoint.refine is None:
+        return reading
+    return route.endpoint.refine(reading, Facts(host, path, sent, asked, headers or {}, answer, streamed))
