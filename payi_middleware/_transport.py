@@ -115,7 +115,7 @@ def _content(request: Any) -> bytes | None:
         return b"".join(stream) if kind == "ByteStream" else None
     if not isinstance(content, bytes):
         return None
-    return forms.as_json(content, request.headers.get("content-type", "")) if content[:2] == b"--" else content
+    return forms.as_json(content) if content[:2] == b"--" else content
 
 
 def _field(field: Any) -> forms.Field:

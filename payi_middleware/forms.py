@@ -19,6 +19,7 @@ _LONGEST: Final = 1 << 16
 """Characters of a field's value that are kept: a prompt, at most."""
 
 _BOUNDARY: Final = re.compile(r'boundary="?([^";,]{1,200})"?', re.IGNORECASE)
+_FIRST_LINE: Final = re.compile(rb"--([^\s\"]{1,200})\r?\ncontent-disposition:[ \t]*form-data", re.IGNORECASE)
 _NAME: Final = re.compile(rb'[;\s]name="([^"]{0,256})"', re.IGNORECASE)
 _FILE: Final = re.compile(rb"[;\s]filename\*?=", re.IGNORECASE)
 _TYPE: Final = re.compile(rb"^content-type:[ \t]*([\w.+/-]{1,128})", re.IGNORECASE | re.MULTILINE)
@@ -34,12 +35,20 @@ class Field(NamedTuple):
     type: str = ""
 
 
-def as_json(body: bytes, content_type: str) -> bytes:
-    """A request's body, and that of a form as a JSON object of its fields."""
-    if "multipart/form-data" not in content_type.lower():
+def as_json(body: bytes, content_type: str = "") -> bytes:
+    """A request's body, and that of a form as a JSON object of its fields.
+
+    Args:
+        body: As it is sent, or as it was recorded.
+        content_type: The request's header; without one, a form tells its boundary in its first line.
+    """
+    if body[:2] != b"--":
         return body
     found = _BOUNDARY.search(content_type)
-    return body if found is None else of_fields(parsed(body, found[1].strip()))
+    if found is not None:
+        return of_fields(parsed(body, found[1].strip()))
+    first = _FIRST_LINE.match(body)
+    return body if first is None else of_fields(parsed(body, first[1].decode("latin-1")))
 
 
 def of_fields(fields: Iterable[Field]) -> bytes:

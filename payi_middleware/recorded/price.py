@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from .. import health
+from .. import forms, health
 from ..call import Call, Exchange
 from ..costing import cost_of
 from ..estimates import Estimates
@@ -143,7 +143,8 @@ class Pricer:
     def _driven(self, recorded: Recorded, provider: Provider, route: Route, at_ns: int) -> CallEvent | None:
         """The event of the exchange, as if it took place now and its clock stood at `at_ns`; None if it is none."""
         meter = self._meter
-        exchange = Exchange(recorded.method, recorded.place.path, recorded.request, host=recorded.place.host)
+        sent = None if recorded.request is None else forms.as_json(recorded.request)
+        exchange = Exchange(recorded.method, recorded.place.path, sent, host=recorded.place.host)
         call = Call(meter, None, attributed(None), provider, route, exchange)
         call.started_ns = at_ns
         call.answered(recorded.status, recorded.encoding, recorded.headers)
