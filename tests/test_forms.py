@@ -98,7 +98,7 @@ def test_a_file_of_unknown_size() -> None:
     assert json.loads(_content(request) or b"")["files"][0]["size"] == -1
 
 
-@pytest.mark.parametrize("cut", range(0, 700, 7))
+@pytest.mark.parametrize("cut", range(7, 700, 7))
 def test_a_form_that_is_cut(cut: int) -> None:
     """What is left of a form is read, at every byte, and never a file's content."""
     request = sent(httpx)
