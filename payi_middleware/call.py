@@ -322,8 +322,7 @@ class Call:
         if not parts and reading.units:
             parts = (Part(None, reading.units, reading.service_tier),)  # terms of the reading hold for all
         parts += tuple(first.part for first in new)
-        unpriced = reading.unpriced + tuple(first.note for first in new)
-        return reading._replace(parts=parts, units=summed(parts), unpriced=unpriced)
+        return reading._replace(parts=parts, units=summed(parts))
 
     def _read(self) -> tuple[Reading, bytes, bool]:
         """What the answer tells, its bytes (for counting, if need be), and whether it is a stream."""

@@ -41,7 +41,7 @@ def read_container(body: bytes) -> Reading:
     if not made.id:
         return Reading(CONTAINER, reason=_NO_ID)
     first = first_container(made.id, made.memory_limit)
-    return Reading(CONTAINER, made.id, first.part.units, unpriced=(first.note,), terms=first.part.terms, once=made.id)
+    return Reading(CONTAINER, made.id, first.part.units, terms=first.part.terms, once=made.id)
 
 
 def read_search(body: bytes) -> Reading:

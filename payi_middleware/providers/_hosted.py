@@ -40,7 +40,6 @@ CONTAINER: Final = "container"
 MEMORY_TERMS: Final = {"4g": ("memory:4g",), "16g": ("memory:16g",), "64g": ("memory:64g",)}
 """A container's memory -> the terms of its rate; the smallest, 1 GB, has none."""
 
-_LEAST: Final = "a container is billed for as long as it lives; the least is counted, once"
 _NO_CONTAINER: Final = "the answer does not name the container in which it ran"
 _OTHER_MODEL: Final = "tokens of the image tool's own model, which the answer does not name"
 _NO_TOKENS: Final = "neither the tokens of the picture nor its size and quality are told"
@@ -142,7 +141,9 @@ def hosted(items: Sequence[Item], told: ToolUsage | None, units: Units, model: s
     if pictures or pictured:
         found = _pictures(found, pictures, bool(pictured), raw)
     places = [item for item in called if item.type in ("code_interpreter_call", "shell_call")]
-    return _containers(found, places, raw) if places else found
+    if not places or "code_execution_request" in units:  # a host with a fee for each call has told them
+        return found
+    return _containers(found, places, raw)
 
 
 def _searches(items: Sequence[Item], told: ToolUsage | None) -> int:
@@ -269,8 +270,7 @@ def _place(tool: dict[str, Any]) -> str | dict[str, Any]:
 def first_container(id: str, memory: object) -> First:
     """The charge of a container, by its memory (`4g`)."""
     terms = MEMORY_TERMS.get(memory, ()) if isinstance(memory, str) else ()
-    part = Part(CONTAINER, {"container_session_request": (0, 1)}, None, terms)
-    return First(id, part, Unpriced("container_session_request", 1, _LEAST))
+    return First(id, Part(CONTAINER, {"container_session_request": (0, 1)}, None, terms))
 
 
 def _both(one: str | None, other: str | None) -> str | None:

@@ -245,12 +245,21 @@ def _unpriced(usage: Usage, details: _InputDetails | None, units: Units) -> tupl
     found: tuple[Unpriced, ...] = ()
     written = details.cache_write_tokens_details if details is not None else None
     if written is not None and written.ttl_12h_tokens:
-        why = "12 hour cache writes have a rate of their own; counted as text_cache_write"
-        found += (Unpriced("text_cache_write_12h", written.ttl_12h_tokens, why),)
+        _keep_apart(written.ttl_12h_tokens, units)
     if usage.prompt_audio_seconds:
         found += (Unpriced("audio_second", usage.prompt_audio_seconds, "audio input is billed by its length"),)
     tools = usage.server_tool_use_details or usage.server_side_tool_usage_details
     return found if tools is None else found + _tools(tools, units)
+
+
+def _keep_apart(for_12h: int, units: Units) -> None:
+    """Takes the cache writes that are kept for 12 hours, at a rate of their own, out of all of them."""
+    written, _ = units.pop("text_cache_write", (0, 0))
+    longer = min(for_12h, written)
+    if longer:
+        units["text_cache_write_12h"] = (longer, 0)
+    if written > longer:
+        units["text_cache_write"] = (written - longer, 0)
 
 
 _OTHER_TOOLS: Final = (

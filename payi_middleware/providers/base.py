@@ -44,8 +44,6 @@ class First(NamedTuple):
 
     id: str
     part: Part
-    note: Unpriced
-    """What that charge leaves out."""
 
 
 class Reading(NamedTuple):

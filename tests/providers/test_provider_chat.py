@@ -156,15 +156,34 @@ def test_hosted_tools_are_counted() -> None:
     assert [(u.unit, u.quantity) for u in reading.unpriced] == [("x_search_call", 3)]
 
 
-def test_what_the_units_leave_out_is_listed() -> None:
-    """12 hour cache writes and seconds of audio have no unit of ours."""
-    usage = openai_usage(100, 30) | {"prompt_audio_seconds": 3}
-    usage["prompt_tokens_details"] = {"cache_write_tokens": 50, "cache_write_tokens_details": {"ttl_12h_tokens": 20}}
+@pytest.mark.parametrize(
+    ("for_12h", "units"),
+    [
+        (20, {"text_cache_write": (30, 0), "text_cache_write_12h": (20, 0)}),
+        (50, {"text_cache_write_12h": (50, 0)}),
+        (90, {"text_cache_write_12h": (50, 0)}),
+        (0, {"text_cache_write": (50, 0)}),
+    ],
+)
+def test_cache_writes_by_how_long_they_are_kept(for_12h: int, units: dict[str, tuple[int, int]]) -> None:
+    """What is kept for 12 hours has a rate of its own, and is a part of all that is written."""
+    usage = openai_usage(100, 30)
+    kept = {"ttl_12h_tokens": for_12h, "ttl_30m_tokens": 50 - for_12h if for_12h <= 50 else 0}
+    usage["prompt_tokens_details"] = {"cache_write_tokens": 50, "cache_write_tokens_details": kept}
 
     reading = CHAT.read(answer(usage))
 
-    assert reading.units == {"text": (50, 30), "text_cache_write": (50, 0)}
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("text_cache_write_12h", 20), ("audio_second", 3)]
+    assert (reading.units, reading.unpriced) == ({"text": (50, 30)} | units, ())
+
+
+def test_what_the_units_leave_out_is_listed() -> None:
+    """Seconds of audio have no rate beside that of tokens."""
+    usage = openai_usage(100, 30) | {"prompt_audio_seconds": 3}
+
+    reading = CHAT.read(answer(usage))
+
+    assert reading.units == {"text": (100, 30)}
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("audio_second", 3)]
     assert all(isinstance(u, Unpriced) and u.reason for u in reading.unpriced)
 
 

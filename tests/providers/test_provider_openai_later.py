@@ -295,7 +295,6 @@ def test_a_container() -> None:
 
     assert (reading.model, reading.once) == ("container", "cntr_1")
     assert (reading.units, reading.terms) == ({"container_session_request": (0, 1)}, ("memory:4g",))
-    assert [u.unit for u in reading.unpriced] == ["container_session_request"]
     for raw in (b"nope", b"{}"):
         unnamed = exchanged(HOST, "/v1/containers", raw)
         assert (unnamed.units, unnamed.reason) == (None, "the answer names no container")
