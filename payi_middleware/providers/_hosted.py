@@ -176,12 +176,17 @@ def _web_search(searches: int, units: Units, model: str | None, raw: bytes) -> t
 
 def may_have_called(tail: bytes, head: bytes, told: ToolUsage | None) -> bool:
     """Whether an answer whose items were not seen may hold calls that cost something and that nobody counted."""
-    offered = next(arrays(tail, b'"tools"'), None) or next(arrays(head, b'"tools"'), None)
-    if offered is None:
+    # A schema may have a member of that name too, and an MCP server lists its own: those are no tools of the response.
+    offered = [tools for data in (tail, head) for tools in arrays(data, b'"tools"') if _is_offer(tools)]
+    if not offered:
         return _NO_TOOLS.search(tail) is None and _NO_TOOLS.search(head) is None
     counted = ("image_generation", "web_search") if told is not None else ()
-    kinds = [str(tool.get("type")) for tool in offered if isinstance(tool, dict)]
+    kinds = [tool["type"] for tools in offered for tool in tools if isinstance(tool.get("type"), str)]
     return any(kind.startswith(_TOOLS) and not kind.startswith(counted) for kind in kinds)
+
+
+def _is_offer(tools: list[Any]) -> bool:
+    return all(isinstance(tool, dict) for tool in tools) and any("type" in tool for tool in tools)
 
 
 def _offered(raw: bytes, kind: str) -> dict[str, Any]:

@@ -105,6 +105,13 @@ def test_a_batch() -> None:
     assert (reading.service_tier, reading.once, reading.reason) == ("batch", "file-out", None)
 
 
+def test_a_batch_of_many_prompts() -> None:
+    """Lines are added up only as far as their prompts together are no long one, which would have another rate."""
+    reading = again(line(chat(prompt=60_000)) * 3, FILE)
+
+    assert [part.units["text"] for part in reading.parts] == [(60_000, 30)] * 3
+
+
 def test_other_answers_in_a_batch() -> None:
     """Embeddings, pictures and searches are read as their endpoints' answers are."""
     embedded = {"object": "list", "model": "text-embedding-3-small", "usage": {"prompt_tokens": 8, "total_tokens": 8}}

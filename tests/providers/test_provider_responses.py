@@ -375,6 +375,39 @@ def test_cut_body() -> None:
     assert RESPONSES.read_cut(raw[:100], b"x").reason == "usage is missing"
 
 
+@pytest.mark.parametrize(
+    ("kinds", "told", "unseen"),
+    [
+        (["function", "mcp"], False, False),
+        (["function", "file_search"], True, True),
+        (["web_search", "image_generation"], True, False),
+        (["web_search", "image_generation"], False, True),
+        (["code_interpreter"], True, True),
+        ([], False, False),
+    ],
+)
+def test_tools_that_a_cut_answer_may_have_called(kinds: list[str], told: bool, unseen: bool) -> None:
+    """An answer that was not seen whole says so only where one of its tools may have cost something that is not told."""
+    tools = [{"type": kind, "parameters": {"tools": [1]}} for kind in kinds]
+    more = {"tool_usage": {"web_search": {"num_requests": 0}}} if told else {}
+    whole = body(response(output=[{"type": "message", "content": "x" * 9000}], tools=tools) | more | {"usage": USAGE})
+
+    reading = RESPONSES.read_cut(whole[:100], whole[-900:])
+
+    assert reading.units == UNITS
+    assert ("hosted_tool" in [u.unit for u in reading.unpriced]) is unseen
+
+
+def test_a_host_that_counts_its_own_tools() -> None:
+    """Where a host tells the calls of its tools, their items are not counted again."""
+    usage = USAGE | {"server_side_tool_usage_details": {"web_search_calls": 2, "file_search_calls": 1}}
+    items = [{"type": "web_search_call"}, {"type": "file_search_call"}, {"type": "file_search_call"}]
+
+    reading = endpoint("api.x.ai", "/v1/responses").read(body(response(usage=usage, output=items)))
+
+    assert (reading.units or {})["web_search_request"] == (0, 2)
+
+
 def test_body_and_stream_in_each_other_s_place() -> None:
     """A stream answered by a JSON body, and the other way round, are both read."""
     data = events({"type": "response.completed", "response": response()}, done=False)
