@@ -141,14 +141,22 @@ def known(path: str, ours: dict[str, Endpoint]) -> Route | None:
 
 
 def routes(
-    ours: dict[str, Endpoint], *, strict: bool = False, costs_nothing: re.Pattern[str] = FREE
+    ours: dict[str, Endpoint],
+    *,
+    strict: bool = False,
+    costs_nothing: re.Pattern[str] = FREE,
+    dialect: Dialect = OPENAI,
 ) -> Callable[[str, str], Route | None]:
     """The look-up of an OpenAI-shaped host. `strict`: other paths of the host are none of our business."""
+    again = by_end(asked_again(dialect))
 
     def find_route(method: str, path: str) -> Route | None:
+        path = path.rstrip("/")
+        if method == "GET" and not strict:  # many have batches, too
+            later = again(path)
+            return None if later is None else Route(later)
         if method != "POST":
             return None
-        path = path.rstrip("/")
         route = known(path, ours)
         if route is not None or strict or costs_nothing.match(path):
             return route
@@ -166,7 +174,7 @@ def host(
     costs_nothing: re.Pattern[str] = FREE,
 ) -> Provider:
     """An OpenAI-shaped provider."""
-    find_route = routes(endpoints(dialect), strict=strict, costs_nothing=costs_nothing)
+    find_route = routes(endpoints(dialect), strict=strict, costs_nothing=costs_nothing, dialect=dialect)
     return Provider(id, category or f"system.{id}", find_route)
 
 

@@ -261,6 +261,8 @@ ASKED_AGAIN = [
     ("api.openai.com", "/v1/files/file-1/content", "/v1/files/{file}/content"),
     ("api.openai.com", "/v1/threads/t_1/runs/run_1", "/v1/threads/{thread}/runs/{run}"),
     ("us.api.openai.com", "/v1/responses/resp_1", "/v1/responses/{response}"),
+    ("api.groq.com", "/openai/v1/files/file-1/content", "/v1/files/{file}/content"),
+    ("api.mistral.ai", "/v1/files/file-1/content", "/v1/files/{file}/content"),
     ("x.openai.azure.com", "/openai/v1/responses/resp_1", "/v1/responses/{response}"),
     ("x.openai.azure.com", "/openai/files/file-1/content", "/v1/files/{file}/content"),
     ("x.services.ai.azure.com", "/openai/v1/threads/t_1/runs/run_1", "/v1/threads/{thread}/runs/{run}"),
@@ -320,6 +322,7 @@ def test_strict_hosts_know_only_known_paths() -> None:
 
     assert provider.route("POST", "/v1/chat/completions") is not None
     assert provider.route("POST", "/my/own/thing") is None
+    assert provider.route("GET", "/my/own/files/1/content") is None
 
 
 def test_every_endpoint_survives_an_empty_exchange() -> None:
