@@ -23,6 +23,7 @@ from ._hosted import SvgUsage, svg_part
 from ._image_tokens import COUNTED_BY_TABLE, PARTIAL, image_tokens
 from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, last_string, lenient, object_at, objects
 from .base import Endpoint, Facts, Reading, summed
+from .media import listed
 
 __all__ = ["images"]
 
@@ -152,7 +153,9 @@ def _by_tokens(
     text = -(-len(prompt) // _CHARACTERS) if isinstance(prompt, str) else 0
     drawn = tokens * count + PARTIAL * len(_PARTIAL.findall(facts.answer))
     units: Units = {"text": (text, 0), "image": (0, drawn)}
-    return reading._replace(units=units, estimated=True, reason=f"{_MISSING}; {COUNTED_BY_TABLE}")
+    given = asked.get("files")
+    unpriced = listed({"image": len(given)}) if isinstance(given, list) else ()
+    return reading._replace(units=units, estimated=True, unpriced=unpriced, reason=f"{_MISSING}; {COUNTED_BY_TABLE}")
 
 
 def _told(answer: bytes, name: str) -> str | None:

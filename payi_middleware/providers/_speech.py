@@ -24,6 +24,8 @@ from .base import Endpoint, Facts, Reading
 __all__ = ["speech"]
 
 _MISSING: Final = "a sound tells no usage"
+_SOUND: Final = Reading(complete=False, reason=_MISSING)
+"""What a sound tells; whether it came to its end is not among it."""
 _UNREAD: Final = "a sound tells no usage, and the request's text could not be read"
 _ESTIMATED: Final = f"{_MISSING}: the tokens of speech are counted by its length, {AUDIO_OUT} a second"
 _CHARACTERS: Final = 4  # a token of the text, which is the smaller part of what speech costs
@@ -37,12 +39,12 @@ def read(body: bytes) -> Reading:
     if body[:1] == b"{":  # an error that a gateway answers with 200
         error = last_object(body, b'"error"')
         return Reading(reason=_MISSING, error_type=None if error is None else error_type(fill(error, Error)[0]))
-    return Reading(reason=_MISSING)
+    return _SOUND
 
 
 def read_cut(head: bytes, tail: bytes) -> Reading:
     """Reads a large sound."""
-    return Reading(reason=_MISSING)
+    return _SOUND
 
 
 def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:

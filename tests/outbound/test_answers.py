@@ -263,10 +263,10 @@ def test_what_a_cost_leaves_out_is_kept() -> None:
 
 
 def test_an_endpoint_nobody_prices_yet(lib: ModuleType, watched: Watched) -> None:
-    """Speech, images and the like are events without a cost, also when they are read to the end or not at all."""
+    """What is new at a provider's is an event without a cost, also when it is read to the end or not at all."""
 
     def heard(n: int | None) -> None:
-        url = "https://api.openai.com/v1/audio/speech"
+        url = "https://api.openai.com/v1/audio/smells"
         client = lib.Client(transport=mock(lib, [b"\x00" * 100] * 5))
         with client, client.stream("POST", url, content=REQUEST) as response:
             for _ in range(n or 0):

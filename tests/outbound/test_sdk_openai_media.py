@@ -231,6 +231,15 @@ def test_a_container_is_charged_once(provider: Canned, watched: Watched, client:
     assert [part.model for part in first.parts] == [None, "container"]
 
 
+def test_a_sound_that_is_left_early(watched: Watched, client: openai.OpenAI) -> None:
+    """Speech is billed by its text, however much of it is heard."""
+    asked: Any = {"model": "tts-1", "voice": "alloy", "input": "A fox."}
+    with client.audio.speech.with_streaming_response.create(**asked) as sound:
+        next(sound.iter_bytes(100))
+
+    assert (watched.one.outcome, watched.one.units) == ("aborted", {"text_character": (6, 0)})
+
+
 def test_nothing_of_a_form_is_kept(watched: Watched, client: openai.OpenAI) -> None:
     """What a form holds, its prompt and its files, is in no event."""
     client.images.edit(model="gpt-image-1", prompt="a hidden fox", image=PICTURE)

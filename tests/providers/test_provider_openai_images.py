@@ -128,6 +128,19 @@ def test_tokens_that_are_not_told(request_: Any, told: dict[str, str], tokens: i
     assert reading.reason == "usage is missing; the tokens of pictures are counted by size and quality"
 
 
+def test_pictures_that_go_in_are_not_counted() -> None:
+    """What an edit's own pictures cost is told by usage alone; without it, that they are missing is said."""
+    request = {
+        "model": "gpt-image-1",
+        "prompt": "a fox",
+        "files": [{"name": "image[]", "size": 9, "type": "image/png"}] * 2,
+    }
+
+    reading = exchanged(HOST, EDITS, answer(), request)
+
+    assert [(u.unit, u.quantity, u.reason) for u in reading.unpriced] == [("image", 2, "not counted")]
+
+
 def test_a_picture_that_nothing_counts() -> None:
     """A later model's pictures without usage are named, for want of a rate by the picture."""
     reading = exchanged(HOST, GENERATIONS, answer(), {"model": "gpt-image-2.5-flare", "prompt": "a fox"})
