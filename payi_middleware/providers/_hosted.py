@@ -18,7 +18,7 @@ import msgspec
 
 from ..events import Part, Units, Unpriced
 from ._by_modality import ModalUsage, told_by_modality
-from ._image_tokens import COUNTED_BY_TABLE, image_tokens
+from ._drawn import COUNTED_BY_TABLE, drawn_tokens
 from ._json import Calls, Count, Name, arrays, fill, last_object
 from .base import First
 
@@ -209,7 +209,7 @@ def _pictures(found: Found, items: Sequence[Item], told: bool, raw: bytes) -> Fo
         reason = wrong or odd
         estimated = False
     else:
-        counts = [image_tokens(model, item.size, item.quality) for item in items]
+        counts = [drawn_tokens(model, item.size, item.quality) for item in items]
         units = {"image": (0, sum(counts))} if all(counts) else None  # type: ignore[arg-type]
         reason, estimated = (COUNTED_BY_TABLE, True) if units else (None, False)
     unpriced: tuple[Unpriced, ...] = ()

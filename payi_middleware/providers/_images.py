@@ -18,9 +18,9 @@ from ..events import Part, Units
 from . import _sse
 from ._asking import ask, members, model_of, number_of, text_of
 from ._by_modality import ModalUsage, told_by_modality
+from ._drawn import COUNTED_BY_TABLE, PARTIAL, drawn_tokens
 from ._errors import Error, error_type
 from ._hosted import SvgUsage, svg_part
-from ._image_tokens import COUNTED_BY_TABLE, PARTIAL, image_tokens
 from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, last_string, lenient, object_at, objects
 from .base import Endpoint, Facts, Reading, summed
 from .media import listed
@@ -146,7 +146,7 @@ def _by_tokens(
     quality: str | None,
     count: int,
 ) -> Reading:
-    tokens = image_tokens(model, size, quality)
+    tokens = drawn_tokens(model, size, quality)
     if tokens is None:
         return reading._replace(units={"generated_image": (0, count)}, reason=_MISSING)
     prompt = asked.get("prompt")

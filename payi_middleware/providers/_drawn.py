@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["COUNTED_BY_TABLE", "PARTIAL", "image_tokens"]
+__all__ = ["COUNTED_BY_TABLE", "PARTIAL", "drawn_tokens"]
 
 PARTIAL: Final = 100
 """Tokens of a partial picture of a stream."""
@@ -30,7 +30,7 @@ _AUTO_QUALITY: Final = "medium"
 _AUTO_SIZE: Final = "1024x1024"
 
 
-def image_tokens(model: str | None, size: str | None, quality: str | None) -> int | None:
+def drawn_tokens(model: str | None, size: str | None, quality: str | None) -> int | None:
     """The output tokens of one picture; None for a model or a size that is in no table."""
     if model is None or _FAMILY.match(model) is None:
         return None
