@@ -166,6 +166,28 @@ def test_what_is_no_text(call: str, is_async: bool, provider: Canned, watched: W
     assert any(part in sent for part in (PICTURE, SOUND, b"a fox", b"A fox."))
 
 
+@pytest.mark.parametrize("as_stream", [False, True])
+def test_large_pictures(as_stream: bool, provider: Canned, watched: Watched, client: openai.OpenAI) -> None:
+    """Pictures of megabytes are not kept, and their usage is read all the same; without one, the request tells."""
+    large = {"b64_json": "x" * 1_500_000}
+    told = {"type": "image_generation.completed", **large, "usage": IMAGE_USAGE}
+    provider._server.answers["POST /v1/images/generations"] = [
+        named_events(told) if as_stream else body({"created": 1, "data": [large, large], "usage": IMAGE_USAGE}),
+        body({"created": 1, "data": [large, large]}),
+    ]
+
+    asked: Any = {"prompt": "a fox", "n": 2}
+    answered = client.images.generate(model="gpt-image-1.5", stream=as_stream, **asked)
+    for _ in answered if as_stream else ():
+        pass
+    client.images.generate(model="dall-e-2", **asked)
+
+    tokens, pieces = watched.events
+    assert tokens.units == {"text": (10, 0), "vision": (40, 0), "image": (0, 272)}
+    assert (pieces.units, pieces.terms) == ({"generated_image": (0, 2)}, ("size:1024x1024",))
+    assert (tokens.outcome, pieces.outcome) == ("ok", "ok")
+
+
 def test_forms_that_stream(provider: Canned, watched: Watched, client: openai.OpenAI) -> None:
     """A form may ask for a stream; its last event tells the usage."""
     answers = provider._server.answers
