@@ -348,3 +348,51 @@ def test_decisions() -> None:
     reading = exchanged(HOST, "/v1/decisions", body({"model": "gpt-6-luna", "answers": [], "usage": USAGE}))
 
     assert (reading.units, reading.model) == ({"text": (100, 30)}, "gpt-6-luna")
+
+
+WHOLE = {
+    "responses": (
+        "POST",
+        "/v1/responses",
+        response(
+            background=False,
+            output=[
+                {"type": "web_search_call", "action": {"type": "search"}},
+                {"type": "file_search_call"},
+                {"type": "code_interpreter_call", "container_id": "c1"},
+                {"type": "image_generation_call", "size": "1024x1024", "quality": "low"},
+            ],
+            tools=[
+                {"type": "code_interpreter", "container": {"type": "auto"}},
+                {"type": "image_generation", "model": "m"},
+            ],
+            usage=USAGE,
+            tool_usage={"web_search": {"num_requests": 1}, "image_gen": {"input_tokens": 5, "total_tokens": 5}},
+        ),
+    ),
+    "poll": ("GET", "/v1/responses/resp_1", response(usage=USAGE)),
+    "run": ("GET", RUN, run()),
+    "video": ("POST", "/v1/videos", json.loads(video(size="1024x1792", model="sora-2-pro"))),
+    "container": ("POST", "/v1/containers", {"id": "cntr_1", "memory_limit": "4g"}),
+    "transcription": (
+        "POST",
+        "/v1/audio/transcriptions",
+        {"text": "A fox.", "usage": {"type": "duration", "seconds": 7}},
+    ),
+    "decision": ("POST", "/v1/decisions", {"model": "gpt-6-luna", "usage": USAGE}),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_byte(name: str) -> None:
+    """An answer that is cut anywhere tells all, or why not, or what is missing; as events it is no different."""
+    method, path, answer = WHOLE[name]
+    event = {"type": "response.completed", "response": answer} if "response" in path else answer
+    streams = [] if name in ("container", "video") else [named_events({"type": "x"} | event)]
+    for raw in (body(answer), *streams):
+        whole = exchanged(HOST, path, raw, method=method)
+        assert whole.units
+        for end in range(len(raw)):
+            cut = exchanged(HOST, path, raw[:end], method=method)
+            assert cut.units in (None, whole.units) or cut.estimated or cut.unpriced
+            assert cut.units is not None or cut.reason or cut.untold
