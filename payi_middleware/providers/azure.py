@@ -23,13 +23,16 @@ HOSTS: Final = re.compile(
     r"[^.]+\.(?:openai\.azure\.(?:com|us|cn)|cognitiveservices\.azure\.(?:com|us|cn)|services\.ai\.azure\.(?:com|us|cn)"
     r"|azure-api\.net)"
     r"|[^.]+\.[^.]+\.(?:(?:models|inference)\.ai\.azure\.com|inference\.ml\.azure\.com)"
+    r"|[^.]+\.api\.azureml\.ms"
 )
-"""Azure's own, Azure API Management in front of them, and a model's own host in a region."""
+"""Azure's own, Azure API Management in front of them, a model's own host in a region, and the one of earlier agents."""
 
 _DIALECT: Final = Dialect(cached_may_be_extra=True)
 _BASE: Final = "/openai/deployments/{deployment}"
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)(?:/extensions)?(/.+)$")
 _GENERATIVE: Final = re.compile(r"/(?:openai|anthropic|models|providers)/")
+_PROJECT: Final = re.compile(r"/(?:api/projects|agents/v[\d.]+)/")
+"""Where Foundry has its agents, between whatever else belongs to a project."""
 _TIER: Final = "azureai-processed-tier"
 
 
@@ -65,7 +68,8 @@ _ANTHROPIC: Final = _messages.messages()
 def _find_route(method: str, path: str) -> Route | None:
     path = path.rstrip("/")
     if method == "GET":
-        found = _AGAIN(path) if _GENERATIVE.search(path) else None
+        ours = _GENERATIVE.search(path) or _PROJECT.search(path)
+        found = _AGAIN(path) if ours else None
         return None if found is None else Route(found)
     if method != "POST":
         return None
@@ -78,7 +82,8 @@ def _find_route(method: str, path: str) -> Route | None:
         return Route(_ANTHROPIC, None, ANTHROPIC) if path.endswith("/v1/messages") else route
     # These hosts serve speech, vision and anybody's API besides; only the generative part is ours.
     if not _GENERATIVE.search(path):
-        return None
+        found = _OWN(path) if _PROJECT.search(path) else None
+        return None if found is None else Route(found)
     found = _OWN(path)
     if found is None and OURS.match(path):
         return None

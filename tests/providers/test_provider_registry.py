@@ -178,6 +178,8 @@ KNOWN = [
     ("x.openai.azure.com", "/openai/v1/videos", "/v1/videos", None),
     ("x.openai.azure.com", "/openai/v1/video/generations/jobs", "/v1/video/generations/jobs", None),
     ("x.openai.azure.com", "/openai/v1/realtime/calls", "/v1/realtime/calls", None),
+    ("x.services.ai.azure.com", "/api/projects/p/openai/v1/responses", "/v1/responses", None),
+    ("x.services.ai.azure.com", "/api/projects/p/threads/t/runs", "/v1/threads/{thread}/runs", None),
     ("llama.eastus2.models.ai.azure.com", "/v1/chat/completions", "/v1/chat/completions", None),
     ("llama.eastus2.inference.ml.azure.com", "/v1/chat/completions", "/v1/chat/completions", None),
     ("api.openai.com", "/v1/something/new", "(other)", None),
@@ -246,6 +248,8 @@ FREE = [
     ("GET", "api.openai.com", "/v1/responses/resp_1/input_items"),
     ("GET", "api.openai.com", "/v1/videos/video_1"),
     ("GET", "x.openai.azure.com", "/openai/files/file-1"),
+    ("POST", "x.services.ai.azure.com", "/api/projects/p/assistants"),
+    ("POST", "x.services.ai.azure.com", "/api/projects/p/connections"),
     ("GET", "x.azure-api.net", "/anything/responses/1"),
     ("POST", "x.azure-api.net", "/base/openai/batches"),
     ("POST", "router.huggingface.co", "/together/v1/files"),
@@ -266,6 +270,8 @@ ASKED_AGAIN = [
     ("x.openai.azure.com", "/openai/v1/responses/resp_1", "/v1/responses/{response}"),
     ("x.openai.azure.com", "/openai/files/file-1/content", "/v1/files/{file}/content"),
     ("x.services.ai.azure.com", "/openai/v1/threads/t_1/runs/run_1", "/v1/threads/{thread}/runs/{run}"),
+    ("x.services.ai.azure.com", "/api/projects/p/threads/t_1/runs/run_1", "/v1/threads/{thread}/runs/{run}"),
+    ("eastus.api.azureml.ms", "/agents/v1.0/subscriptions/s/threads/t_1/runs/run_1", "/v1/threads/{thread}/runs/{run}"),
 ]
 
 
