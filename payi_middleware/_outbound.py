@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from . import attempts, context, health, identify
+from . import attempts, context, forms, health, identify
 from .call import Call, Exchange
 from .frames import Frame, attributed
 from .headers import PREFIX
@@ -130,14 +130,17 @@ def path_of(target: str) -> str:
 
 
 def body_of(body: Any) -> bytes | None:
-    """A request's body, if it is in memory; None where it is a stream that only the library may read."""
+    """A request's body, if it is in memory; None where it is a stream that only the library may read.
+
+    Of a form its fields, as JSON.
+    """
     if isinstance(body, bytes):
-        return body
+        return forms.as_json(body) if body[:2] == b"--" else body
     if body is None:
         return b""
     if isinstance(body, str):
         return body.encode()
-    return bytes(body) if isinstance(body, bytearray | memoryview) else None
+    return forms.as_json(bytes(body)) if isinstance(body, bytearray | memoryview) else None
 
 
 def take_own(headers: Any) -> dict[str, str]:

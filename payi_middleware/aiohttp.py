@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp import http_parser
 
-from . import context, health, identify
+from . import context, forms, health, identify
 from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, redirected, take_own
 from ._patches import Patches
 from .call import OVERHEAD, Call
@@ -83,10 +83,21 @@ def _seen(req: Any, provider: Provider) -> Seen | None:
 
 
 def _body(body: Any) -> bytes | None:
-    """A request's body, if it is in memory."""
+    """A request's body, if it is in memory; of a form its fields, as JSON."""
+    if isinstance(body, aiohttp.MultipartWriter):
+        return forms.of_fields(_field(part) for part, _, _ in body)
     if isinstance(body, aiohttp.payload.BytesPayload):  # JSON and text are such, too
         body = body._value
     return body_of(body) if isinstance(body, bytes | bytearray | memoryview) else None
+
+
+def _field(part: Any) -> forms.Field:
+    """A field of a form; the file is not touched."""
+    _, told = aiohttp.parse_content_disposition(part.headers.get("Content-Disposition"))
+    name = told.get("name", "")
+    if "filename" in told or not isinstance(part, aiohttp.payload.BytesPayload):
+        return forms.Field(name, "", -1 if part.size is None else part.size, part.headers.get("Content-Type", ""))
+    return forms.Field(name, part._value.decode("utf-8", "replace"))
 
 
 def _learn(protocol: Any, maker: _Maker) -> None:
