@@ -42,6 +42,7 @@ MEMORY_TERMS: Final = {"4g": ("memory:4g",), "16g": ("memory:16g",), "64g": ("me
 
 _NO_CONTAINER: Final = "the answer does not name the container in which it ran"
 _OTHER_MODEL: Final = "tokens of the image tool's own model, which the answer does not name"
+_INPUT_NOT_TOLD: Final = "what went into the image tool's own model is not told"
 _NO_TOKENS: Final = "neither the tokens of the picture nor its size and quality are told"
 _BLOCK: Final = 8000
 _BLOCK_ADDED: Final = f"search content is billed as {_BLOCK} input tokens a call, which usage does not tell"
@@ -199,32 +200,36 @@ def _offered(raw: bytes, kind: str) -> dict[str, Any]:
 
 
 def _pictures(found: Found, items: Sequence[Item], told: bool, raw: bytes) -> Found:
-    """The image tool's own model: its tokens as told, else by size and quality."""
+    """The image tool's own model: its tokens as told, else what came out of it by size and quality."""
     model = _offered(raw, "image_generation").get("model")
     model = model if isinstance(model, str) and model else None
-    parts = [svg_part(item.svg_usage) for item in items if item.svg_usage is not None]
+    parts = tuple(svg_part(item.svg_usage) for item in items if item.svg_usage is not None)
     if told:
         usage, wrong = fill(last_object(raw, b'"image_gen"') or {}, ModalUsage)
         units, odd = told_by_modality(usage, "image")
-        reason = wrong or odd
-        estimated = False
+        found = found._replace(reason=_both(found.reason, wrong or odd))
     else:
-        counts = [drawn_tokens(model, item.size, item.quality) for item in items]
-        units = {"image": (0, sum(counts))} if all(counts) else None  # type: ignore[arg-type]
-        reason, estimated = (COUNTED_BY_TABLE, True) if units else (None, False)
-    unpriced: tuple[Unpriced, ...] = ()
+        units, found = _drawn(found, items, model)
     if units is None:
-        unpriced = (Unpriced("generated_image", max(len(items), 1), _NO_TOKENS),)
+        left_out = Unpriced("generated_image", max(len(items), 1), _NO_TOKENS)
     elif model is None:
-        tokens = sum(map(sum, units.values()))
-        unpriced = (Unpriced("image_generation_token", tokens, _OTHER_MODEL),)
+        left_out = Unpriced("image_generation_token", sum(map(sum, units.values())), _OTHER_MODEL)
     else:
-        parts.append(Part(model, units))
-    return found._replace(
-        parts=tuple(parts),
-        unpriced=found.unpriced + unpriced,
-        reason=_both(found.reason, reason),
-        estimated=estimated,
+        return found._replace(parts=(*parts, Part(model, units)))
+    return found._replace(parts=parts, unpriced=(*found.unpriced, left_out))
+
+
+def _drawn(found: Found, items: Sequence[Item], model: str | None) -> tuple[Units | None, Found]:
+    """The tokens of pictures by size and quality: exact where both are told, and without what went into them."""
+    counts = [drawn_tokens(model, item.size, item.quality) for item in items]
+    tokens = sum(count or 0 for count in counts)
+    if None in counts or not tokens:
+        return None, found
+    left_out = Unpriced("image_generation_call", len(items), _INPUT_NOT_TOLD)
+    guessed = any(told in (None, "auto") for item in items for told in (item.size, item.quality))
+    reason = _both(found.reason, COUNTED_BY_TABLE)
+    return {"image": (0, tokens)}, found._replace(
+        unpriced=(*found.unpriced, left_out), reason=reason, estimated=guessed
     )
 
 

@@ -184,17 +184,20 @@ def test_an_image_tool_of_unknown_model() -> None:
 
 
 @pytest.mark.parametrize("told", [None, {"image_gen": {"total_tokens": 0}}])
-def test_pictures_without_tokens(told: Any) -> None:
-    """Pictures whose tokens are told nowhere are counted by size and quality, as an estimate."""
+@pytest.mark.parametrize(("quality", "tokens", "guessed"), [("high", 4160, False), ("auto", 1056, True)])
+def test_pictures_without_tokens(told: Any, quality: str, tokens: int, guessed: bool) -> None:
+    """Pictures whose tokens are told nowhere are counted by size and quality, which is a guess where one is not told."""
     output = [
         {"type": "image_generation_call", "size": "1024x1536", "quality": "low"},
-        {"type": "image_generation_call", "size": "1024x1024", "quality": "high"},
+        {"type": "image_generation_call", "size": "1024x1024", "quality": quality},
     ]
 
     reading = RESPONSES.read(body(response(output=output, tools=[IMAGE_TOOL], tool_usage=told)))
 
-    assert reading.parts[1:] == (Part("gpt-image-1.5", {"image": (0, 408 + 4160)}),)
-    assert (reading.estimated, reading.reason) == (True, "the tokens of pictures are counted by size and quality")
+    assert reading.parts[1:] == (Part("gpt-image-1.5", {"image": (0, 408 + tokens)}),)
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("image_generation_call", 2)]
+    assert reading.reason == "the tokens of pictures are counted by size and quality"
+    assert reading.estimated is guessed
 
 
 def test_pictures_of_an_unknown_size() -> None:
