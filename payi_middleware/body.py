@@ -19,7 +19,7 @@ MAX_RATIO = 100
 """Decoded bytes for one received, beyond which an answer counts as a decompression bomb."""
 
 WHOLE = 1 << 20
-"""Bytes of an answer that are kept whole."""
+"""Bytes of an answer that are kept whole, unless its endpoint needs more."""
 HEAD = 64 << 10
 TAIL = 192 << 10
 _FLOOR = 1 << 20  # a small answer may compress as well as it likes
@@ -45,7 +45,7 @@ class Body:
         "unknown",
     )
 
-    def __init__(self, encoding: str = "") -> None:
+    def __init__(self, encoding: str = "", whole: int = WHOLE) -> None:
         self.encoding = encoding
         """The answer's content-encoding."""
         self.cut = 0
@@ -56,7 +56,7 @@ class Body:
         """Content-encodings that cannot be undone here. HTTP libraries pass them over: the answer may be readable."""
         self._parts: list[bytes] = []
         self._kept = 0
-        self._limit = WHOLE
+        self._limit = whole
         self._head = b""
         self._received = 0
         self._decoder: Decoder | None = None

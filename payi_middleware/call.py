@@ -14,11 +14,11 @@ from . import attempts, context, health, record
 from .body import WHOLE, Body
 from .costing import Costed, conditions, cost_of
 from .estimates import BY_LENGTH
-from .events import CostSource, Outcome, Units
+from .events import CostSource, Outcome, Part, Units
 from .frames import Activity, Attributed, with_own
 from .headers import given_by_headers
 from .once import event_id
-from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
+from .providers.base import Asked, Facts, Headers, Provider, Reading, Route, summed
 
 if TYPE_CHECKING:
     from .meter import Meter
@@ -210,7 +210,7 @@ class Call:
         """The answer is large: keep no more of it than its usage needs."""
         try:
             if self.body is None:
-                self.body = Body(self.encoding)
+                self.body = Body(self.encoding, self.route.endpoint.whole)
             self.body.add(b"".join(self.parts))
         except Exception:
             health.note("call_feed", "a part of an answer could not be kept", exc_info=True)
@@ -263,11 +263,15 @@ class Call:
 
     def _end(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
         reading, answer, streamed = self._read()
-        if self.route.endpoint.refine is not None and self.status is not None and 200 <= self.status < 300:
-            reading = self.route.endpoint.refine(reading, self._facts(answer, streamed))
+        endpoint = self.route.endpoint
+        if (endpoint.refine is not None or endpoint.repeats) and self.status is not None and 200 <= self.status < 300:
+            if endpoint.refine is not None:
+                reading = endpoint.refine(reading, self._facts(answer, streamed))
             if reading.untold or (reading.once is not None and not self._is_told_first(reading.once)):
                 self._forget()
                 return
+            if reading.firsts:
+                reading = self._with_firsts(reading)
         broke_off = error_type is not None
         outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
         if broke_off and outcome != "ok":
@@ -307,6 +311,19 @@ class Call:
             self.group = shared
         self.id = shared
         return True
+
+    def _with_firsts(self, reading: Reading) -> Reading:
+        """The reading with what is charged once and was not told before, as parts of its own."""
+        told = self.meter.told
+        new = [first for first in reading.firsts if told.is_new(event_id(self.provider.id, first.id))]
+        if not new:
+            return reading
+        parts = reading.parts
+        if not parts and reading.units:
+            parts = (Part(None, reading.units, reading.service_tier),)  # terms of the reading hold for all
+        parts += tuple(first.part for first in new)
+        unpriced = reading.unpriced + tuple(first.note for first in new)
+        return reading._replace(parts=parts, units=summed(parts), unpriced=unpriced)
 
     def _read(self) -> tuple[Reading, bytes, bool]:
         """What the answer tells, its bytes (for counting, if need be), and whether it is a stream."""

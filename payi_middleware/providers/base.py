@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from ..body import WHOLE
 from ..events import Part, Units, Unpriced
 from .media import BY_LENGTH
 
@@ -19,6 +20,7 @@ __all__ = [
     "Attached",
     "Endpoint",
     "Facts",
+    "First",
     "Headers",
     "Provider",
     "Reading",
@@ -34,6 +36,15 @@ class Asked(NamedTuple):
 
     model: str | None = None
     streamed: bool = False
+
+
+class First(NamedTuple):
+    """Something that is charged once, with the first call that tells its id."""
+
+    id: str
+    part: Part
+    note: Unpriced
+    """What that charge leaves out."""
 
 
 class Reading(NamedTuple):
@@ -68,6 +79,8 @@ class Reading(NamedTuple):
     """Set if the provider tells this usage whenever it is asked: the id by which it is counted once."""
     untold: bool = False
     """Whether the exchange consumed nothing and is no event: a poll before the end."""
+    firsts: tuple[First, ...] = ()
+    """What is charged with the first call that tells its id, and not again: a container in which code runs."""
 
     @property
     def by_length(self) -> bool:
@@ -173,6 +186,10 @@ class Endpoint:
     """(request body, answer, streamed) -> the texts to count; None where an estimate makes no sense."""
     refine: Callable[[Reading, Facts], Reading] | None = None
     """Completes what was read of a successful answer by what its body does not tell: the request, the host, headers."""
+    repeats: bool = False
+    """Whether `once`, `untold` and `firsts` of what is read are to be looked at; an endpoint with a `refine` needs no word."""
+    whole: int = WHOLE
+    """Bytes of an answer that are kept whole: more where every line counts (the results of a batch)."""
 
 
 class Route(NamedTuple):
