@@ -101,6 +101,7 @@ def _reading(answer: _Answer, dialect: Dialect, complete: bool = True, wrong: st
             (),
             None,
             False,
+            (),
         ),
     )
 
