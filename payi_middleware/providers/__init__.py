@@ -30,7 +30,6 @@ _NAMED: Final[dict[str, Provider]] = {provider.id: provider for provider in reve
 
 _HOSTS: Final[dict[str, Provider]] = {
     "api.openai.com": openai.PROVIDER,
-    "api.anthropic.com": anthropic.PROVIDER,
     "generativelanguage.googleapis.com": google.PROVIDER,
     "aiplatform.googleapis.com": google.PROVIDER,
     huggingface.HOST: huggingface.PROVIDER,
@@ -40,6 +39,7 @@ _HOSTS: Final[dict[str, Provider]] = {
 _PATTERNS: Final[tuple[tuple[re.Pattern[str], Provider], ...]] = (
     (azure.HOSTS, azure.PROVIDER),
     (google.HOSTS, google.PROVIDER),
+    (anthropic.HOSTS, anthropic.PROVIDER),
     (re.compile(r"[a-z0-9-]+\.api\.openai\.com"), openai.REGIONAL),
     (re.compile(r"[a-z0-9-]+\.api\.x\.ai"), compatible.PROVIDERS["x-ai"]),
     (re.compile(r"api\.[a-z0-9-]+\.githubcopilot\.com"), compatible.PROVIDERS["github-copilot"]),
