@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from ..events import Unpriced
 from . import _messages
 from ._json import BAD
 from ._packing import packed, parts_of_line
@@ -18,11 +19,11 @@ from .base import Asked, Endpoint, Facts, Reading, summed
 __all__ = ["RESULTS"]
 
 _TIER: Final = "batch"
-_WHOLE: Final = 16 << 20
+_WHOLE: Final = 32 << 20
 """Bytes of results that are kept whole: every line counts."""
 _ID: Final = re.compile(r"/batches/([^/]+)/results")
 _NOTHING: Final = {"text": (0, 0)}
-_TOO_LARGE: Final = "the results are too large to be kept, so their usage was not added up"
+_CUT: Final = Unpriced("batch_line", 1, f"results of more than {_WHOLE >> 20} MB are read at their two ends only")
 
 
 class _Result(msgspec.Struct, gc=False):
@@ -72,8 +73,9 @@ def _counted(n: int, what: str) -> list[str]:
 
 
 def read_cut(head: bytes, tail: bytes) -> Reading:
-    """Reads nothing: the lines between the ends are missing."""
-    return Reading(service_tier=_TIER, reason=_TOO_LARGE)
+    """Reads the whole lines at both ends, and says that those between them are missing."""
+    reading = read(head[: head.rfind(b"\n") + 1] + tail[tail.find(b"\n") + 1 :])
+    return reading._replace(reason=reading.reason or _CUT.reason, unpriced=(*reading.unpriced, _CUT))
 
 
 def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:

@@ -19,7 +19,15 @@ from .base import Attached, Texts
 from .functions import functions
 from .media import NOT_COUNTED, kind_of, listed
 
-__all__ = ["Texter", "anthropic_texts", "chat_texts", "gemini_texts", "input_texts", "responses_texts"]
+__all__ = [
+    "Texter",
+    "anthropic_texts",
+    "chat_texts",
+    "gemini_texts",
+    "input_texts",
+    "interaction_texts",
+    "responses_texts",
+]
 
 Texter: TypeAlias = Callable[[bytes, bytes, bool], Texts]
 
@@ -243,6 +251,12 @@ def responses_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
         if isinstance(event, dict) and event.get("type") == "response.output_item.added":
             found.walk(event.get("item"))
     return _texts(prompt, found)
+
+
+def interaction_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
+    """Gemini's interactions: steps, or the deltas of a stream."""
+    prompt, messages = _prompt(request, ("system_instruction", "input"), "input")
+    return _texts(prompt, _answer(answer, streamed, "delta" if streamed else "steps"), messages)
 
 
 def anthropic_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:

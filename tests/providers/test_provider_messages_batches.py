@@ -93,11 +93,12 @@ def test_passes_of_a_line_keep_their_models() -> None:
 
 @pytest.mark.parametrize("read_ends", [RESULTS.read_cut, RESULTS.read_stream])
 def test_more_than_is_kept(read_ends: Any) -> None:
-    """Of results that are too large for memory nothing is counted, and that is said."""
-    reading = read_ends(line(USAGE), line(USAGE))
+    """Of results that are too large for memory the whole lines at both ends are counted, and the rest is said."""
+    reading = read_ends(line(USAGE) + line(USAGE)[:40], line(USAGE)[90:] + line(USAGE))
 
-    assert reading.units is None
-    assert "too large" in (reading.reason or "")
+    assert reading.units == {"text": (20, 6)}
+    assert [note.unit for note in reading.unpriced] == ["batch_line"]
+    assert "two ends only" in (reading.reason or "")
 
 
 def test_cut_anywhere() -> None:
