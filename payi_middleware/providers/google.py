@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ from ._claude import costs_more_in_a_region as claude_costs_more
 from ._gemini import METHODS, gemini
 from ._gemini_batches import BATCH, RESULTS
 from ._gemini_caches import CACHED_CONTENTS
+from ._gemini_compatible import compatible
 from ._gemini_models import costs_more_in_a_region as gemini_costs_more
 from ._interactions import INTERACTION, INTERACTIONS
 from ._messages import messages
@@ -50,6 +52,7 @@ _IN_A_REGION: Final = {("google", method): gemini(method, _VERTEX, _gemini_there
 }
 _openai_route: Final = routes(endpoints(Dialect(rest_is_reasoning=True)))
 
+_LOCATION: Final = re.compile(r"/locations/([^/]+)/")
 _METHOD: Final = re.compile(
     r"(?:(?:/locations/([^/]+))?/publishers/([^/]+))?/(models|tunedModels|endpoints)/([^/:]+):(\w+)$"
 )
@@ -72,7 +75,7 @@ _RAW: Final = frozenset({"rawPredict", "streamRawPredict"})
 def _find_route(method: str, path: str) -> Route | None:
     path = path.rstrip("/").replace("%3A", ":")
     if _COMPATIBLE.search(path):
-        return _openai_route(method, path)
+        return _compatible(method, path)
     found = _METHOD.search(path) if method == "POST" else None
     if found is not None:
         tuned = "tunedModels/" if found[3] == "tunedModels" else ""
@@ -92,6 +95,16 @@ def _of_model(location: str | None, publisher: str | None, model: str, method: s
     if endpoint is None and method in _RAW:  # models of others, in the shape that OpenAI made
         return _others(model)
     return Route(endpoint or OTHER, model)
+
+
+def _compatible(method: str, path: str) -> Route | None:
+    """An endpoint in OpenAI's shape, with what only Google tells."""
+    route = _openai_route(method, path)
+    if route is None:
+        return None
+    there = _LOCATION.search(path)
+    completed = compatible(route.endpoint.refine, there is not None and there[1] != "global")
+    return route._replace(endpoint=replace(route.endpoint, refine=completed))
 
 
 def _others(model: str) -> Route:
