@@ -30,6 +30,7 @@ _NAMED: Final[dict[str, Provider]] = {provider.id: provider for provider in reve
 
 _HOSTS: Final[dict[str, Provider]] = {
     "api.openai.com": openai.PROVIDER,
+    "api.anthropic.com": anthropic.PROVIDER,
     "generativelanguage.googleapis.com": google.PROVIDER,
     "aiplatform.googleapis.com": google.PROVIDER,
     huggingface.HOST: huggingface.PROVIDER,

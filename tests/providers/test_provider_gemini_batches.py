@@ -8,7 +8,7 @@ from answers import body, endpoint, facts
 
 from payi_middleware.events import Part
 from payi_middleware.providers import Endpoint, Reading, find
-from payi_middleware.providers._gemini_live import read_message
+from payi_middleware.providers.gemini_live import read as read_message
 
 BATCH_PATH = "/v1beta/batches/b1"
 FILE_PATH = "/download/v1beta/files/batch-b1:download"
@@ -130,8 +130,11 @@ def test_live() -> None:
         "thoughtsTokenCount": 4,
     }
 
-    reading = read_message(body({"serverContent": {"turnComplete": True}, "usageMetadata": usage}))
+    message = body({"serverContent": {"turnComplete": True}, "usageMetadata": usage})
+    reading = read_message(message, "models/gemini-3.8-live")
 
     assert reading is not None
     assert reading.units == {"text": (10, 5), "audio": (20, 45), "reasoning": (0, 4)}
+    assert reading.model == "gemini-3.8-live"
+    assert (read_message(message) or reading).model is None
     assert read_message(b'{"serverContent":{}}') is None
