@@ -38,6 +38,9 @@ METHODS: Final = ("generateContent", _STREAMS, "embedContent", "batchEmbedConten
 
 _NOTHING: Final[Units] = {"text": (0, 0)}
 _NO_COUNTS: Final = "usageMetadata has no token counts"
+_DRAWS: Final = "-image"
+_PICTURE: Final = b'"inlineData"'
+_AS_PICTURES: Final = "usageMetadata does not tell pictures from text; all output counted as pictures"
 _MODEL: Final = re.compile(r"/models/([^/:]+)")
 
 SEARCH: Final = "web_search_request"
@@ -255,16 +258,30 @@ def read_cut(head: bytes, tail: bytes) -> Reading:
 
 
 def refine(reading: Reading, facts: Facts) -> Reading:
-    """Completes an answer by its tier, which a header tells as well, and by the model of the path for its searches."""
+    """Completes an answer by its tier, which a header tells as well, and by the model of the path."""
     if reading.service_tier is None:
         tier = facts.headers.get(_TIER_HEADER)
         if tier:
             reading = reading._replace(service_tier=tier.lower()[:64])
-    if reading.model is None and reading.units is not None and SEARCH in reading.units:
+    units = reading.units
+    if units is None:
+        return reading
+    if reading.model is None and SEARCH in units:
         found = _MODEL.search(facts.path)
         if found is not None and not pays_by_query(found[1]):
-            reading = reading._replace(units=reading.units | {SEARCH: (0, 1)})
+            reading = reading._replace(units=units | {SEARCH: (0, 1)})
+    if reading.model is not None and _DRAWS in reading.model and "image" not in units:
+        return _with_pictures(reading, units, facts)
     return reading
+
+
+def _with_pictures(reading: Reading, units: Units, facts: Facts) -> Reading:
+    """Output that is not told apart, of a model that drew: a picture's tokens cost many times those of a text."""
+    text_in, made = units["text"]
+    if not made or _PICTURE not in facts.answer:
+        return reading
+    reason = f"{reading.reason}; {_AS_PICTURES}" if reading.reason else _AS_PICTURES
+    return reading._replace(units=units | {"text": (text_in, 0), "image": (0, made)}, reason=reason)
 
 
 def gemini(method: str, prefix: str, refine: Callable[[Reading, Facts], Reading] | None = refine) -> Endpoint:

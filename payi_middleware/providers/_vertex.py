@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -16,10 +16,15 @@ _MODEL: Final = re.compile(r"/models/([^/:]+)")
 _REGION: Final = "scope:region"
 
 
-def in_a_region(costs_more: Callable[[str | None], bool]) -> Callable[[Reading, Facts], Reading]:
-    """Completes what was read at a location other than `global`: the term that newer models are dearer by."""
+_Refine: TypeAlias = Callable[[Reading, Facts], Reading]
+
+
+def in_a_region(costs_more: Callable[[str | None], bool], inner: _Refine | None = None) -> _Refine:
+    """Completes what was read at a location other than `global`, after `inner`: the term that newer models are dearer by."""
 
     def refine(reading: Reading, facts: Facts) -> Reading:
+        if inner is not None:
+            reading = inner(reading, facts)
         found = _MODEL.search(facts.path)
         asked = found[1] if found is not None else None
         if reading.parts:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from ._asking import ask, ask_stream
 from ._claude import costs_more_in_a_region as claude_costs_more
-from ._gemini import METHODS, gemini
+from ._gemini import METHODS, gemini, refine
 from ._gemini_batches import BATCH, RESULTS
 from ._gemini_caches import CACHED_CONTENTS
 from ._gemini_compatible import compatible
@@ -45,7 +45,7 @@ _ON_VERTEX: Final = {("google", method): gemini(method, _VERTEX) for method in M
     ("anthropic", "rawPredict"): messages(_raw, ask),
     ("anthropic", "streamRawPredict"): messages(_stream, ask_stream),
 }
-_gemini_there, _claude_there = in_a_region(gemini_costs_more), in_a_region(claude_costs_more)
+_gemini_there, _claude_there = in_a_region(gemini_costs_more, refine), in_a_region(claude_costs_more)
 _IN_A_REGION: Final = {("google", method): gemini(method, _VERTEX, _gemini_there) for method in METHODS} | {
     ("anthropic", "rawPredict"): messages(_raw, ask, _claude_there),
     ("anthropic", "streamRawPredict"): messages(_stream, ask_stream, _claude_there),
@@ -53,9 +53,7 @@ _IN_A_REGION: Final = {("google", method): gemini(method, _VERTEX, _gemini_there
 _openai_route: Final = routes(endpoints(Dialect(rest_is_reasoning=True)))
 
 _LOCATION: Final = re.compile(r"/locations/([^/]+)/")
-_METHOD: Final = re.compile(
-    r"(?:(?:/locations/([^/]+))?/publishers/([^/]+))?/(models|tunedModels|endpoints)/([^/:]+):(\w+)$"
-)
+_METHOD: Final = re.compile(r"(?:/publishers/([^/]+))?/(models|tunedModels|endpoints)/([^/:]+):(\w+)$")
 _COMPATIBLE: Final = re.compile(r"/(?:openai|endpoints/[^/:]+)/")
 # What is no method of a model, by the end of its path. All else creates, lists and uploads.
 _ENDS: Final = (
@@ -78,8 +76,10 @@ def _find_route(method: str, path: str) -> Route | None:
         return _compatible(method, path)
     found = _METHOD.search(path) if method == "POST" else None
     if found is not None:
-        tuned = "tunedModels/" if found[3] == "tunedModels" else ""
-        return _of_model(found[1], found[2], tuned + unquote(found[4]), found[5])
+        tuned = "tunedModels/" if found[2] == "tunedModels" else ""
+        there = _LOCATION.search(path)
+        publisher = found[1] or ("google" if there is not None else None)  # a tuned model is an endpoint of one's own
+        return _of_model(there[1] if there is not None else None, publisher, tuned + unquote(found[3]), found[4])
     return next((Route(endpoint) for of, end, endpoint in _ENDS if of == method and end.search(path)), None)
 
 

@@ -193,6 +193,29 @@ def test_a_header_tells_the_tier(header: str | None, told: str | None, tier: str
     assert GENERATE.refine(reading, facts(headers=headers)).service_tier == tier
 
 
+@pytest.mark.parametrize(
+    ("model", "part", "units"),
+    [
+        ("gemini-2.5-flash-image", "inlineData", {"text": (9, 0), "image": (0, 1290)}),
+        ("gemini-2.5-flash-image", "text", {"text": (9, 1290)}),
+        ("gemini-2.5-flash", "inlineData", {"text": (9, 1290)}),
+    ],
+)
+def test_pictures_that_are_not_told_apart(model: str, part: str, units: Any) -> None:
+    """Where a model drew and the usage has no modalities, its output is pictures, and that is said."""
+    content = {"parts": [{part: "x"}]}
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 1290}
+    raw = body({"candidates": [{"content": content}], "usageMetadata": usage, "modelVersion": model})
+    path = f"/v1/projects/p/locations/eu/publishers/google/models/{model}:generateContent"
+    there = endpoint("aiplatform.googleapis.com", path)
+
+    for asked in (GENERATE, there):
+        assert asked.refine is not None
+        reading = asked.refine(asked.read(raw), facts(path=path, answer=raw))
+        assert reading.units == units
+        assert (reading.reason is not None) is ("image" in units)
+
+
 def test_a_prompt_that_is_blocked_before_the_model() -> None:
     """A refused prompt without any count consumed nothing."""
     raw = body({"promptFeedback": {"blockReason": "MODEL_ARMOR"}, "usageMetadata": {"trafficType": "ON_DEMAND"}})

@@ -59,6 +59,17 @@ def test_gemini(location: str, model: str, dearer: bool) -> None:
         assert read(location, "google", model, "generateContent", raw).terms == ("scope:region",) * dearer
 
 
+def test_a_tuned_model() -> None:
+    """A tuned model is an endpoint without a publisher, and answers with the name of its base."""
+    path = "/v1/projects/p/locations/us-central1/endpoints/7:generateContent"
+    tuned = endpoint("us-central1-aiplatform.googleapis.com", path)
+    assert tuned.refine is not None
+
+    reading = tuned.read(body({"modelVersion": "gemini-3.5-flash", "usageMetadata": {"promptTokenCount": 1}}))
+
+    assert tuned.refine(reading, facts(path=path)).terms == ("scope:region",)
+
+
 def test_each_pass_by_its_own_model() -> None:
     """Where several models answered, those that cost more in a region do."""
     passes = [
