@@ -186,7 +186,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-_KEPT: Final = ("cachedContent", "cached_content", "conversation", "previous_response_id")
+_KEPT: Final = ("cachedContent", "cached_content", "conversation", "previous_interaction_id", "previous_response_id")
 _SCHEMAS: Final = (
     ("response_format", "json_schema", "schema"),  # chat completions
     ("text", "format", "schema"),  # responses
@@ -255,8 +255,8 @@ def responses_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
 
 def interaction_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
     """Gemini's interactions: steps, or the deltas of a stream."""
-    prompt, messages = _prompt(request, ("system_instruction", "input"), "input")
-    return _texts(prompt, _answer(answer, streamed, "delta" if streamed else "steps"), messages)
+    prompt = _prompt(request, ("system_instruction", "input"), "input")
+    return _texts(prompt, _answer(answer, streamed, "delta" if streamed else "steps"))
 
 
 def anthropic_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:

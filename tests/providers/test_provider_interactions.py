@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from answers import body, endpoint, events, facts
 
 from payi_middleware.providers import Endpoint, Reading, find
+from payi_middleware.providers._received import received
 
 POST = endpoint("generativelanguage.googleapis.com", "/v1beta/interactions")
 PATH = "/v1beta/interactions/v1_1"
@@ -86,7 +88,8 @@ def test_a_stream_that_breaks_off() -> None:
 
     reading = POST.read_stream(events(first, early, text("y" * 400), done=False))
 
-    assert (reading.units, reading.estimated, reading.complete) == ({"text": (22, 200)}, True, False)
+    made = received(re.compile(b"(x+)"), b"x" * 800, b"", 0, "gemini-2.5-flash")
+    assert (reading.units, reading.estimated, reading.complete) == ({"text": (22, made)}, True, False)
     assert reading.once is None
     whole = stream(text("a" * 2000), early)
     for end in range(len(whole)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from payi_middleware.costing import cost_of
 from payi_middleware.events import Part, usd
 from payi_middleware.pricing import Prices
 from payi_middleware.providers import Reading
+from payi_middleware.providers._received import received
 
 MESSAGES = endpoint("api.anthropic.com", "/v1/messages")
 AT = 1795000000 * 10**9  # 2026-11-18
@@ -171,9 +173,10 @@ def test_a_stream_that_breaks_off_adds_what_came_to_the_parts() -> None:
 
     reading = MESSAGES.read_stream(data)
 
-    assert reading.estimated
-    assert reading.parts[-1] == Part(None, {"text": (0, 1000 - 132)})
-    assert reading.units == {"text": (3646, 1000)}
+    made = received(re.compile(b"(x+)"), b"x" * 4000, b"", 0, "claude-sonnet-5")
+    assert (reading.estimated, reading.by_length) == (True, False)
+    assert reading.parts[-1] == Part(None, {"text": (0, made - 132)})
+    assert reading.units == {"text": (3646, made)}
 
 
 def test_a_foreign_model_can_be_written() -> None:
