@@ -22,7 +22,7 @@ from ._received import broken_off, strings
 from ._texts import anthropic_texts
 from .base import Asked, Endpoint, Facts, Reading, summed
 
-__all__ = ["CODE_EXECUTION", "messages", "read", "read_cut", "read_stream", "refine"]
+__all__ = ["messages", "read", "read_cut", "read_stream"]
 
 _KEY: Final = b'"usage"'
 _START: Final = b'"message_start"'
@@ -35,9 +35,10 @@ _INPUT_UNKNOWN: Final = "the input was not told"
 _BILLED_REFUSALS: Final = frozenset({"frontier_llm", "reasoning_extraction"})
 
 # Source: the page of the code execution tool, "Usage and pricing": billed by the container's time, with five minutes at
-# least and free hours every month; free beside web_search_20260209, web_fetch_20260209 and later.
-CODE_EXECUTION: Final = Unpriced("code_execution", 1, "the time of the container is not told")
-_WEB_TOOLS: Final = re.compile(rb'"type"\s*:\s*"web_(?:search|fetch)_20(?:2[6-9]|[3-9]\d)\d{4}"')
+# least and free hours every month; free beside web_search_20260209, web_fetch_20260209 and later, which are called by code.
+_CODE_EXECUTION: Final = Unpriced("code_execution", 1, "the time of the container is not told")
+_WEB_TOOL: Final = re.compile(rb'"name"\s*:\s*"web_(?:search|fetch)"')
+_BY_CODE: Final = re.compile(rb'"caller"\s*:\s*\{[^{}]*"code_execution_')
 
 _CREDIT: Final = Unpriced(
     "fallback_credit", 1, "the credit for a refused request lowers the cost of cache writes, by how much is not told"
@@ -86,7 +87,14 @@ def read(body: bytes) -> Reading:
         answer = _decode(body)
     except BAD:
         return _read_patiently(body)
+    if answer.container is not None and _runs_for_the_web(body):
+        answer.container = None
     return _reading(answer)
+
+
+def _runs_for_the_web(answer: bytes) -> bool:
+    """Whether code ran to search or fetch, in a container that costs nothing."""
+    return _WEB_TOOL.search(answer) is not None and _BY_CODE.search(answer) is not None
 
 
 def _read_patiently(body: bytes) -> Reading:
@@ -164,7 +172,7 @@ def _besides(answer: _Answer, usage: Usage) -> tuple[Unpriced, ...]:
     """What is billed besides, and by how much nobody tells."""
     found: tuple[Unpriced, ...] = ()
     if answer.container is not None:
-        found += (CODE_EXECUTION,)
+        found += (_CODE_EXECUTION,)
     credit = usage.fallback_credit
     if credit is not None and credit.status is not None and credit.status.type == "redeemed":
         found += (_CREDIT,)
@@ -190,6 +198,8 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
             answer.stop_reason, answer.stop_details = delta.delta.stop_reason, delta.delta.stop_details
     elif answer.usage is not None and not _tells_input(answer.usage):
         answer.usage = None  # hosts that speak Anthropic's language may tell the input last
+    if answer.container is not None and _runs_for_the_web(head + tail):
+        answer.container = None
     complete = b'"message_stop"' in data[-256:] or (
         delta is not None and delta.delta is not None and delta.delta.stop_reason is not None
     )
@@ -234,13 +244,6 @@ def read_cut(head: bytes, tail: bytes) -> Reading:
     value: dict[str, Any] = {name: key_string(head, name) or key_string(tail, name) for name in ("id", "model")}
     answer, wrong = fill({**value, "usage": last_object(tail, _KEY) or last_object(head, _KEY)}, _Answer)
     return _reading(answer, tail.rstrip()[-1:] == b"}", wrong)
-
-
-def refine(reading: Reading, facts: Facts) -> Reading:
-    """Takes back the note on a container whose time is free: beside the web tools of 2026, which run code themselves."""
-    if not reading.unpriced or facts.request is None or _WEB_TOOLS.search(facts.request) is None:
-        return reading
-    return reading._replace(unpriced=tuple(left for left in reading.unpriced if left is not CODE_EXECUTION))
 
 
 def messages(

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from ._complete import COMPLETE
-from ._messages import messages, refine
+from ._messages import messages
 from ._messages_batches import RESULTS
 from ._sessions import SENT, SESSION
 from .base import Provider, Route
@@ -17,7 +17,7 @@ __all__ = ["HOSTS", "PROVIDER"]
 HOSTS: Final = re.compile(r"api\.anthropic\.com|claude\.googleapis\.com|aws-external-anthropic\.[a-z0-9-]+\.api\.aws")
 """Sources: the base URLs of Anthropic's SDK for its own API and for what it runs itself in the clouds of Google and AWS."""
 
-_MESSAGES: Final = messages(refine=refine)
+_MESSAGES: Final = messages()
 _RESULTS: Final = re.compile(r"/messages/batches/[^/]+/results$")
 _SESSION: Final = re.compile(r"/v\d+/sessions/[^/]+$")
 _ARCHIVED: Final = re.compile(r"/v\d+/sessions/[^/]+/archive$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from answers import body, endpoint, facts, named_events
+from answers import body, endpoint, named_events
 
 from payi_middleware.providers import Reading
 
@@ -282,16 +282,27 @@ def test_body_and_stream_in_each_other_s_place() -> None:
     )
 
 
-@pytest.mark.parametrize(("tool", "noted"), [("web_search_20250305", True), ("web_fetch_20260209", False), ("", True)])
-def test_containers_of_the_newer_web_tools_are_free(tool: str, noted: bool) -> None:
-    """The web tools of 2026 run code in a container that costs nothing, and only the request tells them."""
-    reading = MESSAGES.read(body(message({"input_tokens": 1, "output_tokens": 2}, container={"id": "c"})))
-    request = body({"model": "m", "tools": [{"type": tool, "name": "web"}]})
+@pytest.mark.parametrize(
+    ("name", "caller", "noted"),
+    [
+        ("web_fetch", {"type": "code_execution_20260120", "tool_id": "t"}, False),
+        ("web_search", {"tool_id": "t", "type": "code_execution_20260120"}, False),
+        ("web_search", {"type": "direct"}, True),
+        ("web_search", None, True),
+        ("bash_code_execution", {"type": "code_execution_20260120", "tool_id": "t"}, True),
+    ],
+)
+def test_containers_of_the_newer_web_tools_are_free(name: str, caller: Any, noted: bool) -> None:
+    """The web tools of 2026 are called by code, in a container that costs nothing."""
+    block = {"type": "server_tool_use", "id": "t2", "name": name, "input": {}, "caller": caller}
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    whole = body(message(usage, content=[block], container={"id": "c"}))
+    last = delta(**usage)
+    last["delta"]["container"] = {"id": "c"}
+    begun = {"type": "content_block_start", "index": 0, "content_block": block}
 
-    assert MESSAGES.refine is not None
-    for sent, told in ((request, noted), (None, True)):
-        refined = MESSAGES.refine(reading, facts(sent))
-        assert [u.unit for u in refined.unpriced] == ["code_execution"] * told
+    for reading in (MESSAGES.read(whole), MESSAGES.read_stream(named_events(start(**usage), begun, last, STOP))):
+        assert [u.unit for u in reading.unpriced] == ["code_execution"] * noted
 
 
 @pytest.mark.parametrize(
