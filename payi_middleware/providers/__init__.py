@@ -40,6 +40,7 @@ _HOSTS: Final[dict[str, Provider]] = {
 _PATTERNS: Final[tuple[tuple[re.Pattern[str], Provider], ...]] = (
     (azure.HOSTS, azure.PROVIDER),
     (google.HOSTS, google.PROVIDER),
+    (anthropic.HOSTS, anthropic.PROVIDER),
     (re.compile(r"[a-z0-9-]+\.api\.openai\.com"), openai.REGIONAL),
     (re.compile(r"[a-z0-9-]+\.api\.x\.ai"), compatible.PROVIDERS["x-ai"]),
     (re.compile(r"api\.[a-z0-9-]+\.githubcopilot\.com"), compatible.PROVIDERS["github-copilot"]),

@@ -9,7 +9,7 @@ import msgspec
 from ..events import Side, Units
 from ._json import Count, Name
 
-__all__ = ["Usage", "tier_of", "units_of"]
+__all__ = ["ModalityTokens", "Usage", "tier_of", "units_of"]
 
 # What is priced by itself, as Pay-i names it for the input; a document is priced as text. With `enum-encoding=int` the
 # names are numbers.
@@ -36,7 +36,7 @@ _TIERS: Final = {
 }
 
 
-class _Part(msgspec.Struct, gc=False, rename="camel"):
+class ModalityTokens(msgspec.Struct, gc=False, rename="camel"):
     modality: Name | int | None = None
     token_count: Count | None = None
 
@@ -48,11 +48,12 @@ class Usage(msgspec.Struct, gc=False, rename="camel"):
     response_token_count: Count | None = None
     thoughts_token_count: Count | None = None
     tool_use_prompt_token_count: Count | None = None
-    prompt_tokens_details: list[_Part] | None = None
-    prompt_token_details: list[_Part] | None = None  # embeddings, without the "s"
-    cache_tokens_details: list[_Part] | None = None
-    candidates_tokens_details: list[_Part] | None = None
-    tool_use_prompt_tokens_details: list[_Part] | None = None
+    prompt_tokens_details: list[ModalityTokens] | None = None
+    prompt_token_details: list[ModalityTokens] | None = None  # embeddings, without the "s"
+    cache_tokens_details: list[ModalityTokens] | None = None
+    candidates_tokens_details: list[ModalityTokens] | None = None
+    response_tokens_details: list[ModalityTokens] | None = None  # of Live
+    tool_use_prompt_tokens_details: list[ModalityTokens] | None = None
     traffic_type: Name | int | None = None
     service_tier: Name | int | None = None
 
@@ -114,7 +115,8 @@ def _pay_debts(parts: dict[str, int]) -> None:
 
 def _output(usage: Usage, output: int, units: Units, faults: list[str]) -> None:
     """The candidates by modality; thoughts are not among them."""
-    for unit, n in _split(output, usage.candidates_tokens_details, "candidatesTokensDetails", faults).items():
+    details = usage.candidates_tokens_details or usage.response_tokens_details
+    for unit, n in _split(output, details, "candidatesTokensDetails", faults).items():
         _put(units, "image" if unit == "vision" else unit, "output", n)
     if usage.thoughts_token_count:
         _put(units, "reasoning", "output", usage.thoughts_token_count)
@@ -126,7 +128,7 @@ def _put(units: Units, unit: str, side: Side, n: int) -> None:
         units[unit] = (before[0] + n, before[1]) if side == "input" else (before[0], before[1] + n)
 
 
-def _split(total: int, details: list[_Part] | None, name: str, faults: list[str]) -> dict[str, int]:
+def _split(total: int, details: list[ModalityTokens] | None, name: str, faults: list[str]) -> dict[str, int]:
     """A total by unit. What the details leave out is text; what is over is cut, because the total is billed."""
     if not details:
         return {"text": total}

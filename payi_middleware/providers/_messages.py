@@ -5,21 +5,22 @@ In a stream the first event tells the input, and the last replaces what it tells
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from ..events import Unpriced
+from ..events import Units, Unpriced
 from . import _sse
 from ._asking import ask
 from ._errors import Error, error_type
 from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, lenient
-from ._messages_usage import Usage, merged, units_of
+from ._messages_usage import Usage, merged, parts_of, terms_of, tier_of, units_of
 from ._openai_usage import COUNTS_NOTHING
 from ._received import broken_off, strings
 from ._texts import anthropic_texts
-from .base import Asked, Endpoint, Reading
+from .base import Asked, Endpoint, Facts, Reading, summed
 
 __all__ = ["messages", "read", "read_cut", "read_stream"]
 
@@ -29,9 +30,27 @@ _FIRST: Final = 1 << 14
 _RECEIVED: Final = strings("partial_json", "text", "thinking")
 _INPUT_UNKNOWN: Final = "the input was not told"
 
+# Source: Claude's release notes of 2026-06-02: a refusal without output is not billed. Of two later categories nothing is
+# published, so they keep their price.
+_BILLED_REFUSALS: Final = frozenset({"frontier_llm", "reasoning_extraction"})
+
+# Source: the page of the code execution tool, "Usage and pricing": billed by the container's time, with five minutes at
+# least and free hours every month; free beside web_search_20260209, web_fetch_20260209 and later, which are called by code.
+_CODE_EXECUTION: Final = Unpriced("code_execution", 1, "the time of the container is not told")
+_WEB_TOOL: Final = re.compile(rb'"name"\s*:\s*"web_(?:search|fetch)"')
+_BY_CODE: Final = re.compile(rb'"caller"\s*:\s*\{[^{}]*"code_execution_')
+
+_CREDIT: Final = Unpriced(
+    "fallback_credit", 1, "the credit for a refused request lowers the cost of cache writes, by how much is not told"
+)
+
 
 class _Container(msgspec.Struct, gc=False):
     id: Name | None = None
+
+
+class _Refused(msgspec.Struct, gc=False):
+    category: Name | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -40,10 +59,13 @@ class _Answer(msgspec.Struct, gc=False):
     usage: Usage | None = None
     error: Error | None = None
     container: _Container | None = None
+    stop_reason: Name | None = None
+    stop_details: _Refused | None = None
 
 
 class _Delta(msgspec.Struct, gc=False):
     stop_reason: Name | None = None
+    stop_details: _Refused | None = None
     container: _Container | None = None
 
 
@@ -65,7 +87,14 @@ def read(body: bytes) -> Reading:
         answer = _decode(body)
     except BAD:
         return _read_patiently(body)
+    if answer.container is not None and _runs_for_the_web(body):
+        answer.container = None
     return _reading(answer)
+
+
+def _runs_for_the_web(answer: bytes) -> bool:
+    """Whether code ran to search or fetch, in a container that costs nothing."""
+    return _WEB_TOOL.search(answer) is not None and _BY_CODE.search(answer) is not None
 
 
 def _read_patiently(body: bytes) -> Reading:
@@ -78,17 +107,22 @@ def _read_patiently(body: bytes) -> Reading:
 
 
 def _reading(answer: _Answer, complete: bool = True, wrong: str | None = None) -> Reading:
-    usage = answer.usage
+    usage, model = answer.usage, answer.model or None
     failed = error_type(answer.error)
     if usage is None or usage.input_tokens is None:
         why = wrong or _why_missing(usage, failed)
-        return Reading(answer.model or None, answer.id, None, complete, reason=why, error_type=failed)
+        return Reading(model, answer.id, None, complete, reason=why, error_type=failed)
     faults: list[str] = []
-    units, others = units_of(usage, answer.model, faults)
-    if not (usage.input_tokens or others or any(map(any, units.values()))):
-        return Reading(answer.model or None, answer.id, None, complete, reason=COUNTS_NOTHING, error_type=failed)
+    if usage.iterations:
+        return _of_passes(answer, usage, complete, wrong, failed)
+    units = units_of(usage, faults)
+    if not (usage.input_tokens or any(map(any, units.values()))):
+        return Reading(model, answer.id, None, complete, reason=COUNTS_NOTHING, error_type=failed)
+    if answer.stop_reason == "refusal" and not usage.output_tokens:
+        units, why = _refused(answer, units)
+        faults.append(why)
     return Reading(
-        answer.model or None,
+        model,
         answer.id,
         units,
         complete,
@@ -96,8 +130,34 @@ def _reading(answer: _Answer, complete: bool = True, wrong: str | None = None) -
         None,
         wrong or "; ".join(faults) or None,
         failed,
-        others + _surcharges(answer, usage),
+        () if answer.container is None and usage.fallback_credit is None else _besides(answer, usage),
+        False,
+        False,
+        () if usage.inference_geo != "us" else terms_of(usage, model),
     )
+
+
+def _of_passes(answer: _Answer, usage: Usage, complete: bool, wrong: str | None, failed: str | None) -> Reading:
+    """The reading of several sampling passes."""
+    faults: list[str] = []
+    parts, doubts = parts_of(usage, answer.model or None, faults)
+    if not parts:
+        usage.iterations = None
+        return _reading(answer, complete, wrong)
+    units = summed(parts)
+    unpriced = _besides(answer, usage) + doubts
+    tier, reason = tier_of(usage), wrong or "; ".join(faults) or None
+    if not any(map(any, units.values())):
+        return Reading(answer.model or None, answer.id, None, complete, reason=COUNTS_NOTHING, error_type=failed)
+    return Reading(answer.model or None, answer.id, units, complete, tier, None, reason, failed, unpriced, parts=parts)
+
+
+def _refused(answer: _Answer, units: Units) -> tuple[Units, str]:
+    """What a refusal before any output is billed for, and why."""
+    category = None if answer.stop_details is None else answer.stop_details.category
+    if category in _BILLED_REFUSALS:
+        return units, f"refused before any output as {category}, which may not be billed"
+    return {"text": (0, 0)}, "refused before any output, which is not billed"
 
 
 def _why_missing(usage: Usage | None, failed: str | None) -> str:
@@ -108,12 +168,14 @@ def _why_missing(usage: Usage | None, failed: str | None) -> str:
     return "usage has no token counts" if usage.output_tokens is None else _INPUT_UNKNOWN
 
 
-def _surcharges(answer: _Answer, usage: Usage) -> tuple[Unpriced, ...]:
+def _besides(answer: _Answer, usage: Usage) -> tuple[Unpriced, ...]:
+    """What is billed besides, and by how much nobody tells."""
     found: tuple[Unpriced, ...] = ()
     if answer.container is not None:
-        found += (Unpriced("code_execution", 1, "the time of the container is not told"),)
-    if usage.inference_geo == "us":
-        found += (Unpriced("inference_geo_us", 1, "inference in the US costs 1.1 times the rate"),)
+        found += (_CODE_EXECUTION,)
+    credit = usage.fallback_credit
+    if credit is not None and credit.status is not None and credit.status.type == "redeemed":
+        found += (_CREDIT,)
     return found
 
 
@@ -133,8 +195,11 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
         answer.usage = delta.usage if answer.usage is None else merged(answer.usage, delta.usage)
         if delta.delta is not None:
             answer.container = delta.delta.container or answer.container
+            answer.stop_reason, answer.stop_details = delta.delta.stop_reason, delta.delta.stop_details
     elif answer.usage is not None and not _tells_input(answer.usage):
         answer.usage = None  # hosts that speak Anthropic's language may tell the input last
+    if answer.container is not None and _runs_for_the_web(head + tail):
+        answer.container = None
     complete = b'"message_stop"' in data[-256:] or (
         delta is not None and delta.delta is not None and delta.delta.stop_reason is not None
     )
@@ -181,6 +246,10 @@ def read_cut(head: bytes, tail: bytes) -> Reading:
     return _reading(answer, tail.rstrip()[-1:] == b"}", wrong)
 
 
-def messages(template: str = "/v1/messages", asks: Callable[[bytes], Asked] = ask) -> Endpoint:
+def messages(
+    template: str = "/v1/messages",
+    asks: Callable[[bytes], Asked] = ask,
+    refine: Callable[[Reading, Facts], Reading] | None = None,
+) -> Endpoint:
     """Messages; the same under another template where a cloud hosts them."""
-    return Endpoint(template, asks, read, read_cut, read_stream, anthropic_texts)
+    return Endpoint(template, asks, read, read_cut, read_stream, anthropic_texts, refine)

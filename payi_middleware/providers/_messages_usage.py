@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
 import msgspec
 
-from ..events import Units, Unpriced
+from ..events import Part, Units, Unpriced
+from ._claude import costs_more_in_the_us
 from ._json import Calls, Count, Name
 
-__all__ = ["Usage", "merged", "units_of"]
+__all__ = ["Usage", "merged", "parts_of", "terms_of", "tier_of", "units_of"]
 
-_MARKS: Final = (100_000, 200_000)  # tokens of a prompt beyond which one Claude or another costs more
+_IN_THE_US: Final = ("geo:us",)
+_NAMELESS: Final = Unpriced(
+    "model", 1, "a pass before the fallback names no model; the rate of the model that answered used"
+)
 
 
 class _Creation(msgspec.Struct, gc=False):
@@ -26,6 +29,14 @@ class _OutputDetails(msgspec.Struct, gc=False):
 
 class _ServerTools(msgspec.Struct, gc=False):
     web_search_requests: Calls | None = None
+
+
+class _Status(msgspec.Struct, gc=False):
+    type: Name | None = None
+
+
+class _Credit(msgspec.Struct, gc=False):
+    status: _Status | None = None
 
 
 class _Tokens(msgspec.Struct, gc=False):
@@ -47,43 +58,46 @@ class Usage(_Tokens, gc=False):
     speed: Name | None = None
     inference_geo: Name | None = None
     iterations: list[_Tokens] | None = None
+    fallback_credit: _Credit | None = None
 
 
-def units_of(usage: Usage, model: str | None, faults: list[str]) -> tuple[Units, tuple[Unpriced, ...]]:
-    """The units, and what has none; what is odd about them is added to `faults`."""
-    units: Units = {"text": (0, 0)}
-    others: tuple[Unpriced, ...] = ()
-    if usage.iterations:
-        others = _passes(usage, model, units, faults)
-    else:
-        _add(usage, units, faults)
+def tier_of(usage: Usage) -> str | None:
+    """The tier as served; fast mode has rates of its own, so it is one."""
+    return "fast" if usage.speed == "fast" else usage.service_tier
+
+
+def terms_of(usage: Usage, model: str | None) -> tuple[str, ...]:
+    """What else the rates of a model depend on: where it ran."""
+    return _IN_THE_US if usage.inference_geo == "us" and costs_more_in_the_us(model) else ()
+
+
+def units_of(usage: Usage, faults: list[str]) -> Units:
+    """The units of the top level; what is odd about them is added to `faults`."""
+    units = _units(usage, faults)
     if usage.server_tool_use is not None and usage.server_tool_use.web_search_requests:
         units["web_search_request"] = (0, usage.server_tool_use.web_search_requests)
-    return units, others
+    return units
 
 
-def _add(tokens: _Tokens, units: Units, faults: list[str]) -> None:
-    """Adds the counts of one pass. Input is without the cached, which come beside it."""
+def _units(tokens: _Tokens, faults: list[str]) -> Units:
+    """The units of one pass. Input is without the cached, which come beside it."""
     output = tokens.output_tokens or 0
     thinking = tokens.output_tokens_details.thinking_tokens or 0 if tokens.output_tokens_details is not None else 0
     if thinking > output:
         faults.append(f"usage tells {thinking} thinking of {output} output tokens: counted as {output}")
         thinking = output
-    text_in, text_out = units["text"]
-    units["text"] = (text_in + (tokens.input_tokens or 0), text_out + output - thinking)
+    units: Units = {"text": (tokens.input_tokens or 0, output - thinking)}
     if thinking:
-        units["reasoning"] = (0, units.get("reasoning", (0, 0))[1] + thinking)
+        units["reasoning"] = (0, thinking)
     if tokens.cache_read_input_tokens:
-        _add_input(units, "text_cache_read", tokens.cache_read_input_tokens)
+        units["text_cache_read"] = (tokens.cache_read_input_tokens, 0)
     if tokens.cache_creation_input_tokens or tokens.cache_creation is not None:
         short, hour = _written(tokens, faults)
-        _add_input(units, "text_cache_write", short)
-        _add_input(units, "text_cache_write_1h", hour)
-
-
-def _add_input(units: Units, unit: str, n: int) -> None:
-    if n:
-        units[unit] = (units.get(unit, (0, 0))[0] + n, 0)
+        if short:
+            units["text_cache_write"] = (short, 0)
+        if hour:
+            units["text_cache_write_1h"] = (hour, 0)
+    return units
 
 
 def _written(tokens: _Tokens, faults: list[str]) -> tuple[int, int]:
@@ -97,28 +111,43 @@ def _written(tokens: _Tokens, faults: list[str]) -> tuple[int, int]:
     return max(short, (total or 0) - hour), hour
 
 
-def _passes(usage: Usage, model: str | None, units: Units, faults: list[str]) -> tuple[Unpriced, ...]:
-    """Sampling passes, whose sum the top level leaves out in part. Those of another model have another rate."""
-    foreign: Counter[tuple[str, str]] = Counter()
-    largest = 0
-    for tokens in usage.iterations or ():
-        parts: Units = {"text": (0, 0)}
-        _add(tokens, parts, faults)
-        if tokens.model is None or tokens.model == model:
-            largest = max(largest, _prompt(parts))
-            _add(tokens, units, [])
-            continue
-        for unit, (taken, made) in parts.items():
-            foreign[unit, f"input tokens of another model within this call: {tokens.model}"] += taken
-            foreign[unit, f"output tokens of another model within this call: {tokens.model}"] += made
-    found = tuple(Unpriced(unit, n, why) for (unit, why), n in foreign.items() if n)
-    if any(largest <= mark < _prompt(units) for mark in _MARKS):
-        found += (Unpriced("long_context", 1, "the prompts of several passes are added up, which may raise the rate"),)
-    return found
+def parts_of(usage: Usage, model: str | None, faults: list[str]) -> tuple[tuple[Part, ...], tuple[Unpriced, ...]]:
+    """The sampling passes as parts, and what is doubtful about them; no parts where the top level tells the same.
+
+    The top level leaves out compactions, and passes of other models (an advisor); each has its own model, cache figures and
+    prompt, by whose size long prompts are priced.
+    """
+    passes = usage.iterations or []
+    if len(passes) == 1 and _is_top_level(passes[0], usage, model):
+        return (), ()
+    tier = tier_of(usage)
+    fell_back = any(tokens.type == "fallback_message" for tokens in passes)
+    parts: list[Part] = []
+    doubts: tuple[Unpriced, ...] = ()
+    for tokens in passes:
+        if fell_back and tokens.type == "message":
+            if not tokens.output_tokens:
+                continue  # refused before it wrote anything, which is not billed
+            doubts = doubts if tokens.model else (_NAMELESS,)
+        foreign = tokens.model is not None and tokens.model != model
+        # Speed and priority are those of the model that was asked; a batch is one for all.
+        of_it = None if foreign and tier != "batch" else tier
+        name = tokens.model if foreign else None
+        parts.append(Part(name, _units(tokens, faults), of_it, terms_of(usage, tokens.model or model)))
+    if usage.server_tool_use is not None and usage.server_tool_use.web_search_requests:
+        parts.append(Part(None, {"web_search_request": (0, usage.server_tool_use.web_search_requests)}, tier))
+    return tuple(parts), doubts
 
 
-def _prompt(units: Units) -> int:
-    return sum(taken for taken, _ in units.values())
+def _is_top_level(tokens: _Tokens, usage: Usage, model: str | None) -> bool:
+    """Whether a pass is what the top level tells, which tells thinking besides."""
+    return (
+        (tokens.model is None or tokens.model == model)
+        and tokens.input_tokens == usage.input_tokens
+        and tokens.output_tokens == usage.output_tokens
+        and (tokens.cache_read_input_tokens or 0) == (usage.cache_read_input_tokens or 0)
+        and (tokens.cache_creation_input_tokens or 0) == (usage.cache_creation_input_tokens or 0)
+    )
 
 
 def merged(first: Usage, last: Usage) -> Usage:

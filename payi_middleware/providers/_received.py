@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..events import Units
+from ..events import Part, Units
 from .base import Reading
 from .families import family_of
 from .media import BY_LENGTH
@@ -17,6 +17,7 @@ from .media import BY_LENGTH
 __all__ = ["BROKEN_OFF", "broken_off", "received", "strings"]
 
 BROKEN_OFF: Final = f"the stream broke off before its last usage; the output is {BY_LENGTH}"
+_IN_PARTS: Final = f"{BROKEN_OFF}, beside the passes that were told"  # a better count could not be told from theirs
 _COVERED: Final = "the stream broke off; the usage it told last covers what was received"
 _ENDED_IN_ERROR: Final = "the stream ended in an error"
 
@@ -43,15 +44,16 @@ def broken_off(reading: Reading, texts: re.Pattern[bytes], head: bytes, tail: by
         return reading._replace(reason=_ENDED_IN_ERROR, estimated=True)
     if reading.complete or reading.estimated:
         return reading
-    units = dict(reading.units)
+    units, parts = dict(reading.units), reading.parts
     more = received(texts, head, tail, cut, reading.model) - _made(units)
     if more > 0:
+        parts += (Part(None, {"text": (0, more)}, reading.service_tier, reading.terms),) if parts else ()
         text_in, text_out = units.get("text", (0, 0))
         units["text"] = (text_in, text_out + more)
-    why = BROKEN_OFF if more > 0 else _COVERED
+    why = (_IN_PARTS if parts else BROKEN_OFF) if more > 0 else _COVERED
     reason = f"{reading.reason}; {why}" if reading.reason else why
-    return reading._replace(units=units, stated_ticks=None, reason=reason, estimated=True)
+    return reading._replace(units=units, parts=parts, stated_ticks=None, reason=reason, estimated=True)
 
 
 def _made(units: Units) -> int:
-    return sum(made for unit, (_, made) in units.items() if unit != "web_search_request")
+    return sum(made for unit, (_, made) in units.items() if not unit.endswith("_request"))

@@ -19,7 +19,15 @@ from .base import Attached, Texts
 from .functions import functions
 from .media import NOT_COUNTED, kind_of, listed
 
-__all__ = ["Texter", "anthropic_texts", "chat_texts", "gemini_texts", "input_texts", "responses_texts"]
+__all__ = [
+    "Texter",
+    "anthropic_texts",
+    "chat_texts",
+    "gemini_texts",
+    "input_texts",
+    "interaction_texts",
+    "responses_texts",
+]
 
 Texter: TypeAlias = Callable[[bytes, bytes, bool], Texts]
 
@@ -178,7 +186,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-_KEPT: Final = ("cachedContent", "cached_content", "conversation", "previous_response_id")
+_KEPT: Final = ("cachedContent", "cached_content", "conversation", "previous_interaction_id", "previous_response_id")
 _SCHEMAS: Final = (
     ("response_format", "json_schema", "schema"),  # chat completions
     ("text", "format", "schema"),  # responses
@@ -243,6 +251,12 @@ def responses_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
         if isinstance(event, dict) and event.get("type") == "response.output_item.added":
             found.walk(event.get("item"))
     return _texts(prompt, found)
+
+
+def interaction_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
+    """Gemini's interactions: steps, or the deltas of a stream."""
+    prompt = _prompt(request, ("system_instruction", "input"), "input")
+    return _texts(prompt, _answer(answer, streamed, "delta" if streamed else "steps"))
 
 
 def anthropic_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:

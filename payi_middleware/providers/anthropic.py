@@ -5,28 +5,47 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ._complete import COMPLETE
 from ._messages import messages
+from ._messages_batches import RESULTS
+from ._sessions import SENT, SESSION
 from .base import Provider, Route
 from .other import OTHER
 
-__all__ = ["PROVIDER"]
+__all__ = ["HOSTS", "PROVIDER"]
+
+HOSTS: Final = re.compile(r"api\.anthropic\.com|claude\.googleapis\.com|aws-external-anthropic\.[a-z0-9-]+\.api\.aws")
+"""Sources: the base URLs of Anthropic's SDK for its own API and for what it runs itself in the clouds of Google and AWS."""
 
 _MESSAGES: Final = messages()
-# Batches cost, but their usage comes with a later GET of the results.
+_RESULTS: Final = re.compile(r"/messages/batches/[^/]+/results$")
+_SESSION: Final = re.compile(r"/v\d+/sessions/[^/]+$")
+_ARCHIVED: Final = re.compile(r"/v\d+/sessions/[^/]+/archive$")
+_SENT: Final = re.compile(r"/v\d+/sessions/[^/]+/events$")
+# Batches and sessions cost, but their usage comes with a later GET.
 _FREE: Final = re.compile(
-    r"(?:/(?!v\d)[^/]+)*/v\d+/"
-    r"(?:messages/(?:count_tokens|batches)|files|models|organizations|skills|oauth|environments|agents(?!/[^/]+/sessions))"
-    r"(?:/|$)"
+    r"/v\d+/(?:messages/(?:count_tokens|batches)|files|models|organizations|skills|oauth|environments|agents(?!/[^/]+/sessions)|sessions"
+    r"|vaults|memory_stores|user_profiles|tunnels)(?:/|$)"
 )
 
 
 def _find_route(method: str, path: str) -> Route | None:
+    path = path.rstrip("/")
+    if method == "GET":
+        if _RESULTS.search(path):
+            return Route(RESULTS)
+        return Route(SESSION) if _SESSION.search(path) else None
     if method != "POST":
         return None
-    path = path.rstrip("/")
     if path.endswith("/messages"):
         return Route(_MESSAGES)
-    return None if _FREE.match(path) else Route(OTHER)
+    if path.endswith("/complete"):
+        return Route(COMPLETE)
+    if _ARCHIVED.search(path):
+        return Route(SESSION)
+    if _SENT.search(path):
+        return Route(SENT)
+    return None if _FREE.search(path) else Route(OTHER)
 
 
 PROVIDER: Final = Provider("anthropic", "system.anthropic", _find_route)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from answers import body, endpoint, events
+from answers import body, endpoint, events, facts
 
 from payi_middleware.providers import Reading
 
@@ -139,13 +139,88 @@ def test_contradictions_are_said() -> None:
     assert "candidatesTokensDetails adds up to more" in reading.reason
 
 
-def test_grounding_is_listed() -> None:
-    """Queries of a grounded answer have a fee that the tokens do not show."""
-    reading = GENERATE.read(
-        body(answer(grounding={"webSearchQueries": ["a", "b"]}, promptTokenCount=1, candidatesTokenCount=1))
-    )
+@pytest.mark.parametrize(
+    ("model", "searches"),
+    [
+        ("gemini-2.5-flash", 1),
+        ("models/gemini-2.0-flash-001", 1),
+        ("gemini-live-2.5-flash", 1),
+        ("gemini-pro", 1),
+        ("gemini-3-flash-preview", 2),
+        ("gemini-4-argon", 2),
+        ("gemini-flash-latest", 2),
+    ],
+)
+def test_searches(model: str, searches: int) -> None:
+    """Since Gemini 3 every query has a fee, before it a prompt that was grounded; an empty query is none."""
+    grounding = {"webSearchQueries": ["a", "", "b"]}
+    raw = body(answer(grounding=grounding, promptTokenCount=1, candidatesTokenCount=1) | {"modelVersion": model})
 
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("grounding", 2)]
+    assert GENERATE.read(raw).units == {"text": (1, 1), "web_search_request": (0, searches)}
+
+
+@pytest.mark.parametrize(("model", "searches"), [("gemini-2.5-pro", 1), ("gemini-3.1-pro", 2)])
+def test_searches_of_a_model_that_only_the_path_names(model: str, searches: int) -> None:
+    """Where the answer names no model the path does."""
+    raw = body(
+        answer(grounding={"webSearchQueries": ["a"], "imageSearchQueries": ["b"]}, promptTokenCount=1)
+        | {"modelVersion": None}
+    )
+    assert GENERATE.refine is not None
+
+    reading = GENERATE.refine(GENERATE.read(raw), facts(path=f"/v1beta/models/{model}:generateContent"))
+
+    assert reading.units == {"text": (1, 0), "web_search_request": (0, searches)}
+    assert GENERATE.refine(GENERATE.read(raw), facts(path="/x")).units == {"text": (1, 0), "web_search_request": (0, 2)}
+
+
+def test_pages_without_a_query_are_no_search() -> None:
+    """Pages that were given by their URLs are told like those that were found, and cost their tokens alone."""
+    grounding = {"groundingChunks": [{"web": {"uri": "u"}}]}
+
+    assert GENERATE.read(body(answer(grounding=grounding, promptTokenCount=1))).units == {"text": (1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("header", "told", "tier"), [("FLEX", None, "flex"), ("flex", "priority", "priority"), (None, None, None)]
+)
+def test_a_header_tells_the_tier(header: str | None, told: str | None, tier: str | None) -> None:
+    """The tier as served stands in a header where the body does not tell it."""
+    reading = GENERATE.read(body(answer(promptTokenCount=1, serviceTier=told)))
+    headers = {} if header is None else {"x-gemini-service-tier": header}
+
+    assert GENERATE.refine is not None
+    assert GENERATE.refine(reading, facts(headers=headers)).service_tier == tier
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "units"),
+    [
+        ("gemini-2.5-flash-image", "inlineData", {"text": (9, 0), "image": (0, 1290)}),
+        ("gemini-2.5-flash-image", "text", {"text": (9, 1290)}),
+        ("gemini-2.5-flash", "inlineData", {"text": (9, 1290)}),
+    ],
+)
+def test_pictures_that_are_not_told_apart(model: str, part: str, units: Any) -> None:
+    """Where a model drew and the usage has no modalities, its output is pictures, and that is said."""
+    content = {"parts": [{part: "x"}]}
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 1290}
+    raw = body({"candidates": [{"content": content}], "usageMetadata": usage, "modelVersion": model})
+    path = f"/v1/projects/p/locations/eu/publishers/google/models/{model}:generateContent"
+    there = endpoint("aiplatform.googleapis.com", path)
+
+    for asked in (GENERATE, there):
+        assert asked.refine is not None
+        reading = asked.refine(asked.read(raw), facts(path=path, answer=raw))
+        assert reading.units == units
+        assert (reading.reason is not None) is ("image" in units)
+
+
+def test_a_prompt_that_is_blocked_before_the_model() -> None:
+    """A refused prompt without any count consumed nothing."""
+    raw = body({"promptFeedback": {"blockReason": "MODEL_ARMOR"}, "usageMetadata": {"trafficType": "ON_DEMAND"}})
+
+    assert (GENERATE.read(raw).units, GENERATE.read(raw).reason) == ({"text": (0, 0)}, None)
 
 
 def test_stream_last_chunk_wins() -> None:
@@ -160,20 +235,18 @@ def test_stream_last_chunk_wins() -> None:
 
     reading = STREAM.read_stream(data)
 
-    assert reading.units == {"text": (10, 20), "reasoning": (0, 3)}
+    assert reading.units == {"text": (10, 20), "reasoning": (0, 3), "web_search_request": (0, 1)}
     assert (reading.complete, reading.model) == (True, "gemini-2.5-flash")
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("grounding", 2)]
+    assert reading.unpriced == ()
 
 
-def test_maps_are_listed() -> None:
-    """Grounding with Maps has a fee that the tokens do not show, once an answer."""
+def test_maps_are_a_unit() -> None:
+    """Grounding with Maps has a fee, once an answer."""
     grounding = {"groundingChunks": [{"maps": {"uri": "u"}}, {"maps": {"uri": "v"}}]}
     chunk = answer(grounding=grounding, promptTokenCount=1, candidatesTokenCount=1)
 
     for reading in (GENERATE.read(body(chunk)), STREAM.read_stream(events(chunk, done=False))):
-        assert [(u.unit, u.quantity) for u in reading.unpriced] == [("maps_grounding", 1)]
-    web = answer(grounding={"groundingChunks": [{"web": {"uri": "u"}}]}, promptTokenCount=1, candidatesTokenCount=1)
-    assert GENERATE.read(body(web)).unpriced == ()
+        assert reading.units == {"text": (1, 1), "maps_request": (0, 1)}
 
 
 def test_grounding_may_come_long_before_the_end() -> None:
@@ -185,7 +258,17 @@ def test_grounding_may_come_long_before_the_end() -> None:
         events(first, *chunks, answer(promptTokenCount=10, candidatesTokenCount=300), done=False)
     )
 
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("grounding", 1)]
+    assert reading.units == {"text": (10, 300), "web_search_request": (0, 1)}
+
+
+def test_chunks_that_repeat_their_queries() -> None:
+    """A query that a later chunk tells again was made once."""
+    grounding = {"webSearchQueries": ["a", "b"]}
+    chunks = [answer(None, grounding, promptTokenCount=10) | {"modelVersion": "gemini-3-pro"} for _ in range(3)]
+    last = answer(promptTokenCount=10, candidatesTokenCount=4) | {"modelVersion": "gemini-3-pro"}
+
+    for reading in (STREAM.read_stream(events(*chunks, last, done=False)), STREAM.read_stream(body([*chunks, last]))):
+        assert reading.units == {"text": (10, 4), "web_search_request": (0, 2)}
 
 
 def test_counts_that_are_all_zero_are_none() -> None:
@@ -220,8 +303,7 @@ def test_stream_as_array() -> None:
 
     reading = STREAM.read_stream(json.dumps(chunks, indent=2).encode())
 
-    assert (reading.units, reading.complete) == ({"text": (10, 20)}, True)
-    assert [u.quantity for u in reading.unpriced] == [1]
+    assert (reading.units, reading.complete) == ({"text": (10, 20), "web_search_request": (0, 1)}, True)
     assert GENERATE.read(json.dumps(chunks).encode()) == reading
 
 

@@ -96,51 +96,11 @@ def test_contradictions_are_said() -> None:
     assert "3 written tokens and splits 5" in reading.reason
 
 
-def test_passes_are_added_up() -> None:
-    """With iterations the top level is not the whole: passes are summed, those of another model listed by side."""
-    usage = {
-        "input_tokens": 2390,
-        "output_tokens": 121,
-        "iterations": [
-            {"type": "message", "input_tokens": 1128, "output_tokens": 110},
-            {"type": "compaction", "input_tokens": 100, "output_tokens": 5, "cache_read_input_tokens": 3},
-            {"type": "advisor_message", "model": "claude-opus-4-8", "input_tokens": 2518, "output_tokens": 22},
-            {"type": "message", "input_tokens": 1262, "output_tokens": 11, "cache_read_input_tokens": 4},
-        ],
-    }
+def test_code_execution_is_listed() -> None:
+    """The time of a container has a price that the answer does not tell."""
+    raw = body(message({"input_tokens": 1, "output_tokens": 2}, container={"id": "c"}))
 
-    reading = MESSAGES.read(body(message(usage)))
-
-    assert reading.units == {"text": (2490, 126), "text_cache_read": (7, 0)}
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("text", 2518), ("text", 22)]
-    assert reading.unpriced[0].reason == "input tokens of another model within this call: claude-opus-4-8"
-    assert reading.unpriced[1].reason == "output tokens of another model within this call: claude-opus-4-8"
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "noted"), [(60_000, 60_000, True), (60_000, 40_000, False), (120_000, 1, False)]
-)
-def test_passes_that_cross_a_mark_together(first: int, second: int, noted: bool) -> None:
-    """Where only the sum of the passes is a long prompt, the cost may be too high, and that is said."""
-    iterations = [{"type": "message", "input_tokens": n, "output_tokens": 1} for n in (first, second)]
-
-    reading = MESSAGES.read(body(message({"input_tokens": 1, "output_tokens": 1, "iterations": iterations})))
-
-    assert ("long_context" in [u.unit for u in reading.unpriced]) is noted
-
-
-def test_foreign_model_can_be_written() -> None:
-    """A pass's model with half a surrogate pair is repaired before it goes into a reason."""
-    raw = b'{"usage":{"input_tokens":1,"iterations":[{"model":"\\ud800","input_tokens":1}]}}'
-
-    assert MESSAGES.read(raw).unpriced[0].reason.encode()
-
-
-def test_surcharges_are_listed() -> None:
-    """The time of a container and the surcharge of a region cannot be priced from the answer."""
-    raw = body(message({"input_tokens": 1, "output_tokens": 2, "inference_geo": "us"}, container={"id": "c"}))
-
-    assert [u.unit for u in MESSAGES.read(raw).unpriced] == ["code_execution", "inference_geo_us"]
+    assert [u.unit for u in MESSAGES.read(raw).unpriced] == ["code_execution"]
 
 
 def test_fast_mode_is_a_tier() -> None:
@@ -320,3 +280,71 @@ def test_body_and_stream_in_each_other_s_place() -> None:
         MESSAGES.read_stream(body({"type": "error", "error": {"type": "not_found_error"}})).error_type
         == "not_found_error"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "caller", "noted"),
+    [
+        ("web_fetch", {"type": "code_execution_20260120", "tool_id": "t"}, False),
+        ("web_search", {"tool_id": "t", "type": "code_execution_20260120"}, False),
+        ("web_search", {"type": "direct"}, True),
+        ("web_search", None, True),
+        ("bash_code_execution", {"type": "code_execution_20260120", "tool_id": "t"}, True),
+    ],
+)
+def test_containers_of_the_newer_web_tools_are_free(name: str, caller: Any, noted: bool) -> None:
+    """The web tools of 2026 are called by code, in a container that costs nothing."""
+    block = {"type": "server_tool_use", "id": "t2", "name": name, "input": {}, "caller": caller}
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    whole = body(message(usage, content=[block], container={"id": "c"}))
+    last = delta(**usage)
+    last["delta"]["container"] = {"id": "c"}
+    begun = {"type": "content_block_start", "index": 0, "content_block": block}
+
+    for reading in (MESSAGES.read(whole), MESSAGES.read_stream(named_events(start(**usage), begun, last, STOP))):
+        assert [u.unit for u in reading.unpriced] == ["code_execution"] * noted
+
+
+@pytest.mark.parametrize(
+    ("model", "geo", "terms"),
+    [
+        ("claude-opus-4-6", "us", ("geo:us",)),
+        ("claude-haiku-5-5", "us", ("geo:us",)),
+        ("claude-sonnet-4-5-20250929", "us", ()),
+        ("claude-haiku-4-5", "us", ()),
+        ("claude-opus-4-6", "global", ()),
+        ("claude-opus-4-6", "not_available", ()),
+    ],
+)
+def test_inference_in_the_us_is_a_term(model: str, geo: str, terms: tuple[str, ...]) -> None:
+    """Where it ran changes the price of newer models."""
+    usage = {"input_tokens": 1, "output_tokens": 2, "inference_geo": geo}
+
+    assert MESSAGES.read(body(message(usage, model=model))).terms == terms
+
+
+def test_a_fallback_s_credit_is_listed() -> None:
+    """A credit that was redeemed makes the call cheaper by what nobody tells."""
+    usage = {"input_tokens": 1, "output_tokens": 2, "fallback_credit": {"status": {"type": "redeemed"}}}
+    not_applied = usage | {"fallback_credit": {"status": {"type": "not_applied", "reason": "expired"}}}
+
+    assert [u.unit for u in MESSAGES.read(body(message(usage))).unpriced] == ["fallback_credit"]
+    assert MESSAGES.read(body(message(not_applied))).unpriced == ()
+
+
+@pytest.mark.parametrize(
+    ("category", "output", "billed"),
+    [("cyber", 0, False), (None, 0, False), ("reasoning_extraction", 0, True), ("cyber", 4, True)],
+)
+def test_a_refusal_without_output_is_free(category: str | None, output: int, billed: bool) -> None:
+    """A request that is refused before any output is not billed, but for categories of which nobody says so."""
+    details = {"type": "refusal", "category": category}
+    usage = {"input_tokens": 50, "output_tokens": output}
+    last = delta("refusal", **usage)
+    last["delta"]["stop_details"] = details
+    stream = named_events(start(input_tokens=50, output_tokens=0), last, STOP)
+    whole = body(message(usage, stop_reason="refusal", stop_details=details))
+
+    for reading in (MESSAGES.read(whole), MESSAGES.read_stream(stream)):
+        assert reading.units == {"text": (50, output) if billed else (0, 0)}
+        assert (reading.reason is None) is bool(output)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from answers import body, endpoint, exchanged, openai_usage
-
-VERTEX = "/v1/projects/p/locations/{}/publishers/anthropic/models/{}:{}"
+from answers import body, exchanged, openai_usage
 
 
 @pytest.mark.parametrize(
@@ -39,26 +37,3 @@ def test_a_region_adds_to_what_an_endpoint_knows() -> None:
 
     assert reading.units == {"generated_image": (0, 2)}
     assert reading.terms == ("quality:standard", "size:512x512", "scope:region")
-
-
-@pytest.mark.parametrize(
-    ("location", "model", "dearer"),
-    [
-        ("us-east5", "claude-sonnet-4-5@20250929", True),
-        ("eu", "claude-opus-5-5", True),
-        ("us-east5", "claude-haiku-4-5", True),
-        ("global", "claude-sonnet-4-5@20250929", False),
-        ("us-east5", "claude-sonnet-4@20250514", False),
-        ("us-east5", "claude-3-7-sonnet@20250219", False),
-        ("us-east5", "claude-opus-4-1-20250805", False),
-    ],
-)
-@pytest.mark.parametrize("method", ["rawPredict", "streamRawPredict"])
-def test_claude_on_vertex(location: str, model: str, dearer: bool, method: str) -> None:
-    """Outside of Vertex's global location newer Claudes cost more, and that is said."""
-    host = "aiplatform.googleapis.com" if location == "global" else f"{location}-aiplatform.googleapis.com"
-    asked = endpoint(host, VERTEX.format(location, model, method))
-
-    reading = asked.read(body({"model": model, "usage": {"input_tokens": 1, "output_tokens": 1}}))
-
-    assert [u.unit for u in reading.unpriced] == ["region"] * dearer

@@ -8,7 +8,7 @@ from typing import Any
 from payi_middleware.providers import Asked, Endpoint, Reading, find
 from payi_middleware.providers.base import Facts
 
-__all__ = ["body", "endpoint", "events", "exchanged", "named_events", "openai_usage"]
+__all__ = ["body", "endpoint", "events", "exchanged", "facts", "named_events", "openai_usage"]
 
 
 def body(value: Any) -> bytes:
@@ -34,6 +34,19 @@ def endpoint(host: str, path: str) -> Endpoint:
     route = provider.route("POST", path)
     assert route is not None, path
     return route.endpoint
+
+
+def facts(
+    request: bytes | None = None,
+    path: str = "/",
+    *,
+    host: str = "",
+    headers: dict[str, str] | None = None,
+    answer: bytes = b"",
+    streamed: bool = False,
+) -> Facts:
+    """What is known of an exchange besides its answer."""
+    return Facts(host, path, request, Asked(), headers or {}, answer, streamed)
 
 
 def openai_usage(prompt: int = 100, completion: int = 30, *, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:

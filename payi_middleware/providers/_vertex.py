@@ -1,0 +1,40 @@
+"""Where Vertex runs a model: the location stands in the path, and no answer tells it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+
+from .base import Facts, Reading
+
+__all__ = ["in_a_region"]
+
+_MODEL: Final = re.compile(r"/models/([^/:]+)")
+_REGION: Final = "scope:region"
+
+
+_Refine: TypeAlias = Callable[[Reading, Facts], Reading]
+
+
+def in_a_region(costs_more: Callable[[str | None], bool], inner: _Refine | None = None) -> _Refine:
+    """Completes what was read at a location other than `global`, after `inner`: the term that newer models are dearer by."""
+
+    def refine(reading: Reading, facts: Facts) -> Reading:
+        if inner is not None:
+            reading = inner(reading, facts)
+        found = _MODEL.search(facts.path)
+        asked = found[1] if found is not None else None
+        if reading.parts:
+            parts = tuple(
+                msgspec.structs.replace(part, terms=(*part.terms, _REGION))
+                if costs_more(part.model or reading.model or asked)
+                else part
+                for part in reading.parts
+            )
+            return reading._replace(parts=parts)
+        return reading._replace(terms=(*reading.terms, _REGION)) if costs_more(reading.model or asked) else reading
+
+    return refine
