@@ -11,7 +11,7 @@ _DATE = re.compile(r"[-@]20\d{2}-?\d{2}-?\d{2}$")
 _NUMBER = re.compile(r"\d+$")
 # Bedrock: an inference profile before the maker, a version behind the model (`us.MAKER.MODEL-v1:0`).
 _AT_BEDROCK = re.compile(
-    r"(?:(us-gov|apac|global|[a-z]{2})\.)?([a-z][a-z0-9-]+\.[a-z][a-z0-9.-]*?)((?:-v\d+)?(?::\d+\w*)?)$"
+    r"(?:(us-gov|apac|global|[a-z]{2})\.)?([a-z][a-z0-9-]+\.[a-z][a-z0-9.-]*?)(-v1)?((?::\d+\w*)*)"
 )
 _DEARER = re.compile(r"anthropic\.|moonshotai\.|openai\.|xai\.|zai\.|amazon\.nova-2")  # in a region than globally
 _PARTS = re.compile(r"[^a-z0-9]+")
@@ -44,13 +44,11 @@ def _at_bedrock(model: str) -> Iterator[str]:
     found = _AT_BEDROCK.fullmatch(model)
     if found is None:
         return
-    profile, bare, version = found.groups()
-    if profile is not None and not (profile == "global" and _DEARER.match(bare)):
-        yield bare + version
-        if version:
-            yield bare
-    elif version:
-        yield model.removesuffix(version)
+    profile, bare, first, build = found.groups("")
+    stays = f"{profile}." if profile == "global" and _DEARER.match(bare) else ""
+    for name in (f"{stays}{bare}{first}{build}", f"{stays}{bare}{first}", f"{stays}{bare}"):
+        if name != model:
+            yield name
 
 
 def is_tuned(model: str) -> bool:
