@@ -104,21 +104,22 @@ def _starts(data: bytes, end: int) -> Iterator[int]:
 
 def _walk(data: bytes, messages: list[Message]) -> tuple[bool, str | None]:
     """Adds every message; (whether the last one ends with the data, what was wrong)."""
-    at, fault = 0, None
+    at = end = 0
+    fault = None
     while at < len(data):
         length = _length_at(data, at)
         if length is None:
             at = _next(data, at)
             continue
         if at + length > len(data):
-            return False, fault
+            break
         message = _read(data, at)
         if message is None:
             fault = WRONG_CHECKSUM
         else:
             messages.append(message)
-        at += length
-    return True, fault
+        at = end = at + length
+    return end == len(data), fault
 
 
 def _next(data: bytes, at: int) -> int:

@@ -85,7 +85,7 @@ def _read_counts(body: bytes) -> Reading:
         told, wrong = lenient(body, _Body)
     if told is None:
         return Reading(complete=wrong != NOT_JSON, reason=wrong)
-    return Reading(None, told.id, _counted(told), reason=wrong)
+    return Reading(None, told.id, None if wrong else _counted(told), reason=wrong)
 
 
 def _counted(told: _Body) -> Units | None:
@@ -148,8 +148,9 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
     """Reads a stream from its end, and as a whole only where it broke off."""
     if head[:1] == b"{":
         return read_cut(head, tail) if tail else read(head)
-    ending = chunks(list(islice(_eventstream.backwards(tail or head), _ENDING))[::-1])
-    if ending and _METRICS in ending[-1]:
+    last = list(islice(_eventstream.backwards(tail or head), _ENDING))[::-1]
+    ending = chunks(last)
+    if ending and not last[-1].failed and _METRICS in ending[-1]:
         begun = _eventstream.first(head)
         received = chunks([begun] if begun is not None else []) + ending
         guarded = next((chunk for chunk in received if _GUARDED in chunk), None)
@@ -157,10 +158,9 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
         return reading if guarded is None else _with_guardrail(reading, guarded)
     stream = _eventstream.Stream.of(head, tail)
     received = chunks(stream.messages)
-    failed = stream.error
-    if received and failed is None and _METRICS in received[-1]:
+    if received and _METRICS in received[-1]:
         reading = _ended(received)
-        return reading._replace(reason=reading.reason or stream.fault)
+        return reading._replace(reason=reading.reason or stream.fault, error_type=stream.error)
     return _broken_off(received, stream, cut)
 
 
