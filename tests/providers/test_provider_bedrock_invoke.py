@@ -386,8 +386,14 @@ def test_a_conversation_is_counted_by_its_last_totals() -> None:
 
 @pytest.mark.parametrize(
     "told",
-    [b"", chunk({"event": {"audioOutput": {}}}), usage_event(), usage_event(input=[1], output={"textTokens": -1})]
-    + [chunk({"event": {"usageEvent": 7}}), message(b"{}", (":event-type", "chunk"))],
+    [
+        b"",
+        chunk({"event": {"audioOutput": {}}}),
+        usage_event(),
+        usage_event(input=[1], output={"textTokens": -1}),
+        chunk({"event": {"usageEvent": 7}}),
+        message(b"{}", (":event-type", "chunk")),
+    ],
 )
 def test_a_conversation_without_figures(told: bytes) -> None:
     """Nothing is counted, and the reason is told."""

@@ -243,8 +243,14 @@ def test_video(model: str, asked: Any, seconds: int, term: str, usd: float, pric
 
 @pytest.mark.parametrize(
     "asked",
-    [None, 7, {"prompt": "p"}, {"duration": "long"}, {"videoGenerationConfig": {"dimension": "wide"}}]
-    + [{"duration": "5s", "resolution": 7}],
+    [
+        None,
+        7,
+        {"prompt": "p"},
+        {"duration": "long"},
+        {"videoGenerationConfig": {"dimension": "wide"}},
+        {"duration": "5s", "resolution": 7},
+    ],
 )
 def test_other_asynchronous_calls(asked: Any) -> None:
     """What neither request nor answer tells has its reason."""
