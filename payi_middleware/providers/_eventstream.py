@@ -12,7 +12,9 @@ beginning of a message, which its first checksum gives away.
 
 from __future__ import annotations
 
+import functools
 import re
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -26,6 +28,7 @@ _LARGEST: Final = 24 << 20  # AWS allows 16 MB of payload and 128 kB of headers
 _HEADERS: Final = 128 << 10
 _LONGEST_NAME: Final = 128  # of an event: a name of ours to be, so it is bounded
 
+_prelude: Final = struct.Struct("!III").unpack_from
 _STRING: Final = 7
 _SIZES: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}  # of values that do not tell their own length
 # Both lengths are small, so each of them begins with a zero byte.
@@ -75,7 +78,8 @@ def looks_like_messages(data: bytes) -> bool:
 
 def first(data: bytes) -> Message | None:
     """The first message, if it is whole."""
-    return _read(data, 0)
+    length = _length_at(data, 0)
+    return None if length is None or length > len(data) else _read(data, 0, length)
 
 
 def backwards(data: bytes) -> Iterator[Message]:
@@ -87,7 +91,7 @@ def backwards(data: bytes) -> Iterator[Message]:
     end = len(data)
     while end > 0:
         start = next((at for at in _starts(data, end) if _length_at(data, at) == end - at), None)
-        message = None if start is None else _read(data, start)
+        message = None if start is None else _read(data, start, end - start)
         if start is None or message is None:
             return
         yield message
@@ -113,7 +117,7 @@ def _walk(data: bytes, messages: list[Message]) -> tuple[bool, str | None]:
             continue
         if at + length > len(data):
             break
-        message = _read(data, at)
+        message = _read(data, at, length)
         if message is None:
             fault = WRONG_CHECKSUM
         else:
@@ -132,42 +136,52 @@ def _next(data: bytes, at: int) -> int:
 
 def _length_at(data: bytes, at: int) -> int | None:
     """The length of the message that begins at a place; None where none does."""
-    prelude = data[at : at + 12]
-    length, headers = int.from_bytes(prelude[:4]), int.from_bytes(prelude[4:8])
-    if len(prelude) < 12 or not _SMALLEST <= length <= _LARGEST or headers > min(_HEADERS, length - _SMALLEST):
+    try:
+        length, headers, checksum = _prelude(data, at)
+    except struct.error:
         return None
-    return length if zlib.crc32(prelude[:8]) == int.from_bytes(prelude[8:]) else None
+    if not _SMALLEST <= length <= _LARGEST or headers > _HEADERS or headers > length - _SMALLEST:
+        return None
+    return length if zlib.crc32(data[at : at + 8]) == checksum else None
 
 
-def _read(data: bytes, at: int) -> Message | None:
-    """The message that begins at a place; None if it is not whole, or its checksum is wrong."""
-    length = _length_at(data, at)
-    if length is None or at + length > len(data):
-        return None
+def _read(data: bytes, at: int, length: int) -> Message | None:
+    """The message that begins at a place and is whole; None if its checksum is wrong."""
     body = at + length - 4
     if zlib.crc32(data[at:body]) != int.from_bytes(data[body : body + 4]):
         return None
     payload = at + 12 + int.from_bytes(data[at + 4 : at + 8])
-    told = _headers(data[at + 12 : payload])
+    headers = data[at + 12 : payload]
+    # Those of a stream's events are all alike; any other may hold a text, which nothing here is to keep.
+    kind, failed = _event(headers) if headers.startswith(_MARKS[0]) and len(headers) < 128 else _kind(headers)
+    return Message(kind, data[payload:body], failed)
+
+
+def _kind(headers: bytes) -> tuple[str, bool]:
+    """(the type of a message, whether it is an exception or an error)."""
+    told = _texts(headers)
     kind = told.get(":event-type") or told.get(":exception-type") or told.get(":error-code") or ""
-    return Message(kind[:_LONGEST_NAME], data[payload:body], told.get(":message-type") in ("exception", "error"))
+    return kind[:_LONGEST_NAME], told.get(":message-type") in ("exception", "error")
 
 
-def _headers(data: bytes) -> dict[str, str]:
+_event: Final = functools.lru_cache(maxsize=256)(_kind)
+
+
+def _texts(headers: bytes) -> dict[str, str]:
     """The headers that are texts; what comes behind a header of an unknown type is lost with it."""
     told: dict[str, str] = {}
     at = 0
-    while at < len(data):
-        named = at + 1 + data[at]
-        name, kind = data[at + 1 : named], data[named : named + 1]
+    while at < len(headers):
+        named = at + 1 + headers[at]
+        name, kind = headers[at + 1 : named], headers[named : named + 1]
         if not kind:
             break
         at = named + 1
         if kind[0] in _SIZES:
             at += _SIZES[kind[0]]
             continue
-        size = int.from_bytes(data[at : at + 2])
+        size = int.from_bytes(headers[at : at + 2])
         if kind[0] == _STRING:
-            told[name.decode("utf-8", "replace")] = data[at + 2 : at + 2 + size].decode("utf-8", "replace")
+            told[name.decode("utf-8", "replace")] = headers[at + 2 : at + 2 + size].decode("utf-8", "replace")
         at += 2 + size
     return told

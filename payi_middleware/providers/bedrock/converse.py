@@ -6,7 +6,7 @@ in its last message, `metadata`. Source: AWS's pages "Converse", "ConverseStream
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -171,12 +171,15 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
     """Reads a stream: its `metadata`, which comes last, or why it has none."""
     if head[:1] == b"{":
         return read_cut(head, tail) if tail else read(head)
-    ending = list(islice(_eventstream.backwards(tail or head), 2))
-    if ending and ending[0].kind == "metadata":
-        return _metadata(ending)
+    ending = _eventstream.backwards(tail or head)
+    last = next(ending, None)
+    if last is not None and last.kind == "metadata":
+        return _metadata(last, ending)
     stream = _eventstream.Stream.of(head, tail)
-    if any(message.kind == "metadata" for message in stream.messages):
-        reading = _metadata(stream.messages[::-1])
+    before = reversed(stream.messages)
+    told = next((message for message in before if message.kind == "metadata"), None)
+    if told is not None:
+        reading = _metadata(told, before)
         return reading._replace(reason=reading.reason or stream.fault, error_type=stream.error)
     begun = any(message.kind == "contentBlockDelta" for message in stream.messages)
     failed = stream.error
@@ -186,20 +189,15 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
     return Reading(complete=False, reason=reason, error_type=failed, estimated=bool(failed) and begun)
 
 
-def _metadata(backwards: list[_eventstream.Message]) -> Reading:
-    """Reads the last `metadata`; why the model stopped is told in a message before it."""
-    answer = wrong = None
-    intervened = False
-    for message in backwards:
-        if answer is None and message.kind == "metadata":
-            answer, wrong = _decoded(message.payload)
-        elif message.kind == "messageStop":
-            intervened = _INTERVENED.encode() in message.payload
-            break
+def _metadata(told: _eventstream.Message, before: Iterator[_eventstream.Message]) -> Reading:
+    """Reads the `metadata` of a stream; why the model stopped, which matters if it made nothing, is told before it."""
+    answer, wrong = _decoded(told.payload)
     if answer is None:
         return Reading(reason=wrong)
-    if intervened:
-        answer.stop_reason = _INTERVENED
+    if answer.usage is not None and not answer.usage.output_tokens:
+        stop = next((message for message in before if message.kind == "messageStop"), None)
+        if stop is not None and _INTERVENED.encode() in stop.payload:
+            answer.stop_reason = _INTERVENED
     return reading_of(answer, wrong)
 
 

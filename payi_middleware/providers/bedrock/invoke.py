@@ -23,10 +23,12 @@ from .guardrails import UNTOLD, units_of_trace
 __all__ = ["chunks", "read", "read_cut", "read_stream", "read_talk"]
 
 _ENDING: Final = 3  # messages of Claude's that tell something when a stream ends: the delta, the stop and its metrics
+_LARGE: Final = 1 << 16
+_METRICS: Final = b'"amazon-bedrock-invocationMetrics"'
+_COUNTS: Final = (b'"inputTextTokenCount"', b'"prompt_token_count"', _METRICS)
 _BROKEN_OFF: Final = "the stream broke off before its usage"
 _IN_ERROR: Final = "the stream ended in an error"
 _GUARDED: Final = b'"amazon-bedrock-guardrailAction"'
-_METRICS: Final = b'"amazon-bedrock-invocationMetrics"'
 
 
 class _Result(msgspec.Struct, gc=False, rename="camel"):
@@ -78,6 +80,8 @@ def read(body: bytes) -> Reading:
 
 
 def _read_counts(body: bytes) -> Reading:
+    if len(body) > _LARGE and not any(name in body for name in _COUNTS):  # vectors, or a picture
+        return Reading(complete=body.rstrip()[-1:] == b"}")
     wrong = None
     try:
         told: _Body | None = _decode(body)
@@ -166,14 +170,14 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
 
 def _ended(received: list[bytes]) -> Reading:
     """Reads a stream that came to its end: Claude's by what it says of itself, any other by what Bedrock counted."""
-    counted = _read_counts(received[-1])
+    claudes = None
     if b'"message_start"' in received[0]:
-        reading = _messages.read_stream(_as_events(received))
-        if reading.units is not None:
-            return reading
-        counted = counted._replace(response_id=reading.response_id)
+        claudes = _messages.read_stream(_as_events(received))
+        if claudes.units is not None:
+            return claudes
+    counted = _read_counts(received[-1])
     if counted.units is None:
-        return _read_any(received, 0)._replace(complete=True)
+        return claudes or _read_any(received, 0)._replace(complete=True)
     return counted
 
 

@@ -7,6 +7,7 @@ models", "Inference profiles" and "Amazon Bedrock pricing".
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 from urllib.parse import unquote
@@ -66,6 +67,7 @@ def region_of(host: str) -> str | None:
     return None if found is None else found[1]
 
 
+@functools.lru_cache(maxsize=1024)
 def terms_of(model: str, host: str) -> tuple[str, ...]:
     """What besides the name changes the rates: where the call is processed, unless that makes no difference."""
     region, profile = region_of(host), _PROFILE.match(model)

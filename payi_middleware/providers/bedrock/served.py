@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,7 @@ _ELSEWHERE: Final = (
 )
 
 
+@functools.lru_cache(maxsize=1024)
 def paths_model(path: str) -> str | None:
     """The model that a path calls."""
     found = _PATH.search(path.rstrip("/"))
@@ -82,13 +84,14 @@ def _completed(reading: Reading, facts: Facts, model: str | None) -> Reading:
     request_id = reading.response_id or facts.headers.get("x-amzn-requestid")
     if model is None:
         return reading._replace(response_id=request_id)
-    reason = reading.reason
+    reason, terms = reading.reason, terms_of(model, facts.host)
     if not is_named(model):
         reason = f"{UNNAMED}; {reason}" if reason else UNNAMED
     elif not is_named(paths_model(facts.path) or model):
         reason = f"{_ELSEWHERE}; {reason}" if reason else _ELSEWHERE
-    terms = (*reading.terms, *terms_of(model, facts.host))
-    return reading._replace(model=model, response_id=request_id, reason=reason, terms=terms)
+    if terms and reading.terms:
+        terms = (*reading.terms, *terms)
+    return reading._replace(model=model, response_id=request_id, reason=reason, terms=terms or reading.terms)
 
 
 def _counted(headers: Headers) -> Units | None:
