@@ -193,8 +193,8 @@ def test_full_names(asked: str | None, answered: str | None, named: str | None) 
         ("amazon.nova-lite-v1:0", "us-west-2", ()),
         ("amazon.nova-lite-v1:0", "eu-west-1", ("region:eu-west-1",)),
         ("us.amazon.nova-lite-v1:0", "us-east-1", ()),
-        ("eu.amazon.nova-lite-v1:0", "eu-central-1", ("geo:eu",)),
-        ("apac.amazon.nova-lite-v1:0", "ap-south-1", ("geo:apac",)),
+        ("eu.amazon.nova-lite-v1:0", "eu-central-1", ("region:eu",)),
+        ("apac.amazon.nova-lite-v1:0", "ap-south-1", ("region:apac",)),
         ("global.amazon.nova-2-lite-v1:0", "eu-central-1", ()),
         (CLAUDE, "us-east-1", ()),
         ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "eu-central-1", ()),
@@ -258,7 +258,7 @@ def test_an_area_with_rates_of_its_own(prices: Prices) -> None:
         return told.cost.total_ticks, len(told.unpriced)
 
     assert cost() == (600_000, 0)
-    assert cost("geo:eu") == (780_000, 0)
+    assert cost("region:eu") == (780_000, 0)
     assert cost("region:us-gov") == (720_000, 0)
     assert cost("region:eu-west-9") == (600_000, 1)
 

@@ -436,7 +436,7 @@ def test_an_agent_with_its_trace(prices: Prices) -> None:
 
     assert reading.parts == (
         Part(HAIKU, {"text": (1000, 0)}, None, ()),
-        Part("eu.amazon.nova-micro-v1:0", {"text": (2000, 0)}, None, ("geo:eu",)),
+        Part("eu.amazon.nova-micro-v1:0", {"text": (2000, 0)}, None, ("region:eu",)),
         Part(HAIKU, {"text": (3000, 0)}, None, ()),
     )
     assert (reading.units, reading.model, reading.response_id) == ({"text": (6000, 0)}, HAIKU, "r")

@@ -69,7 +69,7 @@ def region_of(host: str) -> str | None:
 
 @functools.lru_cache(maxsize=1024)
 def terms_of(model: str, host: str) -> tuple[str, ...]:
-    """What besides the name changes the rates: where the call is processed, unless that makes no difference."""
+    """What besides the name changes the rates: the region or area where it is processed, where that makes a difference."""
     region, profile = region_of(host), _PROFILE.match(model)
     area = None if profile is None else profile[1]
     if area == _GOVERNMENT or (region is not None and region.startswith(_GOVERNMENT)):
@@ -77,5 +77,5 @@ def terms_of(model: str, host: str) -> tuple[str, ...]:
     if area in ("global", "us") or _SAME_EVERYWHERE.match(model, 0 if profile is None else profile.end()):
         return ()
     if area is not None:
-        return (f"geo:{area}",)
+        return (f"region:{area}",)
     return () if region is None or region in _LISTED else (f"region:{region}",)
