@@ -224,6 +224,14 @@ def test_tools_of_the_providers() -> None:
     assert reading.unpriced == (Unpriced("novaGrounding", 2, "a tool of the provider's without a unit of ours"),)
 
 
+def test_half_a_surrogate_pair() -> None:
+    """Names that no encoding has are written in others."""
+    usage = {"inputTokens": 1, "outputTokens": 2, "serverToolUsage": {"\ud800": 1}}
+    reading = CONVERSE.read(answer(usage, trace={"promptRouter": {"invokedModelId": "a.\ud800"}}))
+
+    assert (reading.model, [missing.unit for missing in reading.unpriced]) == ("a.?", ["?"])
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

@@ -281,6 +281,14 @@ def test_other_makers_streamed(case: str) -> None:
     assert STREAMED.read_stream(b"".join(map(chunk, told))).units == units
 
 
+@pytest.mark.parametrize(
+    "half", [{"a": "\ud800"}, {"metadata": "\ud800"}, {"metadata": {"usage": {"inputTokens": "\ud800"}}}]
+)
+def test_half_a_surrogate_pair(half: Any) -> None:
+    """Characters that no encoding has are no fault of ours."""
+    assert STREAMED.read_stream(chunk(half | {"b": {"inputTokens": 1}})).units is None
+
+
 def test_metrics_that_count_nothing() -> None:
     """Then the stream itself is asked."""
     told = [{"choices": []}, {"usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}} | metrics(0, 0)]

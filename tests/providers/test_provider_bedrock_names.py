@@ -9,7 +9,7 @@ from genai_prices.data import providers as listed
 
 from payi_middleware.pricing import Prices
 from payi_middleware.providers import find
-from payi_middleware.providers.bedrock.names import full_name, is_named, model_of, region_of, terms_of
+from payi_middleware.providers.bedrock.names import full_name, is_named, model_of, region_of, terms_of, why_unnamed
 from payi_middleware.providers.bedrock.served import ask_model_id
 from payi_middleware.providers.other import OTHER
 
@@ -154,6 +154,13 @@ def test_arns_that_name_no_model(kind: str) -> None:
 
     assert name == f"{kind}/ab12"
     assert not is_named(name)
+
+
+def test_what_is_not_billed_by_token() -> None:
+    """Capacity and imported models have no rate by token that anybody could name."""
+    assert "bought beforehand" in why_unnamed("provisioned-model/ab12")
+    assert "copies" in why_unnamed("imported-model/ab12")
+    assert "price_as" in why_unnamed("custom-model-deployment/ab12")
 
 
 def test_an_endpoint_of_sagemaker_names_no_model() -> None:

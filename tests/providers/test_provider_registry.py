@@ -19,6 +19,8 @@ HOSTS = {
     "aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "europe-west4-aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "aiplatform.eu.rep.googleapis.com": ("google", "system.google.vertex"),
+    "bedrock-runtime.eu-central-1.amazonaws.com": ("aws", "system.aws.bedrock"),
+    "bedrock-mantle.us-east-1.api.aws": ("aws", "system.aws.bedrock"),
     "api.groq.com": ("groq", "system.groq"),
     "us-east-1.api.x.ai": ("x-ai", "system.x-ai"),
     "router.huggingface.co": ("huggingface", "system.huggingface"),

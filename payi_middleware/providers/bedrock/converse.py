@@ -19,7 +19,7 @@ from ..base import Reading
 from .guardrails import UNTOLD, units_of_trace
 from .names import model_of
 
-__all__ = ["Answer", "Usage", "read", "read_cut", "read_stream", "reading_of"]
+__all__ = ["read", "read_cut", "read_stream", "read_value"]
 
 _USAGE: Final = b'"usage"'
 _INTERVENED: Final = "guardrail_intervened"
@@ -32,7 +32,7 @@ class _CacheDetail(msgspec.Struct, gc=False, rename="camel"):
     input_tokens: Count | None = None
 
 
-class Usage(msgspec.Struct, gc=False, rename="camel"):
+class _Usage(msgspec.Struct, gc=False, rename="camel"):
     """What a model consumed. The longer names are what Nova's own answers call the caches."""
 
     input_tokens: Count | None = None
@@ -53,17 +53,17 @@ class _Performance(msgspec.Struct, gc=False, rename="camel"):
     latency: Name | None = None
 
 
-class Answer(msgspec.Struct, gc=False, rename="camel"):
+class _Answer(msgspec.Struct, gc=False, rename="camel"):
     """A body, or the `metadata` of a stream."""
 
-    usage: Usage | None = None
+    usage: _Usage | None = None
     stop_reason: Name | None = None
     service_tier: _Tier | None = None
     performance_config: _Performance | None = None
     trace: Any = None
 
 
-_decode = msgspec.json.Decoder(Answer).decode
+_decode = msgspec.json.Decoder(_Answer).decode
 
 
 def read(body: bytes) -> Reading:
@@ -73,10 +73,15 @@ def read(body: bytes) -> Reading:
     answer, wrong = _decoded(body)
     if answer is None:
         return Reading(complete=wrong != NOT_JSON, reason=wrong)
-    return reading_of(answer, wrong)
+    return _reading(answer, wrong)
 
 
-def reading_of(answer: Answer, wrong: str | None = None) -> Reading:
+def read_value(value: dict[str, Any]) -> Reading:
+    """Reads an answer that is parsed already. Takes `value` apart."""
+    return _reading(*fill(value, _Answer))
+
+
+def _reading(answer: _Answer, wrong: str | None = None) -> Reading:
     """What an answer tells; `wrong` is what could not be read of it."""
     usage = answer.usage
     if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
@@ -104,7 +109,7 @@ def reading_of(answer: Answer, wrong: str | None = None) -> Reading:
     )
 
 
-def _units(usage: Usage, faults: list[str]) -> Units:
+def _units(usage: _Usage, faults: list[str]) -> Units:
     units: Units = {"text": (usage.input_tokens or 0, usage.output_tokens or 0)}
     read = usage.cache_read_input_tokens or usage.cache_read_input_token_count
     if read:
@@ -132,7 +137,7 @@ def _tools(used: dict[str, Any]) -> tuple[Unpriced, ...]:
     """Tools that the provider runs (Nova's web grounding); their members are documented nowhere yet."""
     why = "a tool of the provider's without a unit of ours"
     return tuple(
-        Unpriced(name[:64], count, why)
+        Unpriced(name[:64].encode("utf-8", "replace").decode(), count, why)
         for name, count in used.items()
         if isinstance(count, int) and not isinstance(count, bool) and 0 < count <= 10**6
     )
@@ -145,11 +150,11 @@ def _invoked(trace: Any) -> str | None:
     return model_of(invoked) if isinstance(invoked, str) else None
 
 
-def _tier(answer: Answer) -> str | None:
+def _tier(answer: _Answer) -> str | None:
     return None if answer.service_tier is None else answer.service_tier.type
 
 
-def _terms(answer: Answer) -> tuple[str, ...]:
+def _terms(answer: _Answer) -> tuple[str, ...]:
     if answer.performance_config is None or answer.performance_config.latency != "optimized":
         return ()
     return ("latency:optimized",)
@@ -163,8 +168,8 @@ def read_cut(head: bytes, tail: bytes) -> Reading:
     for name in ("serviceTier", "performanceConfig"):
         key = b'"%s"' % name.encode()
         found[name] = last_object(tail, key) or last_object(head, key)
-    answer, wrong = fill(found, Answer)
-    return reading_of(answer, wrong)._replace(complete=tail.rstrip()[-1:] == b"}")
+    answer, wrong = fill(found, _Answer)
+    return _reading(answer, wrong)._replace(complete=tail.rstrip()[-1:] == b"}")
 
 
 def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
@@ -198,11 +203,11 @@ def _metadata(told: _eventstream.Message, before: Iterator[_eventstream.Message]
         stop = next((message for message in before if message.kind == "messageStop"), None)
         if stop is not None and _INTERVENED.encode() in stop.payload:
             answer.stop_reason = _INTERVENED
-    return reading_of(answer, wrong)
+    return _reading(answer, wrong)
 
 
-def _decoded(body: bytes) -> tuple[Answer | None, str | None]:
+def _decoded(body: bytes) -> tuple[_Answer | None, str | None]:
     try:
         return _decode(body), None
     except BAD:
-        return lenient(body, Answer)
+        return lenient(body, _Answer)

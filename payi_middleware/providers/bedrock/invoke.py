@@ -23,6 +23,7 @@ from .guardrails import UNTOLD, units_of_trace
 __all__ = ["chunks", "read", "read_cut", "read_stream", "read_talk"]
 
 _ENDING: Final = 3  # messages of Claude's that tell something when a stream ends: the delta, the stop and its metrics
+_MISSING: Final = "usage is missing"
 _LARGE: Final = 1 << 16
 _METRICS: Final = b'"amazon-bedrock-invocationMetrics"'
 _COUNTS: Final = (b'"inputTextTokenCount"', b'"prompt_token_count"', _METRICS)
@@ -81,7 +82,7 @@ def read(body: bytes) -> Reading:
 
 def _read_counts(body: bytes) -> Reading:
     if len(body) > _LARGE and not any(name in body for name in _COUNTS):  # vectors, or a picture
-        return Reading(complete=body.rstrip()[-1:] == b"}")
+        return Reading(complete=body.rstrip()[-1:] == b"}", reason=_MISSING)
     wrong = None
     try:
         told: _Body | None = _decode(body)
@@ -89,7 +90,8 @@ def _read_counts(body: bytes) -> Reading:
         told, wrong = lenient(body, _Body)
     if told is None:
         return Reading(complete=wrong != NOT_JSON, reason=wrong)
-    return Reading(None, told.id, None if wrong else _counted(told), reason=wrong)
+    units = None if wrong else _counted(told)
+    return Reading(None, told.id, units, reason=(wrong or _MISSING) if units is None else None)
 
 
 def _counted(told: _Body) -> Units | None:
@@ -133,7 +135,7 @@ def read_cut(head: bytes, tail: bytes) -> Reading:
         return _chat.read_cut(head, tail)
     if b'"inputTokens"' in tail:
         return converse.read_cut(head, tail)
-    return Reading(complete=tail.rstrip()[-1:] == b"}")
+    return Reading(complete=tail.rstrip()[-1:] == b"}", reason=_MISSING)
 
 
 def chunks(messages: Iterable[_eventstream.Message]) -> list[bytes]:
@@ -192,7 +194,7 @@ def _read_any(received: list[bytes], cut: int) -> Reading:
     if told is not None:  # Nova's `metadata`
         value = parse(told)
         inner = value.get("metadata", value) if isinstance(value, dict) else {}
-        return converse.read(msgspec.json.encode(inner))
+        return converse.read_value(inner if isinstance(inner, dict) else {})
     return Reading(complete=False, reason=_BROKEN_OFF)
 
 

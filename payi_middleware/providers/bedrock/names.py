@@ -12,9 +12,13 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-__all__ = ["UNNAMED", "full_name", "is_named", "model_of", "region_of", "terms_of"]
+__all__ = ["full_name", "is_named", "model_of", "region_of", "terms_of", "why_unnamed"]
 
-UNNAMED: Final = "the ARN names no model: say with price_as, or with a rate of your own, which one is behind it"
+_UNNAMED: Final = "the ARN names no model: say with price_as, or with a rate of your own, which one is behind it"
+_OTHERWISE: Final = {
+    "imported-model": "an imported model is billed by the time that its copies run, not by token",
+    "provisioned-model": "provisioned throughput is bought beforehand, not billed by token",
+}
 
 _ARN: Final = re.compile(r"arn:[^:]*:[a-z-]+:[^:]*:[^:]*:([^/]+)/(.+)", re.DOTALL)
 _NAMING: Final = frozenset({"foundation-model", "inference-profile"})
@@ -37,7 +41,7 @@ def model_of(segment: str) -> str:
 
     An ARN that names no model is left with its kind and its id, without region and account.
     """
-    name = unquote(segment)[:_LONGEST]
+    name = unquote(segment)[:_LONGEST].encode("utf-8", "replace").decode()  # JSON may hold half of a surrogate pair
     arn = _ARN.fullmatch(name)
     if arn is None:
         return name
@@ -47,6 +51,11 @@ def model_of(segment: str) -> str:
 def is_named(model: str | None) -> bool:
     """Whether a name is a model's: what is left of an ARN that names none has a slash in it."""
     return model is not None and "/" not in model
+
+
+def why_unnamed(name: str) -> str:
+    """What to say of a call under such a name: it has no rate, or it is not billed by token at all."""
+    return _OTHERWISE.get(name.partition("/")[0], _UNNAMED)
 
 
 def full_name(asked: str | None, answered: str | None) -> str | None:

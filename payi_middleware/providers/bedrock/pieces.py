@@ -95,7 +95,7 @@ def embedded(model: str, reading: Reading, request: bytes | None) -> Reading:
     if request is None or not _EMBEDDERS.match(model):
         return reading
     if any(name in model for name in _IMAGES_WITH_TEXT) and _IMAGE.search(request) is not None:
-        return reading._replace(units=(reading.units or {}) | {"embedded_image": (1, 0)}, reason=None)
+        return reading._replace(units=(reading.units or {}) | {"embedded_image": (1, 0)})
     if "twelvelabs." in model or _OTHER_MEDIA.search(request) is not None:
         return reading._replace(unpriced=(*reading.unpriced, Unpriced("embedded_media", 1, "its length is not told")))
     return reading

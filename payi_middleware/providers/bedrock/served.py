@@ -12,7 +12,7 @@ from ...events import Units
 from .._json import parse
 from ..base import Asked, Endpoint, Facts, Headers, Reading
 from .guardrails import UNTOLD
-from .names import UNNAMED, full_name, is_named, model_of, terms_of
+from .names import full_name, is_named, model_of, terms_of, why_unnamed
 from .pieces import embedded, pieces_of, reranked, started
 
 __all__ = ["ask_model_id", "at_bedrock", "conversed", "invoked", "invoked_later", "paths_model", "ranked"]
@@ -86,9 +86,9 @@ def _completed(reading: Reading, facts: Facts, model: str | None) -> Reading:
         return reading._replace(response_id=request_id)
     reason, terms = reading.reason, terms_of(model, facts.host)
     if not is_named(model):
-        reason = f"{UNNAMED}; {reason}" if reason else UNNAMED
+        reason = "; ".join(filter(None, (why_unnamed(model), reason)))
     elif not is_named(paths_model(facts.path) or model):
-        reason = f"{_ELSEWHERE}; {reason}" if reason else _ELSEWHERE
+        reason = "; ".join(filter(None, (_ELSEWHERE, reason)))
     if terms and reading.terms:
         terms = (*reading.terms, *terms)
     return reading._replace(model=model, response_id=request_id, reason=reason, terms=terms or reading.terms)
