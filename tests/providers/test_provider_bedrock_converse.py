@@ -345,26 +345,53 @@ def test_the_path_names_the_model() -> None:
     assert (reading.model, reading.response_id) == ("amazon.nova-pro-v1:0", "r-1")
 
 
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_texts(streamed: bool) -> None:
-    """What was said on both sides, tools and their arguments included, and what is no text by its kind."""
+    """What was said on both sides, tools and their calls, pictures by their size, and what is no text by its kind."""
+    tool = {"name": "f", "description": "Finds.", "inputSchema": {"json": {"type": "object"}}}
     request = {
         "system": [{"text": "Be short."}],
         "messages": [
-            {"role": "user", "content": [{"text": "Look"}, {"image": {"format": "png", "source": {"bytes": "AAAA"}}}]},
-            {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f", "input": {"x": 1}}}]},
+            {
+                "role": "user",
+                "content": [
+                    {"text": "Look"},
+                    {"image": {"format": "png", "source": {"bytes": PIXEL}}},
+                    {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://b/k"}}}},
+                    {"cachePoint": {"type": "default"}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"reasoningContent": {"reasoningText": {"text": "Hm."}}},
+                    {"toolUse": {"toolUseId": "t", "name": "f", "input": {"x": 1}}},
+                ],
+            },
             {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"json": {"y": 2}}]}}]},
+            "malformed",
         ],
-        "toolConfig": {"tools": [{"toolSpec": {"name": "f"}}]},
+        "toolConfig": {"tools": [{"toolSpec": tool}, {"cachePoint": {}}, 7]},
     }
-    said_so = [*said("eight", " ch"), event("contentBlockDelta", {"delta": {"toolUse": {"input": '{"z":'}}})]
-    whole = {"output": {"message": {"content": [{"text": "eight ch"}, {"toolUse": {"input": {"z": 3}}}]}}}
+    begun = event("contentBlockStart", {"start": {"toolUse": {"toolUseId": "u", "name": "g"}}})
+    deltas = [{"reasoningContent": {"text": "So."}}, {"toolUse": {"input": '{"z":'}}, {"toolUse": {"input": "3}"}}]
+    stream = b"".join(
+        [*said("eight", " ch"), begun, *(event("contentBlockDelta", {"delta": delta}) for delta in deltas)]
+    )
+    blocks = [{"text": "eight ch"}, {"toolUse": {"name": "g", "input": {"z": 3}}}]
+    whole = body({"output": {"message": {"content": blocks}}})
     assert STREAMED.texts is not None
-    texts = STREAMED.texts(body(request), b"".join(said_so) if streamed else body(whole), streamed)
+    texts = STREAMED.texts(body(request), stream if streamed else whole, streamed)
 
-    assert texts.prompt == ["Be short.", "Look", '{"x": 1}', '{"y": 2}', '{"tools": [{"toolSpec": {"name": "f"}}]}']
-    assert texts.answer == ['eight ch{"z":' if streamed else 'eight ch{"z": 3}']
-    assert (texts.messages, texts.uncounted) == (3, (Unpriced("image", 1, "not counted"),))
+    assert texts.prompt == ["Be short.", "Look", "Hm.", "f", '{"x": 1}', '{"y": 2}']
+    assert texts.answer == ['eight chgSo.{"z":3}' if streamed else 'eight chg{"z": 3}']
+    assert texts.tools == ({"name": "f", "description": "Finds.", "input_schema": {"type": "object"}},)
+    assert (texts.messages, texts.calls, texts.called) == (3, 1, 1)
+    assert [(thing.kind, thing.width) for thing in texts.attached] == [("image", 1)]
+    assert texts.uncounted == (Unpriced("video", 1, "not counted"),)
 
 
 def test_texts_of_nothing() -> None:

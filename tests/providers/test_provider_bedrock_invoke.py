@@ -218,7 +218,9 @@ def test_claude_streamed_and_broken_off() -> None:
     """The input was told at the beginning, and the output is what came."""
     reading = STREAMED.read_stream(b"".join(claude(ended=False)))
 
-    assert reading.units == {"text": (12, 40), "text_cache_write_1h": (40, 0)}
+    assert reading.units is not None
+    assert reading.units["text_cache_write_1h"] == (40, 0)
+    assert (reading.units["text"][0], 40 <= reading.units["text"][1] < 50) == (12, True)
     assert (reading.estimated, reading.complete) == (True, False)
 
 
@@ -419,28 +421,63 @@ def test_a_conversation_without_figures(told: bytes) -> None:
     [
         ({"prompt": "Hello"}, [{"generation": "eight"}, {"generation": " ch"}], (["Hello"], ["eight ch"])),
         ({"inputText": "Hello"}, [{"outputText": "eight ch"}], (["Hello"], ["eight ch"])),
-        ({"texts": ["a", "b"]}, [{"embeddings": [[0.1]]}], (["a", "b"], [])),
+        ({"prompt": "Hello"}, [{"generations": [{"id": "secret", "text": "eight ch"}]}], (["Hello"], ["eight ch"])),
+        ({"texts": ["a", "b"]}, [{"embeddings": [[0.1]]}], (["a", "b"], [""])),
+        ([1], [{"completion": "eight ch"}], ([], ["eight ch"])),
+    ],
+)
+def test_plain_texts(request_body: Any, answer: list[Any], expected: tuple[list[str], list[str]]) -> None:
+    """A prompt and its continuation by each maker's names, in chunks or whole."""
+    assert STREAMED.texts is not None
+    streamed = STREAMED.texts(body(request_body), b"".join(map(chunk, answer)), True)
+    whole = INVOKE.texts and INVOKE.texts(body(request_body), body(answer), False)
+
+    assert (streamed.prompt, streamed.answer) == expected
+    assert whole is not None
+    assert whole.answer == expected[1]
+
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+NOVA = [{"role": "user", "content": [{"text": "Hi"}]}]
+
+
+@pytest.mark.parametrize(
+    ("request_body", "streamed", "whole"),
+    [
         (
-            {"system": "Be short.", "messages": [{"role": "user", "content": "Hi"}], "tools": [{"name": "f"}]},
-            [{"type": "content_block_delta", "delta": {"type": "text_delta", "text": "eight ch"}}],
-            (["Be short.", "Hi", '[{"name": "f"}]'], ["eight ch"]),
+            {"anthropic_version": "bedrock-2023-05-31", "messages": MESSAGES},
+            [
+                {"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}}
+                for text in ("eight", " ch")
+            ],
+            {"content": [{"type": "text", "text": "eight ch"}]},
+        ),
+        (
+            {"messages": MESSAGES},
+            [{"id": "c", "choices": [{"delta": {"content": text}}]} for text in ("eight", " ch")],
+            {"choices": [{"message": {"content": "eight ch"}}]},
+        ),
+        (
+            {"messages": NOVA},
+            [{"messageStart": {}}, *({"contentBlockDelta": {"delta": {"text": text}}} for text in ("eight", " ch")), 7],
+            {"output": {"message": {"content": [{"text": "eight ch"}]}}},
         ),
     ],
 )
-def test_texts(request_body: Any, answer: list[Any], expected: tuple[list[str], list[str]]) -> None:
-    """The words of all makers' shapes, of a body and of chunks."""
+def test_texts_of_chats(request_body: Any, streamed: list[Any], whole: Any) -> None:
+    """Claude's, OpenAI's and Nova's shapes."""
     assert STREAMED.texts is not None
-    streamed = STREAMED.texts(body(request_body), b"".join(map(chunk, answer)), True)
+    for answer, is_stream in ((b"".join(map(chunk, streamed)), True), (body(whole), False)):
+        texts = STREAMED.texts(body(request_body), answer, is_stream)
 
-    assert (streamed.prompt, streamed.answer) == expected
-    assert STREAMED.texts(body(request_body), body(answer), False).answer == expected[1]
+        assert (texts.prompt, texts.answer, texts.messages) == (["Hi"], ["eight ch"], 1)
 
 
 def test_texts_too_deep() -> None:
     """Depth is bounded."""
-    nested: Any = "deep"
+    nested: Any = {"text": "deep"}
     for _ in range(100):
         nested = [nested]
     assert STREAMED.texts is not None
 
-    assert STREAMED.texts(body({"prompt": nested}), b"", True).prompt == []
+    assert STREAMED.texts(b"{}", chunk(nested), True).answer == [""]
