@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import anthropic
+import boto3
 import httpx2
 import pytest
 from eventstreams import chunk, event, exception, metadata, said
@@ -239,8 +240,6 @@ def test_anthropics_sdk(streamed: bool, address: str, watched: Watched) -> None:
 
 def test_boto3(address: str, watched: Watched) -> None:
     """AWS's own library: converse and invoke, whole and streamed, each one event at its price."""
-    pytest.importorskip("payi_middleware.botocore")
-    boto3 = pytest.importorskip("boto3")
     client = boto3.client(
         "bedrock-runtime",
         region_name="us-east-1",

@@ -119,6 +119,15 @@ def test_headers_where_the_body_counts_nothing() -> None:
     assert (told.reason, told.model) == (None, "cohere.command-text-v14")
 
 
+def test_large_vectors_are_not_decoded() -> None:
+    """A large body that names no count is left alone, whole or not."""
+    vectors = body({"embeddings": [[0.5] * 30_000]})
+
+    assert INVOKE.read(vectors) == Reading(reason="usage is missing")
+    assert not INVOKE.read(vectors[:-1]).complete
+    assert INVOKE.read(body({"embedding": [0.5] * 30_000, "inputTextTokenCount": 5})).units == {"text": (5, 0)}
+
+
 def test_a_body_comes_before_headers() -> None:
     """The body tells more: of a cache write, for how long."""
     whole = body(BODIES["Claude"][0])
@@ -143,6 +152,13 @@ def test_tier_latency_and_id_in_headers() -> None:
 
     assert (told.service_tier, told.terms, told.response_id) == ("flex", ("latency:optimized",), "r-1")
     assert refined(INVOKE.read(body(BODIES["Claude"][0])), headers=headers).response_id == "msg_1"
+    abroad = refined(
+        INVOKE.read(body(BODIES["Llama"][0])),
+        "meta.llama3-8b-instruct-v1:0",
+        headers=headers,
+        host="bedrock-runtime.eu-west-2.amazonaws.com",
+    )
+    assert abroad.terms == ("latency:optimized", "region:eu-west-2")
 
 
 def test_an_error_is_not_counted_by_headers() -> None:
@@ -369,10 +385,25 @@ def test_a_refused_stream_is_json() -> None:
     assert STREAMED.read_stream(b'{"message": "', b'no"}').complete
 
 
+def test_a_stream_spoiled_before_its_end() -> None:
+    """Where Claude's last figures are lost, Bedrock's own hold, and the cache is still known to be kept for an hour."""
+    reading = STREAMED.read_stream(spoiled(STREAM, len(STREAM) - len(claude()[-1]) - 6))
+
+    assert (reading.units, reading.complete, reading.estimated) == (CLAUDE_UNITS, True, False)
+
+
+def test_more_than_bedrock_counted() -> None:
+    """What Claude tells of itself may be more: it is believed."""
+    stream = b"".join([*claude()[:-1], chunk({"type": "message_stop"} | metrics(12, 90))])
+
+    assert STREAMED.read_stream(stream).units == CLAUDE_UNITS
+    assert STREAMED.read_stream(b"".join([*claude()[:-1], chunk(metrics(0, 0))])).units == CLAUDE_UNITS
+
+
 def test_newlines_within_a_chunk() -> None:
     """A maker may write its JSON over several lines."""
     raw = b'{"type": "message_start",\n "message": {"id": "m",\n "usage": {"input_tokens": 5, "output_tokens": 1}}}'
-    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}} | metrics()
+    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}} | metrics(5, 7)
 
     assert STREAMED.read_stream(chunk(raw) + chunk(stop)).units == {"text": (5, 7)}
 

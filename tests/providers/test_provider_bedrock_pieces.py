@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from eventstreams import event, exception, spoiled
 from payi_middleware.costing import Costed, cost_of
 from payi_middleware.events import Part, Unpriced
 from payi_middleware.pricing import Prices
-from payi_middleware.providers import Reading
+from payi_middleware.providers import Asked, Reading
 from payi_middleware.providers.base import Facts
+from payi_middleware.providers.bedrock.served import at_bedrock
 
 HOST = "bedrock-runtime.us-east-1.amazonaws.com"
 AGENTS = "bedrock-agent-runtime.us-east-1.amazonaws.com"
@@ -386,6 +388,17 @@ def test_shapes_of_others(prices: Prices) -> None:
     )
     assert messages.model == "global.anthropic.claude-haiku-4-5-20251001"
     assert ticks(cost(prices, messages)) == 10_000_000
+
+
+def test_a_shape_with_more_to_complete() -> None:
+    """What a maker's own endpoint completes comes first; its terms of place are not Bedrock's."""
+    there = endpoint(HOST, "/openai/v1/chat/completions")
+    inner = replace(there, refine=lambda reading, facts: reading._replace(terms=("geo:us", "speed:fast")))
+    made = at_bedrock(inner).refine
+    assert made is not None
+    facts = Facts(HOST, "/openai/v1/chat/completions", None, Asked("openai.gpt-6-sol"), {}, b"", False)
+
+    assert made(Reading(), facts).terms == ("speed:fast",)
 
 
 def test_a_shape_whose_model_nobody_names() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from botocore.eventstream import EventStreamBuffer
 from eventstreams import chunk, event, exception, header, message, metadata, said, spoiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,8 +24,7 @@ WHOLE = Stream.of(STREAM).messages
 
 def test_botocore_reads_the_same() -> None:
     """What is built here is what AWS's own library reads, message for message."""
-    eventstream = pytest.importorskip("botocore.eventstream")
-    buffer = eventstream.EventStreamBuffer()
+    buffer = EventStreamBuffer()
     buffer.add_data(STREAM + exception("throttlingException"))
 
     read = [(told.headers.get(":event-type") or told.headers[":exception-type"], told.payload) for told in buffer]

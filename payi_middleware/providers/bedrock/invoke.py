@@ -172,15 +172,28 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
 
 def _ended(received: list[bytes]) -> Reading:
     """Reads a stream that came to its end: Claude's by what it says of itself, any other by what Bedrock counted."""
-    claudes = None
-    if b'"message_start"' in received[0]:
-        claudes = _messages.read_stream(_as_events(received))
-        if claudes.units is not None:
-            return claudes
     counted = _read_counts(received[-1])
+    if b'"message_start"' in received[0]:
+        return _claudes(received, counted)
     if counted.units is None:
-        return claudes or _read_any(received, 0)._replace(complete=True)
+        return _read_any(received, 0)._replace(complete=True)
     return counted
+
+
+def _claudes(received: list[bytes], counted: Reading) -> Reading:
+    """Claude alone tells for how long it keeps a cache; Bedrock's counts hold where an event of Claude's was lost."""
+    reading = _messages.read_stream(_as_events(received))
+    if reading.units is None:
+        return counted._replace(response_id=reading.response_id)
+    if counted.units is None or _made(reading.units) >= counted.units["text"][1]:
+        return reading
+    units = {unit: sides for unit, sides in reading.units.items() if unit != "reasoning"}
+    return reading._replace(units=units | {"text": counted.units["text"]}, complete=True, estimated=False, reason=None)
+
+
+def _made(units: Units) -> int:
+    """The tokens of an answer, thoughts included."""
+    return sum(units.get(unit, (0, 0))[1] for unit in ("text", "reasoning"))
 
 
 def _read_any(received: list[bytes], cut: int) -> Reading:
