@@ -403,7 +403,9 @@ def test_more_than_bedrock_counted() -> None:
 def test_newlines_within_a_chunk() -> None:
     """A maker may write its JSON over several lines."""
     raw = b'{"type": "message_start",\n "message": {"id": "m",\n "usage": {"input_tokens": 5, "output_tokens": 1}}}'
-    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}} | metrics(5, 7)
+    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}} | metrics(
+        5, 7
+    )
 
     assert STREAMED.read_stream(chunk(raw) + chunk(stop)).units == {"text": (5, 7)}
 
