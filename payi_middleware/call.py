@@ -18,6 +18,7 @@ from .events import CostSource, Outcome, Part, Units
 from .frames import Activity, Attributed, with_own
 from .headers import given_by_headers
 from .once import event_id
+from .providers._errors import headers_error
 from .providers.base import Asked, Facts, Headers, Provider, Reading, Route, summed
 
 if TYPE_CHECKING:
@@ -358,7 +359,7 @@ class Call:
     ) -> tuple[Outcome, str | None]:
         status = self.status
         if status is not None and not 200 <= status < 300:  # a redirect is an answer of its own, and no help either
-            return "error", reading.error_type or f"http_{status}"
+            return "error", reading.error_type or headers_error(self.headers) or f"http_{status}"
         if reading.error_type:
             return "error", reading.error_type
         if came and reading.complete and (reading.units is not None or self.route.endpoint.texts is not None):

@@ -61,7 +61,8 @@ def cost_of(
         return Costed(None, "none", seen, reason or "neither the answer nor the request names a model")
     plan = prices.plan(provider, model, at_ns, tier, terms) if terms else prices.plan(provider, model, at_ns, tier)
     if plan is None:
-        return Costed(None, "none", seen, _no_rates(provider, model))
+        why = _no_rates(provider, model)
+        return Costed(None, "none", seen, f"{why}; {reason}" if reason else why)
     cost, unpriced = plan.price(units)
     if seen:
         unpriced = (*unpriced, *seen)

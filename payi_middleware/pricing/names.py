@@ -9,6 +9,11 @@ __all__ = ["goes_on", "has_one_output", "is_another", "is_for_audio", "is_tuned"
 
 _DATE = re.compile(r"[-@]20\d{2}-?\d{2}-?\d{2}$")
 _NUMBER = re.compile(r"\d+$")
+# Bedrock: an inference profile before the maker, a version behind the model (`us.MAKER.MODEL-v1:0`).
+_AT_BEDROCK = re.compile(
+    r"(?:(us-gov|apac|global|[a-z]{2})\.)?([a-z][a-z0-9-]+\.[a-z][a-z0-9.-]*?)(-v1)?((?::\d+\w*)*)"
+)
+_DEARER = re.compile(r"anthropic\.|moonshotai\.|openai\.|xai\.|zai\.|amazon\.nova-2")  # in a region than globally
 _PARTS = re.compile(r"[^a-z0-9]+")
 
 # Words that make another model, with another price, out of a name that begins or continues like a listed one.
@@ -20,14 +25,30 @@ _AUDIO = frozenset({"audio", "live", "realtime", "speech", "transcribe", "tts", 
 
 
 def spellings(model: str) -> Iterator[str]:
-    """The name as given, without its path (`models/NAME`, `publishers/VENDOR/models/NAME`), and without its date."""
+    """The name as given, without its path (`models/NAME`, `publishers/VENDOR/models/NAME`), and without its date.
+
+    Bedrock's also without the profile, where that is as good as none, and without the version.
+    """
     yield model
+    yield from _at_bedrock(model)
     bare = model.rpartition("models/")[2]
     if bare != model:
         yield bare
     undated = _DATE.sub("", bare)
     if undated != bare:
         yield undated
+
+
+def _at_bedrock(model: str) -> Iterator[str]:
+    """A profile of some regions has the rate of each of them; the global one may be cheaper, so it stays in the name."""
+    found = _AT_BEDROCK.fullmatch(model)
+    if found is None:
+        return
+    profile, bare, first, build = found.groups("")
+    stays = f"{profile}." if profile == "global" and _DEARER.match(bare) else ""
+    for name in (f"{stays}{bare}{first}{build}", f"{stays}{bare}{first}", f"{stays}{bare}"):
+        if name != model:
+            yield name
 
 
 def is_tuned(model: str) -> bool:

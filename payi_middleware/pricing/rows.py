@@ -28,7 +28,8 @@ name comes before a pattern, one with more conditions before one with fewer, and
 
 What must hold (`when`) is the tier as served, `tier:flex`, or one of the `terms` that a provider's file found in an exchange:
 
-    region:*, geo:*, scope:*, speed:*   change the price of a call: where no entry knows one, the call says so in `unpriced`
+    region:*, geo:*, scope:*, speed:*, latency:*
+                                        change the price of a call: where no entry knows one, the call says so in `unpriced`
     account:*                           the account for which the call is made, if an entry of the owner's names it
     anything else (size:*, quality:*)   tells apart what has a price by it: where no entry knows it, there is no rate
 """
@@ -50,7 +51,7 @@ from ..exceptions import SettingsError
 
 __all__ = ["ALTERING", "Entry", "Rows", "parsed", "published_entries"]
 
-ALTERING: Final = ("region:", "geo:", "scope:", "speed:")
+ALTERING: Final = ("region:", "geo:", "scope:", "speed:", "latency:")
 """The kinds of terms that no call may carry without a word if no entry knows them."""
 
 _PER: Final = {"": 1, "K": 1_000, "M": 1_000_000}

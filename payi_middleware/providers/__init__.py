@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from . import anthropic, azure, compatible, google, huggingface, openai
+from . import anthropic, azure, bedrock, compatible, google, huggingface, openai
 from .base import Asked, Endpoint, Provider, Reading, Route, Texts
 
 __all__ = ["PROVIDERS", "Asked", "Endpoint", "Provider", "Reading", "Route", "Texts", "find", "named"]
@@ -20,6 +20,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     azure.ANTHROPIC,
     anthropic.PROVIDER,
     google.PROVIDER,
+    bedrock.PROVIDER,
     huggingface.PROVIDER,
     *huggingface.PROVIDERS.values(),
     *compatible.PROVIDERS.values(),
@@ -41,6 +42,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], Provider], ...]] = (
     (azure.HOSTS, azure.PROVIDER),
     (google.HOSTS, google.PROVIDER),
     (anthropic.HOSTS, anthropic.PROVIDER),
+    (bedrock.HOSTS, bedrock.PROVIDER),
     (re.compile(r"[a-z0-9-]+\.api\.openai\.com"), openai.REGIONAL),
     (re.compile(r"[a-z0-9-]+\.api\.x\.ai"), compatible.PROVIDERS["x-ai"]),
     (re.compile(r"api\.[a-z0-9-]+\.githubcopilot\.com"), compatible.PROVIDERS["github-copilot"]),

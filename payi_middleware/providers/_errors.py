@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Error", "error_type"]
+from .base import Headers
+
+__all__ = ["Error", "error_type", "headers_error"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -28,3 +30,9 @@ def error_type(error: Error | None) -> str | None:
     words = [word for word in told if _PLAIN.fullmatch(word)]
     # A number (429) says less than a word beside it.
     return next((word for word in words if not word.isdigit()), words[0] if words else "error")
+
+
+def headers_error(headers: Headers) -> str | None:
+    """The type of an error as AWS tells it beside the body: `ValidationException:http://...`."""
+    told = (headers.get("x-amzn-errortype") or "").partition(":")[0]
+    return told if _PLAIN.fullmatch(told) else None

@@ -63,14 +63,14 @@ _DESCRIPTIVE: Final = frozenset(
         "trafficType",
     }
 )
-_USAGE: Final = frozenset({"usage", "usageMetadata"})
+_USAGE: Final = frozenset({"amazon-bedrock-invocationMetrics", "usage", "usageMetadata"})
 _MOST_FAULTS: Final = 32
 _MOST_TRIES: Final = 16
 _DEEPEST: Final = 64
 _LONGEST_OBJECT: Final = 1 << 16
 _END: Final = 1 << 12
 
-_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
+_STEP: Final = re.compile(r"\.([\w-]+)|\[(\d+)\]")
 _STRING: Final = re.compile(rb'\s*:\s*"((?:[^"\\]|\\.){1,256})"')
 _objects = json.JSONDecoder(parse_float=Decimal)
 _OPENS: Final = re.compile(rb"\s*:\s*\{")

@@ -21,6 +21,8 @@ HOSTS = {
     "aiplatform.eu.rep.googleapis.com": ("google", "system.google.vertex"),
     "claude.googleapis.com": ("anthropic", "system.anthropic"),
     "aws-external-anthropic.eu-west-1.api.aws": ("anthropic", "system.anthropic"),
+    "bedrock-runtime.eu-central-1.amazonaws.com": ("aws", "system.aws.bedrock"),
+    "bedrock-mantle.us-east-1.api.aws": ("aws", "system.aws.bedrock"),
     "api.groq.com": ("groq", "system.groq"),
     "us-east-1.api.x.ai": ("x-ai", "system.x-ai"),
     "router.huggingface.co": ("huggingface", "system.huggingface"),
