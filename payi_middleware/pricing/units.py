@@ -72,8 +72,6 @@ ELSE: Mapping[tuple[str, Side], tuple[str, ...]] = {
     ("reasoning", "output"): ("text",),
     ("text_cache_read", "input"): ("text",),
     ("text_cache_write", "input"): ("text",),
-    ("text_cache_write_1h", "input"): ("text_cache_write", "text"),
-    ("text_cache_write_12h", "input"): ("text_cache_write", "text"),
     ("vision", "input"): ("image", "text"),
     ("image", "input"): ("vision", "text"),
     ("audio", "input"): ("text",),
