@@ -98,7 +98,7 @@ class Catalogue:
         """(provider, model) of everything that is listed; a model of our own entries may be a pattern."""
         found = {(host.id, info.id): None for host in self.snapshot.providers for info in host.models}
         for entry in self.rows.entries():
-            if entry.times is None and entry.provider != "*":
+            if entry.carries and entry.provider != "*":
                 found |= {
                     (entry.provider, name): None for name in entry.models if not _is_in(found, entry.provider, name)
                 }
@@ -109,7 +109,7 @@ class Catalogue:
         for host in self.snapshot.providers:
             for info in host.models if host.id == provider else ():
                 if info.id == model:
-                    return self._compile(host, info, at_ns, self._own(provider, model, at_ns), model)
+                    return self._compile(host, info, at_ns, self._own(provider, model, at_ns))
         return None
 
     def conditional(self, provider: str, model: str, at_ns: int) -> Iterator[Entry]:
@@ -134,8 +134,9 @@ class Catalogue:
         return next((seller for seller in sellers if self._sells(seller, model)), None)
 
     def _sells(self, provider: str, model: str) -> bool:
-        """Whether our own entries alone make this a model of the provider."""
-        return any(entry.carries for entry in self.rows.of(provider, spellings(model)) if entry.provider == provider)
+        """Whether our own entries alone make this a model of the provider; one that takes all names means none."""
+        found = self.rows.of(provider, spellings(model))
+        return any(entry.carries and entry.models != ("*",) for entry in found if entry.provider == provider)
 
     def _find(self, host: Provider, model: str) -> ModelInfo | None:
         # Provider.find_model remembers nothing; DataSnapshot.find_provider_model would keep every name it is given.

@@ -37,8 +37,8 @@ class Own:
         self._rates = [entry for entry in in_force if entry.times is None]
         self._factors = _strongest([entry for entry in in_force if entry.times is not None])
         self._known = frozenset[str]().union(*(entry.when for entry in in_force))
-        self.carries = any(entry.carries for entry in self._rates)
-        """Whether these entries alone make the model known."""
+        self.carries = any(entry.carries and entry.holds(entry.when, day) for entry in entries)
+        """Whether these entries alone make the model known, be it under conditions that do not hold."""
         self.knows_tier = f"tier:{tier}" in self._known
         self.dates = [day for entry in entries for day in (entry.starts, entry.ends) if day is not None]
         """The days on which something changes."""
@@ -124,11 +124,13 @@ def _multiply(
     for key, (times, other) in entry.multiples.items():
         base = rates.get(other)
         if base is not None and (key not in ours or entry.replaces) and _gives_way(listed.get(key), entry):
-            rates[key] = Rate(base.usd * times, base.per, entry.source, _since(entry), entry.doubt or base.doubt)
+            rates[key] = Rate(
+                (base.usd * times).normalize(), base.per, entry.source, _since(entry), entry.doubt or base.doubt
+            )
             met[key] = met[other] | entry.when
 
 
 def _times(rate: Rate, times: Decimal) -> Rate:
     if times == 1:  # an entry that says there is no surcharge
         return rate
-    return rate._replace(usd=rate.usd * times, source=f"{rate.source} x {times}")
+    return rate._replace(usd=(rate.usd * times).normalize(), source=f"{rate.source} x {times}")

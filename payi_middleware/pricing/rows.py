@@ -26,9 +26,10 @@ A file is TOML, one table an entry:
 
 A rate is USD for one unit, `/K` for a thousand, `/M` for a million, `/60` for sixty; or a multiple of another unit's rate,
 whatever that is: `"text_cache_write_12h.input" = "2.5 x text.input"`. Of two entries for one unit the one with a model's whole
-name comes before a pattern, one with more conditions before one with fewer, and a later `from` before an earlier. So it is with
-two factors that have the same conditions; factors with different conditions multiply. A factor leaves alone what has a rate of
-its own under one of its conditions: where a list tells what a model's batches cost, no factor for batches halves that.
+name comes before a pattern, a pattern before `*`, one with more conditions before one with fewer, and a later `from` before an
+earlier. So it is with two factors that have the same conditions; factors with different conditions multiply. A factor leaves
+alone what has a rate of its own under one of its conditions: where a list tells what a model's batches cost, no factor for
+batches halves that.
 
 What must hold (`when`) is the tier as served, `tier:flex`, or one of the `terms` that a provider's file found in an exchange:
 
@@ -97,21 +98,21 @@ class Entry(NamedTuple):
             and (self.ends is None or day < self.ends)
         )
 
-    def names(self, spellings: Iterable[str]) -> Literal[0, 1, 2]:
-        """How well a model is named: 2 by a whole name, 1 by a pattern, 0 not at all."""
-        best: Literal[0, 1, 2] = 0
+    def names(self, spellings: Iterable[str]) -> Literal[0, 1, 2, 3]:
+        """How well a model is named: 3 by a whole name, 2 by a pattern, 1 by `*` alone, 0 not at all."""
+        best: Literal[0, 1, 2, 3] = 1 if "*" in self.models else 0
         for name in spellings:
             for model in self.models:
                 if model == name:
-                    return 2
-                if "*" in model and fnmatchcase(name, model):
-                    best = 1
+                    return 3
+                if model != "*" and "*" in model and fnmatchcase(name, model):
+                    best = 2
         return best
 
     @property
     def carries(self) -> bool:
-        """Whether the entry alone makes a model known: it prices more than tools, and names it or tells what text costs."""
-        named = self.models != ("*",) and not all(unit.endswith("_request") for unit, _ in self.rates)
+        """Whether the entry alone makes a model known: it prices more than fees, and names it or tells what text costs."""
+        named = self.models != ("*",) and not all(unit.endswith("request") for unit, _ in self.rates)
         return self.times is None and (named or ("text", "input") in self.rates)
 
     @property
