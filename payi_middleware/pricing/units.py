@@ -70,10 +70,12 @@ _OURS: frozenset[tuple[str, Side]] = frozenset(
         ("request", "input"),  # a fee for each call
         ("text_cache_write_12h", "input"),
         ("session_second", "input"),
+        ("text_character", "output"),  # PaLM was billed by characters both ways
         ("classification_request", "output"),
         ("maps_request", "output"),
         ("visit_request", "output"),
-        ("attachment_search_request", "output"),
+        ("document_search_request", "output"),
+        ("web_source_request", "output"),
         ("container_session_request", "output"),
         ("generated_image", "output"),
         ("generated_video_second", "output"),
@@ -88,7 +90,10 @@ def is_known(unit: str, side: Side) -> bool:
     return (unit, side) in UNITS or (unit, side) in _OURS or (side == "input" and unit.startswith("guardrail_"))
 
 
-INPUT_TOKENS = frozenset(unit for unit, side in UNITS if side == "input" and UNITS[unit, side]["family"] == "tokens")
+INPUT_TOKENS = frozenset(
+    {unit for unit, side in UNITS if side == "input" and UNITS[unit, side]["family"] == "tokens"}
+    | {"text_cache_write_12h"}
+)
 """The units that together are the prompt, by whose size long-context rates are chosen."""
 
 ELSE: Mapping[tuple[str, Side], tuple[str, ...]] = {

@@ -296,7 +296,7 @@ def test_an_hour_of_cache_at_a_shorter_rate_is_said(prices: Prices) -> None:
 
 def test_a_generated_picture_at_the_text_rate_is_said(prices: Prices) -> None:
     """Image tokens of a model that lists only text output are doubtful; those of a pure image model are not."""
-    mixed = prices.plan("openrouter", "google/gemini-3.1-flash-lite-image", NOON)
+    mixed = prices.plan("openrouter", "openai/gpt-5-image", NOON)
     pure = prices.plan("openai", "gpt-image-2", NOON)
     assert mixed is not None
     assert pure is not None
