@@ -79,8 +79,15 @@ class Own:
 
 
 def _strongest(factors: Sequence[Entry]) -> list[Entry]:
-    """Of the factors with the same conditions the strongest, which stands last."""
-    return list({factor.when: factor for factor in factors}.values())
+    """Of the factors with the same conditions the strongest, which stands last; of nested conditions the narrowest."""
+    single = list({factor.when: factor for factor in factors}.values())
+    return [factor for factor in single if not any(_is_within(other, factor) for other in single)]
+
+
+def _is_within(narrow: Entry, wide: Entry) -> bool:
+    """Whether a factor speaks of a special case of another's: of a data zone in Europe, beside any data zone."""
+    owners = wide.replaces and not narrow.replaces
+    return bool(wide.when) and wide.when < narrow.when and not owners
 
 
 def _rates_at(tables: Sequence[RateTable], mark: int) -> Mapping[_Key, Rate]:

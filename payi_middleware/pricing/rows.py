@@ -27,9 +27,9 @@ A file is TOML, one table an entry:
 A rate is USD for one unit, `/K` for a thousand, `/M` for a million, `/60` for sixty; or a multiple of another unit's rate,
 whatever that is: `"text_cache_write_12h.input" = "2.5 x text.input"`. Of two entries for one unit the one with a model's whole
 name comes before a pattern, a pattern before `*`, one with more conditions before one with fewer, and a later `from` before an
-earlier. So it is with two factors that have the same conditions; factors with different conditions multiply. A factor leaves
-alone what has a rate of its own under one of its conditions: where a list tells what a model's batches cost, no factor for
-batches halves that.
+earlier. So it is with two factors that have the same conditions; of a factor and one for a special case of it (`scope:datazone`,
+and in Europe) the latter holds; all others multiply. A factor leaves alone what has a rate of its own under one of its
+conditions: where a list tells what a model's batches cost, no factor for batches halves that.
 
 What must hold (`when`) is the tier as served, `tier:flex`, or one of the `terms` that a provider's file found in an exchange:
 

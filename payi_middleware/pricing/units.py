@@ -70,6 +70,7 @@ _OURS: frozenset[tuple[str, Side]] = frozenset(
         ("request", "input"),  # a fee for each call
         ("text_cache_write_12h", "input"),
         ("session_second", "input"),
+        ("embedded_image", "input"),
         ("text_character", "output"),  # PaLM was billed by characters both ways
         ("classification_request", "output"),
         ("maps_request", "output"),

@@ -136,6 +136,27 @@ def test_factors_of_different_conditions_multiply_and_the_stronger_of_like_ones_
     assert laid(own(FACTORS)) == [{"text.input": "2"}, {"text.input": "4"}]
 
 
+def test_a_factor_for_a_special_case_takes_the_place_of_the_general_one() -> None:
+    """Of a zone beside any zone; an owner's general one is not replaced by what is published of a special case."""
+    text = """
+[[factor]]
+when = ["scope:datazone"]
+times = "1.1"
+[[factor]]
+when = ["scope:datazone", "zone:eu"]
+times = "1.5"
+[[factor]]
+times = "0.5"
+"""
+    assert laid(own(text, terms=("scope:datazone",)))[0]["text.input"] == "1.1"
+    assert laid(own(text, terms=("scope:datazone", "zone:eu")))[0]["text.input"] == "1.5"
+
+    of_owners = text.replace('times = "1.1"', 'times = "2"')
+    owners = [entry._replace(replaces=entry.times == 2) for entry in parsed(tomllib.loads(of_owners), "entries")]
+    both = Own(Rows(owners).of("openai", ["gpt-9"]), NOON, "", ("scope:datazone", "zone:eu"))
+    assert laid(both)[0]["text.input"] == "3"
+
+
 def test_a_factor_leaves_alone_what_was_made_for_its_condition() -> None:
     """A listed batch rate, or one of an entry's, is not halved again; other factors hold on."""
     batch = own(FACTORS, tier="batch", terms=("scope:region",))
