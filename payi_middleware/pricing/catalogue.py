@@ -43,6 +43,9 @@ __all__ = ["SOURCE", "Catalogue"]
 
 SOURCE = "genai-prices"
 
+_CLOUDS = frozenset({"aws", "azure", "databricks", "snowflake", "watsonx"})
+"""Providers that sell others' models: asked last whose model is meant."""
+
 _Ladder: TypeAlias = tuple[UnitDef, ...]
 """The units of genai-prices by which one of ours may be priced, the most specific first."""
 
@@ -130,7 +133,7 @@ class Catalogue:
             info = self._find(host, model)
             if info is not None and any(info is own for own in host.models):
                 return host.id
-        sellers = sorted({entry.provider for entry in self.rows.entries()} - {"*"})
+        sellers = sorted({entry.provider for entry in self.rows.entries()} - {"*"}, key=lambda id: (id in _CLOUDS, id))
         return next((seller for seller in sellers if self._sells(seller, model)), None)
 
     def _sells(self, provider: str, model: str) -> bool:
