@@ -133,7 +133,9 @@ class Catalogue:
             info = self._find(host, model)
             if info is not None and any(info is own for own in host.models):
                 return host.id
-        sellers = sorted({entry.provider for entry in self.rows.entries()} - {"*"}, key=lambda id: (id in _CLOUDS, id))
+        sellers = sorted(
+            {entry.provider for entry in self.rows.entries()} - {"*"}, key=lambda seller: (seller in _CLOUDS, seller)
+        )
         return next((seller for seller in sellers if self._sells(seller, model)), None)
 
     def _sells(self, provider: str, model: str) -> bool:

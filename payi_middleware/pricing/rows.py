@@ -98,15 +98,14 @@ class Entry(NamedTuple):
             and (self.ends is None or day < self.ends)
         )
 
-    def names(self, spellings: Iterable[str]) -> Literal[0, 1, 2, 3]:
-        """How well a model is named: 3 by a whole name, 2 by a pattern, 1 by `*` alone, 0 not at all."""
-        best: Literal[0, 1, 2, 3] = 1 if "*" in self.models else 0
-        for name in spellings:
-            for model in self.models:
-                if model == name:
-                    return 3
-                if model != "*" and "*" in model and fnmatchcase(name, model):
-                    best = 2
+    def names(self, spellings: Iterable[str]) -> Literal[0, 1, 2, 3, 4]:
+        """How well a model is named: 4 by its whole name, 3 by another spelling of it, 2 by a pattern, 1 by `*` alone."""
+        best: Literal[0, 1, 2, 3, 4] = 1 if "*" in self.models else 0
+        for number, name in enumerate(spellings):
+            if name in self.models:
+                return 3 if number else 4
+            if best < 2 and any("*" in model and model != "*" and fnmatchcase(name, model) for model in self.models):
+                best = 2
         return best
 
     @property

@@ -236,7 +236,7 @@ def test_normal_tiers_are_the_standard_rate(prices: Prices, tier: str | None) ->
     [
         ("openai", "gpt-5", "ultrafast", NOON),  # no such tier in the catalogue
         ("azure", "gpt-4o", "priority", NOON),  # the model is borrowed from OpenAI's list, the tier is not
-        ("openai", "gpt-5", "priority", moment("2025-09-01T00:00:00")),  # listed, from a later date on
+        ("openai", "gpt-5", "fast", moment("2025-09-01T00:00:00")),  # listed, from a later date on
         ("anthropic", "claude-opus-5-5", "priority", NOON),
     ],
 )

@@ -170,6 +170,9 @@ EXAMPLES: list[tuple[str, str, str, str | None, tuple[str, ...], Units, str]] = 
     ("openai", "gpt-6-sol", "2026-11-20", None, (), {"text_cache_write_12h": (M // 10, 0)}, "0.5"),
     ("openai", "gpt-6-sol", "2026-11-20", None, (), {"text_cache_write_12h": (M, 0)}, "10"),
     ("openai", "gpt-6-astra", "2026-11-20", "ultrafast", (), {"text": (1000, 1000)}, "0.36"),
+    # Priority before genai-prices tells it: 2.5 and 20; 0.25 and 1.
+    ("openai", "gpt-5-2025-08-07", "2025-12-01", "priority", (), {"text": (1000, 1000)}, "0.0225"),
+    ("openai", "gpt-4o-mini-2024-07-18", "2025-12-01", "priority", (), {"text": (1000, 1000)}, "0.00125"),
     ("openai", "gpt-5.4", "2026-11-20", "batch", ("scope:region",), {"text": (1000, 1000)}, "0.009625"),
     ("openai", "gpt-4o", "2026-11-20", None, ("scope:region",), {"text": (1000, 1000)}, "0.0125"),
     ("openai", "dall-e-3", "2026-01-20", None, ("quality:hd", "size:1792x1024"), {"generated_image": (0, 1)}, "0.12"),
