@@ -124,9 +124,10 @@ def conditions(prices: Prices, who: Attribution, terms: tuple[str, ...]) -> tupl
 
 
 def _scoped(terms: tuple[str, ...], scope: str) -> tuple[str, ...]:
-    """Terms with a scope that somebody names: `datazone.us` is `datazone` to the rates."""
+    """Terms with a scope that somebody names: `datazone.eu` is a data zone, that of Europe."""
     told = tuple(term for term in terms if not term.startswith("scope:"))
-    return (*told, f"scope:{scope.partition('.')[0]}")
+    kind, _, zone = scope.partition(".")
+    return (*told, f"scope:{kind}", f"zone:{zone}") if zone else (*told, f"scope:{kind}")
 
 
 def _priced_as(

@@ -25,14 +25,16 @@ class Told:
     """What this process was told already, the latest few thousand; needs no lock, as each step is a single one."""
 
     def __init__(self) -> None:
-        self._ids: dict[bytes, None] = {}
+        self._ids: dict[bytes, object] = {}
 
     def is_new(self, event: bytes) -> bool:
         """Whether this is the first time that it is told."""
-        before = len(self._ids)
-        self._ids.setdefault(event)
-        if len(self._ids) == before:
+        mine = object()
+        if self._ids.setdefault(event, mine) is not mine:
             return False
-        if before >= _MOST:
-            self._ids.pop(next(iter(self._ids)), None)
+        if len(self._ids) > _MOST:
+            try:
+                self._ids.pop(next(iter(self._ids)), None)
+            except RuntimeError:
+                pass  # another thread told something between the two: the next one makes room
         return True

@@ -31,17 +31,20 @@ from genai_prices.types import (
 from genai_prices.units import UnitDef, UnitRegistry
 
 from ..events import Side, Unpriced
-from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, searches_always, spellings
+from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, spellings
 from .own import Own
 from .plan import REQUEST, Plan, Rate, RateTable
 from .rows import Entry, Rows
 from .spans import moment_of, span_of
-from .tiers import PROVISIONED, STANDARD, named_tier, price_context
+from .tiers import PROVISIONED, STANDARD, conditions_met, named_tier, price_context
 from .units import MUST_KEEP, MUST_KEEP_IF_AUDIO, UNITS, Dimensions
 
 __all__ = ["SOURCE", "Catalogue"]
 
 SOURCE = "genai-prices"
+
+_CLOUDS = frozenset({"aws", "azure", "databricks", "snowflake", "watsonx"})
+"""Providers that sell others' models: asked last whose model is meant."""
 
 _Ladder: TypeAlias = tuple[UnitDef, ...]
 """The units of genai-prices by which one of ours may be priced, the most specific first."""
@@ -80,7 +83,7 @@ class Catalogue:
             plain = [RateTable(-1, {})]
             notes = () if own.tier in STANDARD or own.knows_tier else (_no_tier(own.tier, known),)
             return Plan(known, own.tables(plain), starts_ns=span[0], ends_ns=span[1], notes=notes + own.notes(known))
-        return self._compile(host, info, at_ns, own, model)
+        return self._compile(host, info, at_ns, own)
 
     def window(self, provider: str, model: str) -> int | None:
         """The context window of a model, in tokens, where genai-prices tells it."""
@@ -98,7 +101,7 @@ class Catalogue:
         """(provider, model) of everything that is listed; a model of our own entries may be a pattern."""
         found = {(host.id, info.id): None for host in self.snapshot.providers for info in host.models}
         for entry in self.rows.entries():
-            if entry.times is None and entry.provider != "*":
+            if entry.carries and entry.provider != "*":
                 found |= {
                     (entry.provider, name): None for name in entry.models if not _is_in(found, entry.provider, name)
                 }
@@ -109,7 +112,7 @@ class Catalogue:
         for host in self.snapshot.providers:
             for info in host.models if host.id == provider else ():
                 if info.id == model:
-                    return self._compile(host, info, at_ns, self._own(provider, model, at_ns), model)
+                    return self._compile(host, info, at_ns, self._own(provider, model, at_ns))
         return None
 
     def conditional(self, provider: str, model: str, at_ns: int) -> Iterator[Entry]:
@@ -130,12 +133,15 @@ class Catalogue:
             info = self._find(host, model)
             if info is not None and any(info is own for own in host.models):
                 return host.id
-        sellers = sorted({entry.provider for entry in self.rows.entries()} - {"*"})
+        sellers = sorted(
+            {entry.provider for entry in self.rows.entries()} - {"*"}, key=lambda seller: (seller in _CLOUDS, seller)
+        )
         return next((seller for seller in sellers if self._sells(seller, model)), None)
 
     def _sells(self, provider: str, model: str) -> bool:
-        """Whether our own entries alone make this a model of the provider."""
-        return any(entry.carries for entry in self.rows.of(provider, spellings(model)) if entry.provider == provider)
+        """Whether our own entries alone make this a model of the provider; one that takes all names means none."""
+        found = self.rows.of(provider, spellings(model))
+        return any(entry.carries and entry.models != ("*",) for entry in found if entry.provider == provider)
 
     def _find(self, host: Provider, model: str) -> ModelInfo | None:
         # Provider.find_model remembers nothing; DataSnapshot.find_provider_model would keep every name it is given.
@@ -146,25 +152,25 @@ class Catalogue:
             return None if not is_tuned(name) and is_another(name, f"{info.id} {info.match!r}") else info
         return None
 
-    def _compile(self, host: Provider, info: ModelInfo, at_ns: int, own: Own, name: str) -> Plan:
+    def _compile(self, host: Provider, info: ModelInfo, at_ns: int, own: Own) -> Plan:
         moment = moment_of(at_ns)
         prices = info.get_prices(moment)
         since = _since(_listed_constraint(info, prices), prices)
         notes: tuple[Unpriced, ...] = ()
-        if searches_always(name):
-            notes = (Unpriced("web_search_request", 1, f"{name} searches the web for a fee that no unit tells"),)
-        if own.tier not in STANDARD:
-            context = price_context(own.tier)
+        made_for = frozenset[str]()
+        context = price_context(own.tier, own.terms)
+        if context:
             variants = _variants(host, info, moment, context)
             if variants:
                 prices = info.get_prices(moment, context)
+                made_for = made_for.union(*(conditions_met(variant.when, own.tier) for variant in variants))
                 for variant in reversed(variants):  # the first one wins
                     since |= _since(variant.constraint, variant.prices)
-            elif not own.knows_tier:
-                notes += (_no_tier(own.tier, info.id),)
+        if own.tier not in STANDARD and not own.knows_tier and f"tier:{own.tier}" not in made_for:
+            notes = (_no_tier(own.tier, info.id),)
         starts_ns, ends_ns = _span(info, own.dates, at_ns)
-        tables = own.tables(self._tables(info, prices, since))
-        return Plan(info.id, tables, starts_ns=starts_ns, ends_ns=ends_ns, notes=notes + own.notes(info.id))
+        tables = own.tables(self._tables(info, prices, since), made_for)
+        return Plan(info.id, tables, starts_ns=starts_ns, ends_ns=ends_ns, notes=notes + own.notes(info.id, made_for))
 
     def _tables(self, info: ModelInfo, prices: ModelPrice, since: _Since) -> list[RateTable]:
         """A table for each stretch between two marks of the tiers."""

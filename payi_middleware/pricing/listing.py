@@ -39,9 +39,12 @@ class Listed(NamedTuple):
     """Why there are none, if so."""
 
     def main(self, side: Side) -> ListedRate | None:
-        """The rate that names the price of a side: that of text, else the first there is, one without conditions first."""
+        """The rate that names the price of a side: that of text, else the first there is.
+
+        What a model does comes before the fees of its tools, a rate without conditions before others, and one that is not free.
+        """
         of_side = [listed for listed in self.rates if listed.side == side and listed.above == 0]
-        return min(of_side, key=lambda listed: (len(listed.when), listed.unit != "text"), default=None)
+        return min(of_side, key=_rank, default=None)
 
     @property
     def since(self) -> str | None:
@@ -79,6 +82,10 @@ class Listed(NamedTuple):
                 for listed in self.rates
             ],
         }
+
+
+def _rank(listed: ListedRate) -> tuple[bool, int, bool, bool]:
+    return listed.unit.endswith("request"), len(listed.when), listed.rate.usd == 0, listed.unit != "text"
 
 
 def listing(prices: Prices, at_ns: int, pattern: str | None = None, provider: str | None = None) -> Iterator[Listed]:

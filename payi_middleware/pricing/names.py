@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["goes_on", "has_one_output", "is_another", "is_for_audio", "is_tuned", "searches_always", "spellings"]
+__all__ = ["goes_on", "has_one_output", "is_another", "is_for_audio", "is_tuned", "spellings"]
 
 _DATE = re.compile(r"[-@]20\d{2}-?\d{2}-?\d{2}$")
 _NUMBER = re.compile(r"\d+$")
@@ -18,7 +18,7 @@ _PARTS = re.compile(r"[^a-z0-9]+")
 
 # Words that make another model, with another price, out of a name that begins or continues like a listed one.
 _TELLING = frozenset(
-    {"8b", "audio", "embedding", "fast", "image", "live", "lite"}
+    {"8b", "audio", "cyber", "embedding", "fast", "image", "live", "lite"}
     | {"mini", "nano", "pro", "realtime", "search", "transcribe", "tts"}
 )
 _AUDIO = frozenset({"audio", "live", "realtime", "speech", "transcribe", "tts", "voxtral", "whisper"})
@@ -65,11 +65,6 @@ def has_one_output(model: str) -> bool:
 def is_for_audio(model: str) -> bool:
     """Whether the model is made to hear or to speak, so that audio is what its price is about."""
     return not _AUDIO.isdisjoint(_PARTS.split(model.lower()))
-
-
-def searches_always(model: str) -> bool:
-    """Whether every call of the model searches the web, for a fee (OpenAI's chat search models)."""
-    return "search-preview" in model or "search-api" in model
 
 
 def is_another(model: str, known: str) -> bool:

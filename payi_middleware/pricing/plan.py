@@ -111,6 +111,11 @@ class Plan:
         return self._tables
 
     @property
+    def notes(self) -> tuple[Unpriced, ...]:
+        """What every call under this plan leaves out."""
+        return self._notes
+
+    @property
     def refusal(self) -> str | None:
         """Why nothing has a rate, if so."""
         return self._refusal

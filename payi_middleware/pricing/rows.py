@@ -5,26 +5,31 @@ A file is TOML, one table an entry:
     [[rate]]                            # rates, for models that have them nowhere else or that lack some
     provider = "openai"                 # the id of genai-prices, or "*"
     models = ["gpt-image-1", "gpt-image-1-2*"]   # names, `*` for any ending; compared in lower case, with and without a date
-    when = ["tier:batch"]               # optional: what must hold, see below
+    when = ["tier:batch"]               # optional: what must hold (all of it), see below
     above = 200_000                     # optional: for prompts of more tokens than this
     from = 2026-03-01                   # valid from this day, UTC; until = the first day on which it is not
     source = "https://..."              # the page that says so
     checked = 2026-11-25                # when somebody looked
     rates = { "text.input" = "2.50/M", "web_search_request.output" = "10/K", "generated_image.output" = "0.04" }
     replaces = true                     # optional: also where genai-prices has a rate
+    doubt = "the least of a session"    # optional: why the rate is not the whole truth; then every use is in `unpriced`
 
     [[factor]]                          # a multiple of rates, wherever they are from
     provider = "anthropic"
     models = ["claude-opus-4-6*"]
-    when = ["region:us"]
+    when = ["geo:us"]
     times = "1.1"
     units = "tokens"                    # or "*": tool fees, images and seconds too
     from = 2026-02-05
     source = "https://..."
     checked = 2026-11-25
 
-A rate is USD for one unit, `/K` for a thousand, `/M` for a million. Of two entries for one unit the one with a model's whole
-name comes before a pattern, one with more conditions before one with fewer, and a later `from` before an earlier.
+A rate is USD for one unit, `/K` for a thousand, `/M` for a million, `/60` for sixty; or a multiple of another unit's rate,
+whatever that is: `"text_cache_write_12h.input" = "2.5 x text.input"`. Of two entries for one unit the one with a model's whole
+name comes before a pattern, a pattern before `*`, one with more conditions before one with fewer, and a later `from` before an
+earlier. So it is with two factors that have the same conditions; of a factor and one for a special case of it (`scope:datazone`,
+and in Europe) the latter holds; all others multiply. A factor leaves alone what has a rate of its own under one of its
+conditions: where a list tells what a model's batches cost, no factor for batches halves that.
 
 What must hold (`when`) is the tier as served, `tier:flex`, or one of the `terms` that a provider's file found in an exchange:
 
@@ -39,6 +44,7 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
@@ -55,9 +61,10 @@ ALTERING: Final = ("region:", "geo:", "scope:", "speed:", "latency:")
 """The kinds of terms that no call may carry without a word if no entry knows them."""
 
 _PER: Final = {"": 1, "K": 1_000, "M": 1_000_000}
+_MULTIPLE: Final = re.compile(r"(\d[\d.]*) x (\w+\.\w+)")
 _REQUIRED: Final = {"rate": {"rates"}, "factor": {"times"}}
 _OPTIONAL: Final = {
-    "rate": {"when", "above", "from", "until", "replaces", "source", "checked", "provider", "models"},
+    "rate": {"when", "above", "from", "until", "replaces", "doubt", "source", "checked", "provider", "models"},
     "factor": {"when", "units", "from", "until", "source", "checked", "provider", "models"},
 }
 
@@ -78,6 +85,10 @@ class Entry(NamedTuple):
     times: Decimal | None
     """Set if the entry is a factor."""
     all_units: bool
+    multiples: Mapping[tuple[str, Side], tuple[Decimal, tuple[str, Side]]] = {}
+    """(unit, side) -> so many times the rate of another."""
+    doubt: str | None = None
+    """Why the rates are not the whole truth."""
 
     def holds(self, conditions: frozenset[str], day: datetime.date) -> bool:
         """Whether the entry is in force under these conditions on this day."""
@@ -87,21 +98,21 @@ class Entry(NamedTuple):
             and (self.ends is None or day < self.ends)
         )
 
-    def names(self, spellings: Iterable[str]) -> Literal[0, 1, 2]:
-        """How well a model is named: 2 by a whole name, 1 by a pattern, 0 not at all."""
-        best: Literal[0, 1, 2] = 0
-        for name in spellings:
-            for model in self.models:
-                if model == name:
-                    return 2
-                if "*" in model and fnmatchcase(name, model):
-                    best = 1
+    def names(self, spellings: Iterable[str]) -> Literal[0, 1, 2, 3, 4]:
+        """How well a model is named: 4 by its whole name, 3 by another spelling of it, 2 by a pattern, 1 by `*` alone."""
+        best: Literal[0, 1, 2, 3, 4] = 1 if "*" in self.models else 0
+        for number, name in enumerate(spellings):
+            if name in self.models:
+                return 3 if number else 4
+            if best < 2 and any("*" in model and model != "*" and fnmatchcase(name, model) for model in self.models):
+                best = 2
         return best
 
     @property
     def carries(self) -> bool:
-        """Whether the entry alone makes a model known: it names it, or says what its text costs."""
-        return self.times is None and (self.models != ("*",) or ("text", "input") in self.rates)
+        """Whether the entry alone makes a model known: it prices more than fees, and names it or tells what text costs."""
+        named = self.models != ("*",) and not all(unit.endswith("request") for unit, _ in self.rates)
+        return self.times is None and (named or ("text", "input") in self.rates)
 
     @property
     def rank(self) -> tuple[int, int, datetime.date]:
@@ -195,6 +206,7 @@ def _entry(kind: str, table: Mapping[str, Any], where: str) -> Entry:
         ]
         raise SettingsError(f"{where}: an entry {' and '.join(told)}")
     times = table.get("times")
+    priced = {_unit(name, where): _rate(text, f"{where}, {name}") for name, text in table.get("rates", {}).items()}
     return Entry(
         _text(table.get("provider", "*"), f"{where}, provider"),
         tuple(name.lower() for name in _texts(table.get("models", ["*"]), f"{where}, models")),
@@ -203,10 +215,12 @@ def _entry(kind: str, table: Mapping[str, Any], where: str) -> Entry:
         _day(table.get("from"), f"{where}, from"),
         _day(table.get("until"), f"{where}, until"),
         _text(table.get("source", where), f"{where}, source"),
-        {_unit(name, where): _rate(text, f"{where}, {name}") for name, text in table.get("rates", {}).items()},
+        {unit: (usd, per) for unit, (usd, per) in priced.items() if isinstance(per, int)},
         bool(table.get("replaces", False)),
         None if times is None else _amount(times, f"{where}, times"),
-        table.get("units", "tokens") == "*",
+        _units(table.get("units", "tokens"), f"{where}, units"),
+        {unit: (times, of) for unit, (times, of) in priced.items() if isinstance(of, tuple)},
+        None if "doubt" not in table else _text(table["doubt"], f"{where}, doubt"),
     )
 
 
@@ -219,13 +233,26 @@ def _unit(name: str, where: str) -> tuple[str, Side]:
     raise SettingsError(f"{where}: {name!r} is no unit and side; write for example 'text.input'")
 
 
-def _rate(text: Any, where: str) -> tuple[Decimal, int]:
+def _rate(text: Any, where: str) -> tuple[Decimal, int | tuple[str, Side]]:
+    """USD and for how many units, or how many times and which other unit's rate."""
+    multiple = _MULTIPLE.fullmatch(text) if isinstance(text, str) else None
+    if multiple is not None:
+        return _amount(multiple[1], where), _unit(multiple[2], where)
     usd, slash, per = text.partition("/") if isinstance(text, str) else (text, "", "")
-    if per not in _PER or (slash and not per):
+    count = int(per) if per.isascii() and per.isdigit() else _PER.get(per, 0)
+    if count < 1 or (slash and not per):
         raise SettingsError(
-            f"{where}: {text!r} is no rate; write USD for one unit as '0.04', for a million as '2.50/M'"
+            f"{where}: {text!r} is no rate; write USD for one unit as '0.04', for a million as '2.50/M', "
+            "a multiple as '2 x text.input'"
         )
-    return _amount(usd, where), _PER[per]
+    return _amount(usd, where), count
+
+
+def _units(value: Any, where: str) -> bool:
+    """Whether a factor is for all units, and not for tokens alone."""
+    if value not in {"tokens", "*"}:
+        raise SettingsError(f"{where}: {value!r} is neither 'tokens' nor '*'")
+    return bool(value == "*")
 
 
 def _amount(text: Any, where: str) -> Decimal:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from ..events import Side
 
-__all__ = ["ELSE", "INPUT_TOKENS", "MUST_KEEP", "MUST_KEEP_IF_AUDIO", "UNITS", "Dimensions", "is_tokens"]
+__all__ = ["ELSE", "INPUT_TOKENS", "MUST_KEEP", "MUST_KEEP_IF_AUDIO", "UNITS", "Dimensions", "is_known", "is_tokens"]
 
 Dimensions: TypeAlias = Mapping[str, str]
 
@@ -65,15 +65,42 @@ UNITS: Mapping[tuple[str, Side], Dimensions] = {
     ("rerank_search", "output"): {"family": "rerank"},
 }
 
-INPUT_TOKENS = frozenset(unit for unit, side in UNITS if side == "input" and UNITS[unit, side]["family"] == "tokens")
+_OURS: frozenset[tuple[str, Side]] = frozenset(
+    {
+        ("request", "input"),  # a fee for each call
+        ("text_cache_write_12h", "input"),
+        ("session_second", "input"),
+        ("embedded_image", "input"),
+        ("text_character", "output"),  # PaLM was billed by characters both ways
+        ("classification_request", "output"),
+        ("maps_request", "output"),
+        ("visit_request", "output"),
+        ("document_search_request", "output"),
+        ("web_source_request", "output"),
+        ("container_session_request", "output"),
+        ("generated_image", "output"),
+        ("generated_video_second", "output"),
+        ("generated_audio_second", "output"),
+    }
+)
+"""What genai-prices has no word for."""
+
+
+def is_known(unit: str, side: Side) -> bool:
+    """Whether a unit is one that readers count, so that a rate for it can ever be used."""
+    return (unit, side) in UNITS or (unit, side) in _OURS or (side == "input" and unit.startswith("guardrail_"))
+
+
+INPUT_TOKENS = frozenset(
+    {unit for unit, side in UNITS if side == "input" and UNITS[unit, side]["family"] == "tokens"}
+    | {"text_cache_write_12h"}
+)
 """The units that together are the prompt, by whose size long-context rates are chosen."""
 
 ELSE: Mapping[tuple[str, Side], tuple[str, ...]] = {
     ("reasoning", "output"): ("text",),
     ("text_cache_read", "input"): ("text",),
     ("text_cache_write", "input"): ("text",),
-    ("text_cache_write_1h", "input"): ("text_cache_write", "text"),
-    ("text_cache_write_12h", "input"): ("text_cache_write", "text"),
     ("vision", "input"): ("image", "text"),
     ("image", "input"): ("vision", "text"),
     ("audio", "input"): ("text",),

@@ -160,6 +160,7 @@ def test_whose_model_is_meant_by_entries(with_own: Prices) -> None:
         ("mistral-large-latest", "mistral"),
         ("grok-4", "x-ai"),
         ("sonar-pro", "perplexity"),
+        ("sora-2-pro", "openai"),  # which Azure sells too
         ("deepseek/deepseek-chat", "openrouter"),
         ("unheard-of", None),
     ],

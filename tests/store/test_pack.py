@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made import START_NS, call, event_id
 
 from payi_middleware import health
-from payi_middleware.events import COST_SOURCES, OUTCOMES, Attribution, CallEvent, Cost, Inbound, Line, Unpriced
+from payi_middleware.events import COST_SOURCES, OUTCOMES, Attribution, CallEvent, Cost, Inbound, Line, Part, Unpriced
 from payi_middleware.store import open_store
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -33,6 +33,8 @@ line = st.builds(
 cost = st.builds(
     Cost, input_ticks=count, output_ticks=count, total_ticks=count, lines=st.lists(line, max_size=3).map(tuple)
 )
+units = st.dictionaries(unit_names, st.tuples(count, count), max_size=4)
+part = st.builds(Part, model=maybe, units=units, service_tier=maybe, terms=tags)
 hexadecimal = st.binary(max_size=16).map(bytes.hex)
 spelt_uuid = st.uuids().map(str)
 attribution = st.builds(
@@ -86,7 +88,7 @@ def events(draw: st.DrawFn) -> CallEvent:
         call_group=draw(st.just(own) | st.binary(min_size=16, max_size=16)),
         attribution=draw(attribution),
         inbound=draw(inbound),
-        units=draw(st.dictionaries(unit_names, st.tuples(count, count), max_size=4)),
+        units=draw(units),
         cost=paid,
         cost_source="none" if paid is None else draw(st.sampled_from(COST_SOURCES[:3])),
         unpriced=draw(st.lists(st.builds(Unpriced, unit=text, quantity=count, reason=text), max_size=2).map(tuple)),
@@ -94,6 +96,8 @@ def events(draw: st.DrawFn) -> CallEvent:
         price_version=draw(maybe),
         provider_response_id=draw(maybe),
         limits=draw(properties),
+        terms=draw(tags),
+        parts=draw(st.lists(part, max_size=3).map(tuple)),
     )
 
 
