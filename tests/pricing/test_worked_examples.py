@@ -211,6 +211,16 @@ EXAMPLES: list[tuple[str, str, str, str | None, tuple[str, ...], Units, str]] = 
         "4.8",
     ),
     ("google", "lyria-002", "2026-11-20", None, (), {"generated_audio_second": (0, 30)}, "0.06"),
+    # Long prompts of Sonnet 4.5 on Bedrock: 2 x 3.3 in, 1.5 x 16.5 out.
+    (
+        "aws",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "2026-11-20",
+        None,
+        (),
+        {"text": (300_000, 1000)},
+        "2.00475",
+    ),
     ("cohere", "rerank-v3.5", "2026-11-20", None, (), {"rerank_search": (0, 3)}, "0.006"),
     (
         "groq",

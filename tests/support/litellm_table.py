@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from payi_middleware.providers.bedrock.names import terms_of
+
 __all__ = ["Cell", "cells", "is_installed", "table"]
 
 _FILE = "model_prices_and_context_window_backup.json"
@@ -19,6 +21,9 @@ PROVIDERS: Mapping[str, str] = {
     "anthropic": "anthropic",
     "azure": "azure",
     "azure_ai": "azure",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "bedrock_mantle": "aws",
     "cerebras": "cerebras",
     "cloudflare": "cloudflare",
     "codestral": "mistral",
@@ -57,7 +62,7 @@ PROVIDERS: Mapping[str, str] = {
     "xai": "x-ai",
     "zai": "zai",
 }
-"""litellm's provider -> ours. What is not here is not compared: Bedrock's keys name models as no call does."""
+"""litellm's provider -> ours. What is not here is not compared."""
 
 _TOKENS: Mapping[str, str] = {
     "input_cost_per_token": "text.input",
@@ -88,6 +93,9 @@ _TIERS: Mapping[str, str] = {"batches": "batch", "flex": "flex", "priority": "pr
 _SUFFIX = re.compile(r"(?:_above_(\d+)k_tokens)?(?:_(batches|flex|priority|ultrafast))?$")
 _SIZE = re.compile(r"(?:^|/)(\d+)-x-(\d+)/")
 _QUALITY = re.compile(r"(?:^|/)(low|medium|high|standard|hd|auto)/")
+_OTHERWISE = re.compile(r"/claude_platform/|-commitment/")
+"""Anthropic's own platform at AWS, and capacity bought for months: neither is billed by Bedrock's token."""
+_PLACE = re.compile(r"(?:bedrock|bedrock_mantle)/(?:invoke/|converse/)?(?:([a-z]{2}(?:-[a-z]+)+-\d)/)?")
 _REGION = re.compile(r"^(?:us|eu|apac|global|global-standard)/")
 
 
@@ -130,7 +138,9 @@ def cells(models: Mapping[str, Mapping[str, Any]]) -> Iterator[Cell]:
         provider = PROVIDERS.get(str(entry.get("litellm_provider")))
         if provider is None:
             continue
-        model, terms = _named(key, provider)
+        if _OTHERWISE.search(key):
+            continue
+        model, terms = _at_bedrock(key) if provider == "aws" else _named(key, provider)
         source = str(entry.get("source", ""))
         for name, value in entry.items():
             for unit, usd, tier, more, above in _priced(name, value, entry):
@@ -156,6 +166,16 @@ def _named(key: str, provider: str) -> tuple[str, tuple[str, ...]]:
         name = _REGION.sub("", name)
     name = _QUALITY.sub("/", _SIZE.sub("/", f"/{name}")).lstrip("/")
     return re.sub(r"^(?:\d+-steps|max-steps|50-steps)/", "", name), tuple(terms)
+
+
+def _at_bedrock(key: str) -> tuple[str, tuple[str, ...]]:
+    """A key names the region where that changes the price; a call tells it by its host."""
+    name, terms = _named(key, "aws")
+    place = _PLACE.search(key)
+    region = place[1] if place else None
+    model = _PLACE.sub("", name if place is None else key[key.index(place[0]) :])
+    host = f"bedrock-runtime.{region or 'us-east-1'}.amazonaws.com"
+    return model, (*terms, *terms_of(model, host))
 
 
 def _priced(
