@@ -1,0 +1,44 @@
+"""Databricks: models behind serving endpoints of the customer's or of its own naming, in OpenAI's shapes.
+
+Source: docs.databricks.com/aws/en/machine-learning/model-serving/score-foundation-models, looked at on 2026-11-25.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from . import _chat, openai
+from ._paths import by_path
+from ._refining import refined
+from .base import Facts, Provider, Reading
+
+__all__ = ["HOSTS", "PROVIDER"]
+
+HOSTS: Final = re.compile(r"[a-z0-9.-]+\.(?:cloud\.databricks\.com|azuredatabricks\.net|gcp\.databricks\.com)")
+
+_NAMED: Final = re.compile(r"/serving-endpoints/(databricks-[^/]+)/invocations$")
+
+
+def _listed(reading: Reading, facts: Facts) -> Reading:
+    """Endpoints of Databricks' own are listed by their name, which the answer replaces by that of a build."""
+    found = _NAMED.search(facts.path)
+    name = found[1] if found else facts.asked.model or ""
+    return reading._replace(model=name) if name.startswith("databricks-") else reading
+
+
+_OURS: Final = {path: refined(endpoint, _listed) for path, endpoint in openai.endpoints().items()}
+
+PROVIDER: Final = Provider(
+    "databricks",
+    "system.databricks",
+    by_path(
+        {
+            r"serving-endpoints/(?P<model>[^/]+)/invocations": refined(
+                _chat.endpoint("/serving-endpoints/{name}/invocations"), _listed
+            ),
+        },
+        openai.routes(_OURS, strict=True),
+    ),
+)
+"""Categories are Pay-i's (`system.databricks`)."""
