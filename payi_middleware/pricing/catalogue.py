@@ -93,9 +93,7 @@ class Catalogue:
         info = None if host is None else self._find(host, model)
         return None if info is None else info.context_window
 
-    def _listed(
-        self, provider: str, model: str, at_ns: int
-    ) -> tuple[Provider | None, ModelInfo | None, list[Entry]]:
+    def _listed(self, provider: str, model: str, at_ns: int) -> tuple[Provider | None, ModelInfo | None, list[Entry]]:
         """The list that has a model, and our entries for it: a gateway passes the price of the provider behind it on."""
         host = self._host(provider)
         info = None if host is None else self._find(host, model)

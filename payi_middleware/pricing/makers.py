@@ -82,7 +82,10 @@ _FAMILIES: Final = tuple(
     (re.compile(pattern), id)
     for pattern, id in (
         (r"claude", "anthropic"),
-        (r"gpt-(?!oss)|chatgpt|o\d(?:-|$)|text-embedding-(?:3|ada)|dall-e|whisper|tts-|codex|davinci|babbage|sora", "openai"),
+        (
+            r"gpt-(?!oss)|chatgpt|o\d(?:-|$)|text-embedding-(?:3|ada)|dall-e|whisper|tts-|codex|davinci|babbage|sora",
+            "openai",
+        ),
         (r"gemini|imagen|veo|text-embedding-00|gemini-embedding", "google"),
         (r"mistral-|(?:open-)?mi[sx]tral|ministral|codestral|magistral|devstral|pixtral|voxtral", "mistral"),
         (r"command|c4ai-|embed-v4|embed-english|embed-multilingual|rerank-", "cohere"),

@@ -175,4 +175,3 @@ def read_cut(head: bytes, tail: bytes) -> Reading:
 def endpoint(template: str, texts: Texter | None = _TEXTS) -> Endpoint:
     """One of Cohere's endpoints."""
     return Endpoint(template, ask, read, read_cut, read_stream, texts)
-

@@ -81,6 +81,8 @@ def _read_moderation(value: dict[str, Any]) -> Reading:
 OCR: Final = plain("/v1/ocr", _read_pages, keys=("usage_info",), refine=_annotated)
 TRANSCRIPTION: Final = plain("/v1/audio/transcriptions", _read_audio)
 CONVERSATION: Final = plain(
-    "/v1/conversations", _read_conversation, texts=named_texts(("instructions", "inputs"), ("outputs", "content"), "inputs")
+    "/v1/conversations",
+    _read_conversation,
+    texts=named_texts(("instructions", "inputs"), ("outputs", "content"), "inputs"),
 )
 MODERATION: Final = plain("/v1/moderations", _read_moderation)

@@ -298,7 +298,9 @@ def _tools(tools: _Tools, units: Units) -> tuple[Unpriced, ...]:
             units[unit] = (0, calls)
     found: tuple[Unpriced, ...] = ()
     if tools.image_generation_calls:
-        found += (Unpriced("image_generation_call", tools.image_generation_calls, "a tool of the provider's without a unit"),)
+        found += (
+            Unpriced("image_generation_call", tools.image_generation_calls, "a tool of the provider's without a unit"),
+        )
     others = (tools.tool_calls_executed or 0) - (tools.web_search_requests or 0)
     if others > 0:
         found += (Unpriced("tool_call", others, "tools of the router's whose models and fees are not told"),)

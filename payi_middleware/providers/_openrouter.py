@@ -27,12 +27,12 @@ def refine(reading: Reading, facts: Facts) -> Reading:
     """The cost where the shape's reader knows none (Anthropic's), searches, files that were read."""
     if reading.service_tier in _NOT_OURS:  # what OpenRouter has bought itself; its own price is by the token
         reading = reading._replace(service_tier=None)
-    if reading.units is None or facts.answer is None:
+    if reading.units is None:
         return reading
     if reading.stated_ticks is None and _COST in facts.answer:
         usage = last_object(facts.answer, _USAGE)
         reading = reading._replace(stated_ticks=_stated(usage or {}))
-    if _TOOLS in facts.answer and "web_search_request" not in reading.units:
+    if _TOOLS in facts.answer and "web_search_request" not in (reading.units or {}):
         searches = Counts(last_object(facts.answer, _TOOLS)).get("web_search_requests", _MOST)
         if searches:
             reading = reading._replace(units={**(reading.units or {}), "web_search_request": (0, searches)})

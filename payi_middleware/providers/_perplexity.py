@@ -39,9 +39,7 @@ def refine(reading: Reading, facts: Facts) -> Reading:
     if not called and "input_tokens" not in counts and "web_search_request" not in units:
         terms = (*terms, f"context:{_size(usage, facts)}")
     reason = "; ".join(filter(None, (reading.reason, *counts.faults))) or None
-    return reading._replace(
-        units={**units, **called}, terms=terms, unpriced=reading.unpriced + unpriced, reason=reason
-    )
+    return reading._replace(units={**units, **called}, terms=terms, unpriced=reading.unpriced + unpriced, reason=reason)
 
 
 def _size(usage: dict[str, Any], facts: Facts) -> str:

@@ -112,9 +112,11 @@ _MORE: Final[dict[str, Paths]] = {
         r"conversations(?:/[^/]+)?(?:/restart)?": _mistral.CONVERSATION,
         r"conversations/.+": None,
     },
-    "openrouter": {r"api/v1/(?!chat/|completions$|embeddings$|messages$|responses$|auth|credits|keys).+": _openrouter.OTHER},
+    "openrouter": {
+        r"api/v1/(?!chat/|completions$|embeddings$|messages$|responses$|auth|credits|keys).+": _openrouter.OTHER
+    },
     "perplexity": {
-        r"search": _perplexity.SEARCH,
+        r"(?P<model>search)": _perplexity.SEARCH,
         r"async/chat/completions": _perplexity.ASYNC,
         r"GET async/chat/completions/[^/]+": _perplexity.ASYNC_POLL,
     },

@@ -24,7 +24,7 @@ _PAID: Final = re.compile(r"/v1/(?:speech-to-speech|speech-to-text|sound-generat
 
 def _ask(body: bytes) -> Asked:
     asked = parse(body)
-    return Asked((name_of(asked, "model_id") if isinstance(asked, dict) else None) or _DEFAULT)
+    return Asked(name_of(asked, "model_id") or _DEFAULT) if isinstance(asked, dict) else Asked()
 
 
 def _read(value: dict[str, Any]) -> Reading:

@@ -25,10 +25,15 @@ def _read(value: dict[str, Any]) -> Reading:
     counts = Counts(value.get("metrics"), "metrics")
     model, id, status = name_of(value), name_of(value, "id"), value.get("status")
     if status not in _ENDED:
-        return Reading(model, id, reason=f"the prediction is {status if status in ('starting', 'processing') else 'not done'}")
+        return Reading(
+            model, id, reason=f"the prediction is {status if status in ('starting', 'processing') else 'not done'}"
+        )
     tokens = counts.get("input_token_count"), counts.get("output_token_count")
     units: Units = {"text": tokens} if any(tokens) else {}
-    for key, unit in (("image_output_count", "generated_image"), ("video_output_duration_seconds", "generated_video_second")):
+    for key, unit in (
+        ("image_output_count", "generated_image"),
+        ("video_output_duration_seconds", "generated_video_second"),
+    ):
         if pieces := counts.get(key, _MOST):
             units[unit] = (0, pieces)
     if counts.faults:
