@@ -25,7 +25,8 @@ _DEFERRED: Final = re.compile(rb'"deferred"\s*:\s*true')
 
 def _stated(value: dict[str, Any]) -> int | None:
     counts = Counts(value.get("usage"))
-    return counts.get("cost_in_usd_ticks") if "cost_in_usd_ticks" in counts and not counts.faults else None
+    ticks = counts.get("cost_in_usd_ticks")
+    return ticks if "cost_in_usd_ticks" in counts and not counts.faults else None
 
 
 def _read_images(value: dict[str, Any]) -> Reading:
