@@ -128,7 +128,7 @@ def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine
             id = provider_named(name)
             provider = by_id(id) if id is not None else None
             if provider is not None:
-                route = provider.find_route(method, f"/{rest}")
+                route = provider.find_route(method, _own_path(provider.id, rest))
                 if route is None:
                     return None
                 endpoint = refined(route.endpoint, refine) if route.endpoint is not OTHER else OTHER
@@ -136,6 +136,15 @@ def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine
         return shared(method, path)
 
     return find_route
+
+
+def _own_path(id: str, rest: str) -> str:
+    """The provider's own path, of which some gateways leave the beginning out."""
+    if id == "openai" and not rest.startswith("v1/"):
+        return f"/v1/{rest}"
+    if id == "cloudflare":
+        return f"/ai/run/{rest}" if rest.startswith(("@", "%40")) else f"/ai/{rest}"
+    return f"/{rest}"
 
 
 def gateways(by_host: Find, by_id: Find) -> dict[str, Provider]:

@@ -37,7 +37,11 @@ V1_STREAM = lines(
 )
 V2_STREAM = named_events(
     {"type": "message-start", "id": "c-1", "delta": {"message": {"role": "assistant"}}},
-    {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Hello, and good morning to you."}}}},
+    {
+        "type": "content-delta",
+        "index": 0,
+        "delta": {"message": {"content": {"text": "Hello, and good morning to you."}}},
+    },
     {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": BILLED}},
 )
 

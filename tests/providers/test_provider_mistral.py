@@ -36,7 +36,11 @@ def chat(**usage: Any) -> dict[str, Any]:
             {"text": (3, 1)},
             [],
         ),
-        ({"prompt_tokens": 64, "completion_tokens": 6, "num_cached_tokens": 32}, {"text": (32, 6), "text_cache_read": (32, 0)}, []),
+        (
+            {"prompt_tokens": 64, "completion_tokens": 6, "num_cached_tokens": 32},
+            {"text": (32, 6), "text_cache_read": (32, 0)},
+            [],
+        ),
     ],
 )
 def test_audio_is_billed_by_its_length(usage: dict[str, Any], units: Units, unpriced: list[tuple[str, int]]) -> None:

@@ -56,7 +56,9 @@ def test_a_stream_counts_so_far_or_each(results: list[dict[str, Any]], units: tu
 
 def test_a_stream_that_breaks_off_counts_what_came() -> None:
     """At least what was received, and it is said to be an estimate."""
-    reading = read(HOST, STREAM, stream(result(0, 36, ""), result(1, text="a long piece of text, longer than one token")), ASKED)
+    reading = read(
+        HOST, STREAM, stream(result(0, 36, ""), result(1, text="a long piece of text, longer than one token")), ASKED
+    )
 
     assert not reading.complete
     assert reading.estimated
@@ -65,7 +67,11 @@ def test_a_stream_that_breaks_off_counts_what_came() -> None:
 
 @pytest.mark.parametrize(
     ("path", "made"),
-    [("/ml/v1/text/chat", None), ("/ml/v1/deployments/d/text/chat_stream", "chunks"), ("/ml/gateway/v1/chat/completions", None)],
+    [
+        ("/ml/v1/text/chat", None),
+        ("/ml/v1/deployments/d/text/chat_stream", "chunks"),
+        ("/ml/gateway/v1/chat/completions", None),
+    ],
 )
 def test_chat_is_openai_s(path: str, made: str | None) -> None:
     """Under a path of its own for streams, which the request does not tell."""
@@ -101,7 +107,11 @@ def test_one_count_for_all_inputs(path: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason", "failed"),
     [
-        ({"errors": [{"code": "model_not_supported", "message": "secret"}]}, "the answer is an error", "model_not_supported"),
+        (
+            {"errors": [{"code": "model_not_supported", "message": "secret"}]},
+            "the answer is an error",
+            "model_not_supported",
+        ),
         ({"errors": [{"code": "A Secret"}]}, "the answer is an error", "error"),
         ({"errors": "x"}, "the answer is an error", "error"),
         ({"results": [{"generated_token_count": "7"}]}, "results.generated_token_count: malformed", None),
