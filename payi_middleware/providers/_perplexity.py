@@ -5,10 +5,11 @@ Source: docs.perplexity.ai/docs/getting-started/pricing and the types of `perple
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from ..events import Units, Unpriced
-from ._json import last_object, parse
+from ._json import last_object
 from ._plain import Counts, dollars, name_of, plain, told
 from ._polls import begun, poll
 from .base import Facts, Reading
@@ -18,6 +19,7 @@ __all__ = ["ASYNC", "ASYNC_POLL", "SEARCH", "refine"]
 _USAGE: Final = b'"usage"'
 _MOST: Final = 10**6
 _SIZES: Final = frozenset({"low", "medium", "high"})
+_ASKED: Final = re.compile(rb'"search_context_size"\s*:\s*"(low|medium|high)"')
 _DEFAULT: Final = "low"
 """What a request that asks for no size of context gets."""
 _TOOLS: Final = {
@@ -46,10 +48,9 @@ def _size(usage: dict[str, Any], facts: Facts) -> str:
     """As the answer tells it, else as it was asked for."""
     told = usage.get("search_context_size")
     if told not in _SIZES:
-        asked = parse(facts.request or b"")
-        options = asked.get("web_search_options") if isinstance(asked, dict) else None
-        told = options.get("search_context_size") if isinstance(options, dict) else None
-    return told if told in _SIZES else _DEFAULT
+        asked = _ASKED.search(facts.request or b"")
+        told = asked[1].decode() if asked else _DEFAULT
+    return str(told)
 
 
 def _research(counts: Counts) -> Units:

@@ -6,10 +6,9 @@ Source: cloud.ibm.com/apidocs/watsonx-ai, looked at on 2026-11-25.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain, pairwise
-from typing import Any, Final
+from itertools import pairwise
+from typing import Final
 
 import msgspec
 
@@ -17,7 +16,6 @@ from ..events import Units
 from . import _chat, _sse, openai
 from ._json import BAD, NOT_JSON, Name, key_string, parse
 from ._paths import by_path
-from ._plain import Counts, name_of
 from ._received import broken_off, strings
 from ._texts import named_texts
 from .base import Asked, Endpoint, Provider, Reading
@@ -26,10 +24,14 @@ __all__ = ["HOSTS", "PROVIDER"]
 
 HOSTS: Final = re.compile(r"[a-z0-9-]+\.ml\.cloud\.ibm\.com|[a-z0-9-]+\.aws\.wxai\.ibm\.com")
 
-_MOST_EVENTS: Final = 1 << 16
 _END: Final = 1 << 12
 _COUNT: Final = re.compile(rb'"input_token_count"\s*:\s*(\d{1,12})\b')
-_UNFINISHED: Final = "not_finished"
+_NUMBER: Final = re.compile(rb"\s*:\s*(\d{1,12})(?![\d.eE])")
+_NAMES: Final = (b'"generated_token_count"', b'"input_token_count"')
+_STOPPED: Final = re.compile(rb'"stop_reason"\s*:\s*"(\w+)"')
+_ERRORS: Final = re.compile(rb'"errors"\s*:\s*[\["]')
+_CODE: Final = re.compile(r"[a-z0-9_.-]{1,64}")
+_UNFINISHED: Final = b"not_finished"
 _RECEIVED: Final = strings("generated_text")
 _TEXTS: Final = named_texts(("input", "messages"), ("results",))
 
@@ -59,67 +61,69 @@ def read(body: bytes) -> Reading:
     """Reads a whole body: each result tells what it generated, and what went in."""
     if _sse.looks_like_events(body):
         return read_stream(body)
+    if any(name in body for name in _NAMES):
+        return _reading(body, body)._replace(complete=body.rstrip()[-1:] == b"}")
     value = parse(body)
     if not isinstance(value, dict):
         wrong = "the answer is empty" if not body.strip() else NOT_JSON
         return Reading(complete=wrong != NOT_JSON, reason=wrong)
-    if value.get("errors"):
-        return Reading(reason="the answer is an error", error_type=_code(value["errors"]))
-    return _reading([value], value)
+    return _failed(body) or Reading(key_string(body, "model_id"), reason="usage is missing")
 
 
 def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
-    """Reads a stream: the prompt is counted in one event, what was generated in each."""
+    """Reads a stream: the prompt is counted in one event, what was generated in each. Found by their names: no event
+    is decoded, of which there may be thousands."""
     if head[:1] == b"{":
         return read(head)
-    events = list(chain(_events(head), _events(tail)))
-    failed = next((event for event in reversed(events) if event.get("errors")), None)
+    data = tail or head
+    failed = _failed(data)
     if failed is not None:
-        return Reading(reason="the answer is an error", error_type=_code(failed["errors"]), complete=False)
-    if not events:
-        return Reading(complete=False, reason="usage is missing")
-    reading = _reading(events, events[0])
-    last = _results(events[-1])
-    if last and last[-1].get("stop_reason") not in (None, _UNFINISHED):
+        return failed._replace(complete=False)
+    reading = _reading(head, head + tail)
+    reasons = _STOPPED.findall(data)
+    if reasons and reasons[-1] != _UNFINISHED:
         return reading
     return broken_off(reading._replace(complete=False), _RECEIVED, head, tail, cut)
 
 
 def read_cut(head: bytes, tail: bytes) -> Reading:
-    """An answer that large is not one of text: its counts may be anywhere."""
-    return Reading(key_string(head, "model_id"), complete=False, reason="the answer is too large to find its usage")
+    """Reads the two ends of a large body; the counts stand behind the text."""
+    return _reading(head, head + tail)._replace(complete=tail.rstrip()[-1:] == b"}")
 
 
-def _events(data: bytes) -> Iterator[dict[str, Any]]:
-    for number, payload in enumerate(_sse.events(data)):
-        value = parse(payload) if number < _MOST_EVENTS else None
-        if isinstance(value, dict):
-            yield value
-
-
-def _results(event: dict[str, Any]) -> list[dict[str, Any]]:
-    results = event.get("results")
-    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
-
-
-def _reading(events: list[dict[str, Any]], named: dict[str, Any]) -> Reading:
+def _reading(head: bytes, data: bytes) -> Reading:
     """The prompt is told once, or again and again; what was generated so far, or since the event before."""
-    model = name_of(named, "model_id") or name_of(named)
-    taken = 0
-    made: list[int] = []
-    faults: list[str] = []
-    for event in events:
-        counts = [Counts(result, "results") for result in _results(event)]
-        taken = max(taken, sum(count.get("input_token_count") for count in counts))
-        if counts:
-            made.append(sum(count.get("generated_token_count") for count in counts))
-        faults += [fault for count in counts for fault in count.faults]
-    if faults:
-        return Reading(model, reason=faults[0])
-    units: Units = {"text": (taken, _generated(made))}
+    model = key_string(head[:_END], "model_id")
+    made, taken = (_counts(data, name) for name in _NAMES)
+    if made is None or taken is None:
+        return Reading(model, reason="results: a count is malformed")
+    units: Units = {"text": (max(taken, default=0), _generated(made))}
     if not any(units["text"]):
-        return Reading(model, reason="usage counts nothing" if made else "usage is missing")
+        return Reading(model, reason="usage counts nothing" if made or taken else "usage is missing")
     return Reading(model, units=units)
+
+
+def _counts(data: bytes, name: bytes) -> list[int] | None:
+    """Every count of a name; None if one is malformed. Quotes inside texts are escaped: no match."""
+    counts: list[int] = []
+    at = data.find(name)
+    while at >= 0:
+        found = _NUMBER.match(data, at + len(name))
+        if found is None:
+            return None
+        counts.append(int(found[1]))
+        at = data.find(name, found.end())
+    return counts
+
+
+def _failed(data: bytes) -> Reading | None:
+    """An error in place of results; its text, which can quote the prompt, is passed over."""
+    found = _ERRORS.search(data)
+    if found is None:
+        return None
+    code = key_string(data[found.end() :], "code")
+    plain = code is not None and _CODE.fullmatch(code) is not None
+    return Reading(reason="the answer is an error", error_type=code if plain else "error")
 
 
 def _generated(made: list[int]) -> int:
@@ -130,12 +134,6 @@ def _generated(made: list[int]) -> int:
     rising = told[:-1] if len(told) > 1 and told[-1] == told[-2] else told
     is_total = all(before < after for before, after in pairwise(rising))
     return told[-1] if is_total else sum(told)
-
-
-def _code(errors: object) -> str:
-    first = errors[0] if isinstance(errors, list) and errors else None
-    code = name_of(first, "code") if isinstance(first, dict) else None
-    return code if code is not None and re.fullmatch(r"[a-z0-9_.-]{1,64}", code) else "error"
 
 
 def _generation(template: str, *, streams: bool = False) -> Endpoint:
