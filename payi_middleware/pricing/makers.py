@@ -17,16 +17,19 @@ __all__ = ["GATEWAYS", "LISTED_SINCE", "maker_of", "provider_named"]
 GATEWAYS: Final = frozenset(
     {
         "cloudflare-gateway",
+        "databricks",
         "github-models",
         "helicone",
         "litellm",
         "openrouter",
         "portkey",
+        "poe",
         "pydantic-gateway",
+        "requesty",
         "vercel",
     }
 )
-"""The providers whose models are other providers'."""
+"""The providers whose models are other providers': of Databricks those behind endpoints of the customer's own."""
 
 LISTED_SINCE: Final = {"openrouter": datetime.date(2026, 10, 19)}
 """A gateway -> the day on which the history of its prices in genai-prices begins; before it the makers' lists hold."""

@@ -68,7 +68,7 @@ _HOSTS: Final[dict[str, Provider]] = {
     "aiplatform.googleapis.com": google.PROVIDER,
     **dict.fromkeys(cohere.HOSTS, cohere.PROVIDER),
     cloudflare.HOST: cloudflare.PROVIDER,
-    huggingface.HOST: huggingface.PROVIDER,
+    **dict.fromkeys(huggingface.HOSTS, huggingface.PROVIDER),
     ollama.HOST: ollama.CLOUD,
     replicate.HOST: replicate.PROVIDER,
     **{host: _GATEWAYS[id] for host, id in gateways.HOSTS.items()},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from . import _chat, _groq, _mistral, _openrouter, _perplexity, _xai, openai
+from . import _alephalpha, _chat, _groq, _mistral, _openrouter, _perplexity, _xai, openai
 from ._openai_usage import OPENAI, Dialect, stated_cost, stated_ticks, stated_total
 from ._paths import FindRoute, Paths, by_path
 from ._refining import Refine, refined
@@ -21,11 +21,14 @@ __all__ = ["HOSTS", "PATTERNS", "PROVIDERS"]
 # them against genai-prices. Without a host are those that stand where their owner puts them: `hosts` names them.
 _TABLE: Final[dict[str, tuple[str, ...]]] = {
     "ai21": ("api.ai21.com",),
+    "aleph-alpha": ("api.aleph-alpha.com",),
     "alibaba": ("dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"),
     "arcee": ("api.arcee.ai",),
     "avian": ("api.avian.io",),
+    "baidu": ("qianfan.baidubce.com",),
     "baseten": ("inference.baseten.co",),
     "cerebras": ("api.cerebras.ai",),
+    "chutes": ("llm.chutes.ai",),
     "deepinfra": ("api.deepinfra.com",),
     "deepseek": ("api.deepseek.com",),
     "doubleword": ("api.doubleword.ai",),
@@ -35,12 +38,13 @@ _TABLE: Final[dict[str, tuple[str, ...]]] = {
     "github-copilot": ("api.githubcopilot.com",),
     "github-models": ("models.github.ai", "models.inference.ai.azure.com"),
     "groq": ("api.groq.com",),
+    "heroku": ("us.inference.heroku.com", "eu.inference.heroku.com"),
     "hyperbolic": ("api.hyperbolic.xyz",),
     "inception": ("api.inceptionlabs.ai",),
     "jina": ("api.jina.ai",),
     "lambda": ("api.lambda.ai", "api.lambdalabs.com"),
     "meta": ("api.meta.ai", "api.llama.com"),
-    "minimax": ("api.minimax.io", "api.minimax.com", "api.minimaxi.com", "api.minimaxi.io"),
+    "minimax": ("api.minimax.io", "api.minimax.com", "api.minimaxi.com", "api.minimaxi.io", "api.minimax.chat"),
     "mistral": ("api.mistral.ai", "codestral.mistral.ai", "api.eu.mistral.ai"),
     "moonshotai": ("api.moonshot.ai", "api.moonshot.cn"),
     "nebius": ("api.studio.nebius.com", "api.studio.nebius.ai", "api.tokenfactory.nebius.com"),
@@ -51,15 +55,20 @@ _TABLE: Final[dict[str, tuple[str, ...]]] = {
     "ovhcloud": ("oai.endpoints.kepler.ai.cloud.ovh.net",),
     "parasail": ("api.parasail.io",),
     "perplexity": ("api.perplexity.ai",),
+    "poe": ("api.poe.com",),
+    "publicai": ("api.publicai.co",),
     "quicksilverpro": ("api.quicksilverpro.io",),
     "reka": ("api.reka.ai",),
+    "requesty": ("router.requesty.ai",),
     "sambanova": ("api.sambanova.ai",),
     "scaleway": ("api.scaleway.ai",),
     "siliconflow": ("api.siliconflow.cn", "api.siliconflow.com"),
     "stepfun": ("api.stepfun.com", "api.stepfun.ai"),
+    "tencent": ("api.hunyuan.cloud.tencent.com",),
     "together": ("api.together.xyz", "api.together.ai"),
     "upstage": ("api.upstage.ai",),
     "voyageai": ("api.voyageai.com", "ai.mongodb.com"),
+    "volcengine": ("ark.cn-beijing.volces.com",),
     "wandb": ("api.inference.wandb.ai",),
     "writer": ("api.writer.com",),
     "x-ai": ("api.x.ai",),
@@ -75,6 +84,7 @@ _TABLE: Final[dict[str, tuple[str, ...]]] = {
 PATTERNS: Final = {
     re.compile(r"[a-z0-9-]+\.api\.x\.ai"): "x-ai",
     re.compile(r"api\.[a-z0-9-]+\.githubcopilot\.com"): "github-copilot",
+    re.compile(r"ark\.[a-z0-9-]+\.(?:volces|bytepluses)\.com"): "volcengine",
     re.compile(r"[a-z0-9-]+\.endpoints\.kepler\.ai\.cloud\.ovh\.net"): "ovhcloud",
 }
 """Hosts with a part that varies, such as a region."""
@@ -99,6 +109,7 @@ _RERANK: Final = _chat.embeddings(OPENAI, "/v1/rerank")
 """Rerankers tell their tokens as embeddings do (Voyage, Jina, Together, vLLM)."""
 
 _MORE: Final[dict[str, Paths]] = {
+    "aleph-alpha": {r"complete": _alephalpha.COMPLETE, r"(?:detokenize|tokenize)": None},
     "groq": {
         r"audio/transcriptions": _groq.TRANSCRIPTION,
         r"audio/translations": _groq.TRANSLATION,

@@ -120,6 +120,7 @@ def _host(base: str) -> str:
 
 def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine: Refine) -> FindRoute:
     """The route by the provider that the path names, else by the shape that its end names."""
+    other = Route(refined(OTHER, refine))  # what nobody here reads may state its cost all the same
 
     def find_route(method: str, path: str) -> Route | None:
         found = base.match(path) if base is not None else None
@@ -131,9 +132,9 @@ def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine
                 route = provider.find_route(method, _own_path(provider.id, rest))
                 if route is None:
                     return None
-                endpoint = refined(route.endpoint, refine) if route.endpoint is not OTHER else OTHER
-                return Route(endpoint, route.model, route.provider or provider)
-        return shared(method, path)
+                return Route(refined(route.endpoint, refine), route.model, route.provider or provider)
+        route = shared(method, path)
+        return other if route is not None and route.endpoint is OTHER else route
 
     return find_route
 

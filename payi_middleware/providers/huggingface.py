@@ -9,9 +9,9 @@ from . import openai
 from ._refining import refined
 from .base import Facts, Provider, Reading, Route
 
-__all__ = ["HOST", "PROVIDER", "PROVIDERS"]
+__all__ = ["HOSTS", "PROVIDER", "PROVIDERS"]
 
-HOST: Final = "router.huggingface.co"
+HOSTS: Final = ("router.huggingface.co", "api-inference.huggingface.co")
 
 _BEHIND: Final = (
     "cerebras",

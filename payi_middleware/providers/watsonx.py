@@ -18,7 +18,7 @@ from ._json import BAD, NOT_JSON, Name, key_string, parse
 from ._paths import by_path
 from ._received import broken_off, strings
 from ._texts import named_texts
-from .base import Asked, Endpoint, Provider, Reading
+from .base import Asked, Endpoint, Facts, Provider, Reading
 
 __all__ = ["HOSTS", "PROVIDER"]
 
@@ -140,8 +140,15 @@ def _generation(template: str, *, streams: bool = False) -> Endpoint:
     return Endpoint(template, _ask_stream if streams else _ask, read, read_cut, read_stream, _TEXTS)
 
 
+def _named(reading: Reading, facts: Facts) -> Reading:
+    """A deployment's request names no model, and older answers only its id."""
+    if reading.model is not None or facts.asked.model is not None:
+        return reading
+    return reading._replace(model=key_string(facts.answer[:_END], "model_id"))
+
+
 def _chatting(template: str, *, streams: bool = False) -> Endpoint:
-    return replace(_chat.endpoint(template), ask=_ask_stream if streams else _ask)
+    return replace(_chat.endpoint(template), ask=_ask_stream if streams else _ask, refine=_named)
 
 
 def _read_counted(body: bytes) -> Reading:

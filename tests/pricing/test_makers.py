@@ -47,6 +47,8 @@ def prices() -> Prices:
         ("openrouter", "meta-llama/llama-3.1-8b-instruct", None),
         ("portkey", "@openai-prod/gpt-4o", ("openai", "gpt-4o")),
         ("vercel", "xai/grok-4", ("x-ai", "grok-4")),
+        ("databricks", "claude-3-5-sonnet-20241022", ("anthropic", "claude-3-5-sonnet-20241022")),
+        ("databricks", "databricks-claude-sonnet-4", None),
         (
             "cloudflare-gateway",
             "workers-ai/@cf/meta/llama-3.1-8b-instruct",

@@ -99,6 +99,16 @@ def test_the_path_names_the_provider(provider: str, path: str, answered_by: str 
     assert route.endpoint.template == template
 
 
+def test_any_call_of_litellm_states_its_cost() -> None:
+    """Also one that no file here reads."""
+    headers = {"x-litellm-response-cost": "0.04"}
+
+    assert (
+        read(LITELLM, "/v1/images/generations", body({"data": [{}]}), {"model": "m"}, headers).stated_ticks
+        == 400_000_000
+    )
+
+
 def test_what_is_free_behind_a_gateway_stays_free() -> None:
     """Counting tokens costs nothing wherever it is asked for."""
     assert LITELLM.route("POST", "/anthropic/v1/messages/count_tokens") is None

@@ -125,6 +125,23 @@ def test_elevenlabs_bills_characters() -> None:
     assert read(host, path, body({"error": {"code": "x"}}), asked).units is None
 
 
+def test_aleph_alpha_counts_beside_the_text() -> None:
+    """Its completions have a shape of their own."""
+    answer = {
+        "model_version": "llama-3.1-8b-instruct",
+        "completions": [{"completion": "x"}],
+        "num_tokens_prompt_total": 9,
+        "num_tokens_generated": 4,
+    }
+
+    reading = reads("api.aleph-alpha.com", "/complete", answer, {"model": "m"})
+
+    assert reading.units == {"text": (9, 4)}
+    assert reading.model == "llama-3.1-8b-instruct"
+    assert reads("api.aleph-alpha.com", "/complete", {"num_tokens_generated": "4"}).units is None
+    survives("api.aleph-alpha.com", "/complete", body(answer))
+
+
 def test_writer_s_chat_has_a_path_of_its_own() -> None:
     """In OpenAI's shape."""
     stream = events({"id": "w", "model": "palmyra-x5", "choices": [], "usage": openai_usage(10, 3)})

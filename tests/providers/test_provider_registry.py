@@ -72,8 +72,16 @@ ROUTERS |= {"litellm", "portkey", "pydantic-gateway", "vercel"}
 AT_HOME = {"llamacpp", "lmstudio", "ollama", "self-hosted", "tgi", "vllm"}
 UNLISTED = {"ai21", "alibaba", "deepinfra", "featherless", "friendli", "hyperbolic", "inception", "jina", "lambda"}
 UNLISTED |= {"nebius", "nscale", "nvidia", "ollama-cloud", "parasail", "reka", "replicate", "sambanova", "scaleway"}
+UNLISTED |= {"aleph-alpha", "baidu", "chutes", "heroku", "poe", "publicai", "requesty", "tencent", "volcengine"}
 UNLISTED |= {"siliconflow", "snowflake", "stepfun", "upstage", "wandb", "watsonx", "writer"}
-STRANGERS = {"ai.mongodb.com", "api.eu.mistral.ai", "api.llama.com", "api.together.ai", "codestral.mistral.ai"}
+STRANGERS = {
+    "ai.mongodb.com",
+    "api.eu.mistral.ai",
+    "api.llama.com",
+    "api.minimax.chat",
+    "api.together.ai",
+    "codestral.mistral.ai",
+}
 
 
 def test_ids_are_those_of_genai_prices() -> None:
@@ -233,6 +241,9 @@ KNOWN = [
     ("api.cohere.com", "/compatibility/v1/chat/completions", "/v1/chat/completions", None),
     ("api.voyageai.com", "/v1/rerank", "/v1/rerank", None),
     ("api.writer.com", "/v1/chat", "/v1/chat", None),
+    ("api.aleph-alpha.com", "/complete", "/complete", None),
+    ("api-inference.huggingface.co", "/models/m/n/v1/chat/completions", "/v1/chat/completions", None),
+    ("ark.ap-southeast.bytepluses.com", "/api/v3/chat/completions", "/v1/chat/completions", None),
     ("api.perplexity.ai", "/search", "/search", "search"),
     ("openrouter.ai", "/api/v1/audio/speech", "(other)", None),
     ("us-south.ml.cloud.ibm.com", "/ml/v1/text/generation_stream", "/ml/v1/text/generation_stream", None),

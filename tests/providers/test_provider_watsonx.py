@@ -83,6 +83,15 @@ def test_chat_is_openai_s(path: str, made: str | None) -> None:
     assert reading.units == {"text": (10, 3)}
 
 
+def test_a_deployment_names_its_model_in_the_answer() -> None:
+    """Older answers under another name than OpenAI's."""
+    answer = {"model_id": "meta-llama/llama-3-3-70b-instruct", "choices": [], "usage": openai_usage(10, 3)}
+
+    reading = reads(HOST, "/ml/v1/deployments/d/text/chat", answer, {"messages": []})
+
+    assert reading.model == "meta-llama/llama-3-3-70b-instruct"
+
+
 def test_a_stream_is_known_by_its_path() -> None:
     """The body has no word for it, and may be large or none."""
     ask = endpoint(HOST, STREAM).ask
