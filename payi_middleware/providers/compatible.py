@@ -45,7 +45,7 @@ _TABLE: Final[dict[str, tuple[str, ...]]] = {
     "lambda": ("api.lambda.ai", "api.lambdalabs.com"),
     "meta": ("api.meta.ai", "api.llama.com"),
     "minimax": ("api.minimax.io", "api.minimax.com", "api.minimaxi.com", "api.minimaxi.io", "api.minimax.chat"),
-    "mistral": ("api.mistral.ai", "codestral.mistral.ai", "api.eu.mistral.ai"),
+    "mistral": ("api.mistral.ai", "codestral.mistral.ai"),
     "moonshotai": ("api.moonshot.ai", "api.moonshot.cn"),
     "nebius": ("api.studio.nebius.com", "api.studio.nebius.ai", "api.tokenfactory.nebius.com"),
     "novita": ("api.novita.ai",),

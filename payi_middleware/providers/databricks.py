@@ -15,8 +15,6 @@ from .base import Facts, Provider, Reading
 
 __all__ = ["HOSTS", "PROVIDER"]
 
-HOSTS: Final = re.compile(r"[a-z0-9.-]+\.(?:cloud\.databricks\.com|azuredatabricks\.net|gcp\.databricks\.com)")
-
 _NAMED: Final = re.compile(r"/serving-endpoints/(databricks-[^/]+)/invocations$")
 
 
@@ -29,16 +27,24 @@ def _listed(reading: Reading, facts: Facts) -> Reading:
 
 _OURS: Final = {path: refined(endpoint, _listed) for path, endpoint in openai.endpoints().items()}
 
-PROVIDER: Final = Provider(
-    "databricks",
-    "system.databricks",
-    by_path(
-        {
-            r"serving-endpoints/(?P<model>[^/]+)/invocations": refined(
-                _chat.endpoint("/serving-endpoints/{name}/invocations"), _listed
-            ),
-        },
-        openai.routes(_OURS, strict=True),
-    ),
+_FIND_ROUTE: Final = by_path(
+    {
+        r"serving-endpoints/(?P<model>[^/]+)/invocations": refined(
+            _chat.endpoint("/serving-endpoints/{name}/invocations"), _listed
+        ),
+    },
+    openai.routes(_OURS, strict=True),
 )
-"""Categories are Pay-i's (`system.databricks`)."""
+
+
+def _on(cloud: str) -> Provider:
+    return Provider("databricks", f"system.databricks.{cloud}", _FIND_ROUTE)
+
+
+PROVIDER: Final = _on("aws")
+HOSTS: Final = (
+    (re.compile(r"[a-z0-9.-]+\.cloud\.databricks\.com"), PROVIDER),
+    (re.compile(r"[a-z0-9.-]+\.azuredatabricks\.net"), _on("azure")),
+    (re.compile(r"[a-z0-9.-]+\.gcp\.databricks\.com"), _on("google")),
+)
+"""Workspaces and their gateways: one list of prices, and a category of Pay-i's for each cloud."""

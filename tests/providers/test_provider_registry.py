@@ -24,6 +24,14 @@ HOSTS = {
     "bedrock-runtime.eu-central-1.amazonaws.com": ("aws", "system.aws.bedrock"),
     "bedrock-mantle.us-east-1.api.aws": ("aws", "system.aws.bedrock"),
     "api.groq.com": ("groq", "system.groq"),
+    "dbc-1.cloud.databricks.com": ("databricks", "system.databricks.aws"),
+    "7.ai-gateway.cloud.databricks.com": ("databricks", "system.databricks.aws"),
+    "adb-1.2.azuredatabricks.net": ("databricks", "system.databricks.azure"),
+    "1.2.gcp.databricks.com": ("databricks", "system.databricks.google"),
+    "org-acc.eu-central-1.snowflakecomputing.com": ("snowflake", "system.snowflake"),
+    "eu-de.ml.cloud.ibm.com": ("watsonx", "system.watsonx"),
+    "api.us.elevenlabs.io": ("elevenlabs", "system.elevenlabs"),
+    "api.portkey.ai": ("portkey", "system.portkey"),
     "us-east-1.api.x.ai": ("x-ai", "system.x-ai"),
     "router.huggingface.co": ("huggingface", "system.huggingface"),
 }
@@ -59,6 +67,7 @@ def test_named_gives_every_provider() -> None:
     """The setting `hosts` can name each provider, and an azure host is OpenAI's until its path says otherwise."""
     assert all(named(provider.id).id == provider.id for provider in PROVIDERS)
     assert named("azure") is azure.PROVIDER
+    assert named("databricks").category == "system.databricks.aws"
 
 
 def test_an_unknown_name_lists_the_valid_ones() -> None:
