@@ -31,7 +31,7 @@ from genai_prices.types import (
 from genai_prices.units import UnitDef, UnitRegistry
 
 from ..events import Side, Unpriced
-from .makers import LISTED_SINCE, maker_of
+from .makers import LISTED_SINCE, ONE_PRICE, maker_of
 from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, spellings
 from .own import Own
 from .plan import REQUEST, Plan, Rate, RateTable
@@ -98,12 +98,8 @@ class Catalogue:
         host = self._host(provider)
         info = None if host is None else self._find(host, model)
         entries = self.rows.of(provider, spellings(model))
-        began = LISTED_SINCE.get(provider)
-        is_old = began is not None and moment_of(at_ns).date() < began
-        if info is not None and not is_old:
-            return host, info, entries
-        maker = maker_of(provider, model)
-        if maker is None:
+        maker = maker_of(provider, model) if info is None or _is_before_history(provider, at_ns) else None
+        if maker is None or (info is not None and maker[0] not in ONE_PRICE):
             return host, info, entries
         maker_s, theirs, more = self._listed(*maker, at_ns)
         if theirs is None and info is not None:
@@ -213,6 +209,11 @@ class Catalogue:
 def _is_in(listed: Iterable[tuple[str, str]], provider: str, pattern: str) -> bool:
     """Whether a pattern stands for models that are listed by name."""
     return "*" in pattern and any(host == provider and fnmatchcase(model.lower(), pattern) for host, model in listed)
+
+
+def _is_before_history(provider: str, at_ns: int) -> bool:
+    began = LISTED_SINCE.get(provider)
+    return began is not None and moment_of(at_ns).date() < began
 
 
 def _no_tier(tier: str, model: str) -> Unpriced:

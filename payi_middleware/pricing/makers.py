@@ -12,7 +12,7 @@ import datetime
 import re
 from typing import Final
 
-__all__ = ["GATEWAYS", "LISTED_SINCE", "maker_of", "provider_named"]
+__all__ = ["GATEWAYS", "LISTED_SINCE", "ONE_PRICE", "maker_of", "provider_named"]
 
 GATEWAYS: Final = frozenset(
     {
@@ -32,7 +32,10 @@ GATEWAYS: Final = frozenset(
 """The providers whose models are other providers': of Databricks those behind endpoints of the customer's own."""
 
 LISTED_SINCE: Final = {"openrouter": datetime.date(2026, 10, 19)}
-"""A gateway -> the day on which the history of its prices in genai-prices begins; before it the makers' lists hold."""
+"""A gateway -> the day on which the history of its prices in genai-prices begins."""
+
+ONE_PRICE: Final = frozenset({"anthropic", "google", "openai", "perplexity", "x-ai", "zai"})
+"""The makers whose models cost everywhere what they themselves ask: their lists hold before a gateway's history begins."""
 
 _ROUTER: Final = "huggingface"
 _BEHIND: Final = "huggingface_"
@@ -102,6 +105,9 @@ _FAMILIES: Final = tuple(
         (r"voyage-", "voyageai"),
     )
 )
+_ANYONE_S: Final = re.compile(r"(?:^|/)(?:gemma|gpt-oss)")
+"""Models that bear a maker's name and are sold by others: their maker gives them away."""
+
 _SLUG: Final = re.compile(r"[-_].*$")
 
 
@@ -122,6 +128,8 @@ def maker_of(provider: str, model: str) -> tuple[str, str] | None:
     if provider not in GATEWAYS:
         return None
     name = model.partition(":")[0] if provider != "litellm" else model
+    if provider != "litellm" and _ANYONE_S.search(name.lower()):
+        return None
     prefix, slash, rest = name.partition("/")
     if slash and rest and (maker := provider_named(prefix)) is not None:
         return (maker, rest) if maker != provider else maker_of(provider, rest)

@@ -44,6 +44,8 @@ def prices() -> Prices:
         ("openrouter", "~anthropic/claude-opus-latest", ("anthropic", "claude-opus-latest")),
         ("openrouter", "x-ai/grok-4:online", ("x-ai", "grok-4")),
         ("openrouter", "openrouter/auto", None),
+        ("openrouter", "google/gemma-3-27b-it", None),
+        ("litellm", "gemini/gemma-3-27b-it", ("google", "gemma-3-27b-it")),
         ("openrouter", "meta-llama/llama-3.1-8b-instruct", None),
         ("portkey", "@openai-prod/gpt-4o", ("openai", "gpt-4o")),
         ("vercel", "xai/grok-4", ("x-ai", "grok-4")),

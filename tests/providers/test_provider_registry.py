@@ -85,7 +85,6 @@ UNLISTED |= {"aleph-alpha", "baidu", "chutes", "heroku", "poe", "publicai", "req
 UNLISTED |= {"siliconflow", "snowflake", "stepfun", "upstage", "wandb", "watsonx", "writer"}
 STRANGERS = {
     "ai.mongodb.com",
-    "api.eu.mistral.ai",
     "api.llama.com",
     "api.minimax.chat",
     "api.together.ai",
