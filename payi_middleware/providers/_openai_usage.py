@@ -74,7 +74,6 @@ class Usage(msgspec.Struct, gc=False):
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
     cached_tokens: Count | None = None  # Together, Moonshot
-    num_cached_tokens: Count | None = None  # Mistral
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
     prompt_audio_seconds: Any = None  # Mistral; an empty object where there is no audio
     server_tool_use_details: _Tools | None = None  # OpenRouter
@@ -184,7 +183,8 @@ def _input(
     """Puts the parts of the input into `units`; gives what is left as text."""
     cached = details.cached_tokens if details is not None else None
     if cached is None:
-        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or usage.num_cached_tokens or 0
+        # Mistral's num_cached_tokens, of early 2026, is from before it billed cached tokens otherwise; see prompt_tokens_details.
+        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
     if cached > prompt:
         if dialect.cached_may_be_extra:
             prompt += cached

@@ -65,11 +65,6 @@ def test_modalities_and_cache_writes_are_parts() -> None:
         ("api.deepseek.com", {"prompt_tokens": 50, "completion_tokens": 5, "prompt_cache_hit_tokens": 32}, (18, 32)),
         ("api.together.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 10}, (40, 10)),
         ("api.moonshot.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 50}, (0, 50)),
-        (
-            "api.mistral.ai",
-            {"prompt_tokens": 50, "completion_tokens": 5, "num_cached_tokens": 8, "prompt_tokens_details": None},
-            (42, 8),
-        ),
     ],
 )
 def test_hosts_name_cached_tokens_their_own_way(host: str, usage: dict[str, Any], units: tuple[int, int]) -> None:

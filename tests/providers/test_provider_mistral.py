@@ -36,11 +36,6 @@ def chat(**usage: Any) -> dict[str, Any]:
             {"text": (3, 1)},
             [],
         ),
-        (
-            {"prompt_tokens": 64, "completion_tokens": 6, "num_cached_tokens": 32},
-            {"text": (32, 6), "text_cache_read": (32, 0)},
-            [],
-        ),
     ],
 )
 def test_audio_is_billed_by_its_length(usage: dict[str, Any], units: Units, unpriced: list[tuple[str, int]]) -> None:
@@ -49,6 +44,28 @@ def test_audio_is_billed_by_its_length(usage: dict[str, Any], units: Units, unpr
 
     assert reading.units == units
     assert [(found.unit, found.quantity) for found in reading.unpriced] == unpriced
+
+
+@pytest.mark.parametrize(
+    ("usage", "units"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 64}}, {"text": (36, 6), "text_cache_read": (64, 0)}),
+        (
+            {"num_cached_tokens": 64, "prompt_tokens_details": {"cached_tokens": 64}},
+            {"text": (36, 6), "text_cache_read": (64, 0)},
+        ),
+        ({"num_cached_tokens": 32}, {"text": (100, 6)}),
+        ({"num_cached_tokens": None}, {"text": (100, 6)}),
+    ],
+)
+def test_cached_tokens_are_those_that_are_billed_so(usage: dict[str, Any], units: Units) -> None:
+    """Answers from before Mistral billed cached tokens otherwise count them under another name."""
+    reading = reads(
+        HOST, "/v1/chat/completions", chat(prompt_tokens=100, completion_tokens=6, total_tokens=106, **usage)
+    )
+
+    assert reading.units == units
+    assert reading.unpriced == ()
 
 
 @pytest.mark.parametrize(
