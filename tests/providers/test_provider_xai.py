@@ -99,3 +99,30 @@ def test_nothing_raises_wherever_it_is_cut() -> None:
     """Pictures and videos cut at each byte."""
     survives(HOST, "/v1/images/generations", body({"data": [{}], "usage": {"cost_in_usd_ticks": 7}}))
     survives(HOST, "/v1/videos/v", body({"video": {"duration": 3}, "usage": {"cost_in_usd_ticks": 7}}), method="GET")
+
+
+def test_a_response_counts_each_tool_once() -> None:
+    """The usage tells the calls, and the items of the output are the same ones."""
+    items = [
+        {"type": "web_search_call", "status": "completed", "action": {"type": "search"}},
+        {"type": "code_interpreter_call", "status": "completed", "container_id": "c"},
+        {"type": "file_search_call", "status": "completed"},
+        {"type": "message", "content": []},
+    ]
+    usage = {
+        "input_tokens": 10,
+        "output_tokens": 3,
+        "total_tokens": 13,
+        "server_side_tool_usage_details": {"web_search_calls": 1, "code_interpreter_calls": 1, "file_search_calls": 1},
+    }
+
+    reading = reads(HOST, "/v1/responses", {"id": "r", "model": "grok-4.3", "output": items, "usage": usage}, {})
+
+    assert reading.units == {
+        "text": (10, 3),
+        "web_search_request": (0, 1),
+        "code_execution_request": (0, 1),
+        "file_search_request": (0, 1),
+    }
+    assert reading.unpriced == ()
+    assert reading.parts == ()
