@@ -169,9 +169,8 @@ def _told_fully(
     text_in = _input(usage, prompt, inputs, dialect, units, faults)
     text_out = _output(usage, prompt, completion, outputs, dialect, units, faults)
     units["text"] = (text_in, text_out)
-    unpriced = _unpriced(usage, inputs, units)
-    if dialect.rest_is_audio:
-        unpriced += _heard(usage, prompt, completion, units)
+    unpriced = _rest_heard(usage, prompt, completion, units) if dialect.rest_is_audio else ()
+    unpriced += _unpriced(usage, inputs, units)
     if not (prompt or completion or unpriced or any(map(any, units.values()))):
         return None, COUNTS_NOTHING, ()
     return units, "; ".join(faults) or None, unpriced
@@ -256,6 +255,8 @@ def _unpriced(usage: Usage, details: _InputDetails | None, units: Units) -> tupl
     written = details.cache_write_tokens_details if details is not None else None
     if written is not None and written.ttl_12h_tokens:
         _keep_apart(written.ttl_12h_tokens, units)
+    if usage.prompt_audio_seconds and "audio_second" not in units:
+        found += _heard(usage.prompt_audio_seconds)
     tools = usage.server_tool_use_details or usage.server_side_tool_usage_details
     return found if tools is None else found + _tools(tools, units)
 
@@ -270,10 +271,20 @@ def _keep_apart(for_12h: int, units: Units) -> None:
         units["text_cache_write"] = (written - longer, 0)
 
 
-def _heard(usage: Usage, prompt: int, completion: int, units: Units) -> tuple[Unpriced, ...]:
+def _seconds(told: object) -> int:
+    """Whole seconds of audio; 0 for the empty object that stands where there is none."""
+    return told if isinstance(told, int) and told is not True and 0 < told <= _MOST_SECONDS else 0
+
+
+def _heard(told: object) -> tuple[Unpriced, ...]:
+    seconds = _seconds(told)
+    return (Unpriced("audio_second", seconds, "audio input is billed by its length"),) if seconds else ()
+
+
+def _rest_heard(usage: Usage, prompt: int, completion: int, units: Units) -> tuple[Unpriced, ...]:
     """Puts the seconds of audio into `units`; its tokens, which no rate is for, stand only in the total."""
-    seconds = usage.prompt_audio_seconds
-    if isinstance(seconds, int) and seconds is not True and 0 < seconds <= _MOST_SECONDS:
+    seconds = _seconds(usage.prompt_audio_seconds)
+    if seconds:
         units["audio_second"] = (seconds, 0)
         return ()
     rest = (usage.total_tokens or 0) - prompt - completion

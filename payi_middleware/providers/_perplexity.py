@@ -18,7 +18,7 @@ __all__ = ["ASYNC", "ASYNC_POLL", "SEARCH", "refine"]
 
 _USAGE: Final = b'"usage"'
 _MOST: Final = 10**6
-_SIZES: Final = frozenset({"low", "medium", "high"})
+_SIZES: Final = ("low", "medium", "high")
 _ASKED: Final = re.compile(rb'"search_context_size"\s*:\s*"(low|medium|high)"')
 _DEFAULT: Final = "low"
 """What a request that asks for no size of context gets."""
@@ -46,11 +46,11 @@ def refine(reading: Reading, facts: Facts) -> Reading:
 
 def _size(usage: dict[str, Any], facts: Facts) -> str:
     """As the answer tells it, else as it was asked for."""
-    told = usage.get("search_context_size")
-    if told not in _SIZES:
-        asked = _ASKED.search(facts.request or b"")
-        told = asked[1].decode() if asked else _DEFAULT
-    return str(told)
+    told = name_of(usage, "search_context_size")
+    if told in _SIZES:
+        return told
+    asked = _ASKED.search(facts.request or b"")
+    return asked[1].decode() if asked else _DEFAULT
 
 
 def _research(counts: Counts) -> Units:

@@ -23,7 +23,7 @@ _ENDED: Final = frozenset({"succeeded", "failed", "canceled", "aborted"})
 
 def _read(value: dict[str, Any]) -> Reading:
     counts = Counts(value.get("metrics"), "metrics")
-    model, id, status = name_of(value), name_of(value, "id"), value.get("status")
+    model, id, status = name_of(value), name_of(value, "id"), name_of(value, "status")
     if status not in _ENDED:
         return Reading(
             model, id, reason=f"the prediction is {status if status in ('starting', 'processing') else 'not done'}"

@@ -114,6 +114,7 @@ def sonar(**usage: Any) -> dict[str, Any]:
         ({}, {"web_search_options": {"search_context_size": "high"}}, ("context:high",)),
         ({}, {}, ("context:low",)),
         ({"search_context_size": "vast"}, {"web_search_options": []}, ("context:low",)),
+        ({"search_context_size": ["low"]}, {}, ("context:low",)),
     ],
 )
 def test_the_fee_depends_on_the_context(usage: Any, request_: dict[str, Any], terms: tuple[str, ...]) -> None:
