@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from . import _alephalpha, _chat, _groq, _mistral, _openrouter, _perplexity, _xai, openai
+from . import _alephalpha, _chat, _groq, _images, _mistral, _openrouter, _perplexity, _transcripts, _xai, openai
 from ._openai_usage import OPENAI, Dialect, stated_cost, stated_ticks, stated_total
 from ._paths import FindRoute, Paths, by_path
-from ._refining import Refine, refined
-from .base import Provider
+from .base import Provider, Refine, refined_by
 
 __all__ = ["HOSTS", "PATTERNS", "PROVIDERS"]
 
@@ -105,8 +104,13 @@ _FREE: Final = {
     "x-ai": openai.free("tokenize-text", "realtime/client_secrets", "collections", "documents"),
 }
 
-_RERANK: Final = _chat.embeddings(OPENAI, "/v1/rerank")
-"""Rerankers tell their tokens as embeddings do (Voyage, Jina, Together, vLLM)."""
+_EVERYWHERE: Final[Paths] = {
+    r"audio/transcriptions": _transcripts.transcriptions("/v1/audio/transcriptions"),
+    r"audio/translations": _transcripts.translations("/v1/audio/translations"),
+    r"images/(?:edits|generations|variations)": _images.images("/v1/images/generations"),
+    r"(?:v\d/)?rerank": _chat.embeddings(OPENAI, "/v1/rerank"),
+}
+"""What many hosts have besides: rerankers tell their tokens as embeddings do (Voyage, Jina, Together, vLLM)."""
 
 _MORE: Final[dict[str, Paths]] = {
     "aleph-alpha": {r"complete": _alephalpha.COMPLETE, r"(?:detokenize|tokenize)": None},
@@ -140,7 +144,7 @@ _MORE: Final[dict[str, Paths]] = {
         r"images/(?:generations|edits)": _xai.IMAGES,
         r"videos/(?:generations|edits|extensions)": _xai.VIDEOS,
         r"GET videos/[^/]+": _xai.VIDEO,
-        r"GET chat/deferred-completion/[^/]+": refined(
+        r"GET chat/deferred-completion/[^/]+": refined_by(
             _chat.endpoint("/v1/chat/deferred-completion/{request_id}", _DIALECTS["x-ai"]), _xai.fetched
         ),
     },
@@ -155,12 +159,14 @@ _REFINES: Final[dict[str, Refine]] = {
 
 
 def _find_route(id: str) -> FindRoute:
-    ours = openai.endpoints(_DIALECTS.get(id, OPENAI))
-    refine = _REFINES.get(id)
+    dialect, refine, more = _DIALECTS.get(id, OPENAI), _REFINES.get(id), _MORE.get(id, {})
+    ours = openai.endpoints(dialect)
     if refine is not None:
-        ours = {path: refined(endpoint, refine) for path, endpoint in ours.items()}
-    more = {**_MORE.get(id, {}), r"(?:v\d/)?rerank": _RERANK}
-    return by_path(more, openai.routes(ours, costs_nothing=_FREE.get(id, openai.FREE)))
+        ours = {path: refined_by(endpoint, refine) for path, endpoint in ours.items()}
+    return by_path(
+        {**more, **{end: endpoint for end, endpoint in _EVERYWHERE.items() if end not in more}},
+        openai.routes(ours, costs_nothing=_FREE.get(id, openai.FREE), dialect=dialect),
+    )
 
 
 PROVIDERS: Final[dict[str, Provider]] = {id: Provider(id, f"system.{id}", _find_route(id)) for id in _TABLE}

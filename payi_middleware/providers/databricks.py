@@ -10,8 +10,7 @@ from typing import Final
 
 from . import _chat, openai
 from ._paths import by_path
-from ._refining import refined
-from .base import Facts, Provider, Reading
+from .base import Facts, Provider, Reading, refined_by
 
 __all__ = ["HOSTS", "PROVIDER"]
 
@@ -25,11 +24,11 @@ def _listed(reading: Reading, facts: Facts) -> Reading:
     return reading._replace(model=name) if name.startswith("databricks-") else reading
 
 
-_OURS: Final = {path: refined(endpoint, _listed) for path, endpoint in openai.endpoints().items()}
+_OURS: Final = {path: refined_by(endpoint, _listed) for path, endpoint in openai.endpoints().items()}
 
 _FIND_ROUTE: Final = by_path(
     {
-        r"serving-endpoints/(?P<model>[^/]+)/invocations": refined(
+        r"serving-endpoints/(?P<model>[^/]+)/invocations": refined_by(
             _chat.endpoint("/serving-endpoints/{name}/invocations"), _listed
         ),
     },

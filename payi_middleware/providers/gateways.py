@@ -20,8 +20,7 @@ from . import openai
 from ._json import last_object
 from ._paths import FindRoute
 from ._plain import dollars
-from ._refining import Refine, refined
-from .base import Facts, Provider, Reading, Route
+from .base import Facts, Provider, Reading, Refine, Route, refined_by
 from .other import OTHER
 
 __all__ = ["HOSTS", "gateways"]
@@ -120,7 +119,6 @@ def _host(base: str) -> str:
 
 def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine: Refine) -> FindRoute:
     """The route by the provider that the path names, else by the shape that its end names."""
-    other = Route(refined(OTHER, refine))  # what nobody here reads may state its cost all the same
 
     def find_route(method: str, path: str) -> Route | None:
         found = base.match(path) if base is not None else None
@@ -132,9 +130,25 @@ def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine
                 route = provider.find_route(method, _own_path(provider.id, rest))
                 if route is None:
                     return None
-                return Route(refined(route.endpoint, refine), route.model, route.provider or provider)
-        route = shared(method, path)
-        return other if route is not None and route.endpoint is OTHER else route
+                return Route(refined_by(route.endpoint, refine), route.model, route.provider or provider)
+        return shared(method, path)
+
+    return find_route
+
+
+def _shared(refine: Refine) -> FindRoute:
+    """The shapes that a gateway speaks whoever answers: OpenAI's, all of them, and Anthropic's."""
+    ours = {end: refined_by(endpoint, refine) for end, endpoint in openai.endpoints().items()}
+    routes = openai.routes(ours)
+    own = openai.by_end({end: refined_by(endpoint, refine) for end, endpoint in openai.own_endpoints().items()})
+    other = Route(refined_by(OTHER, refine))  # what nobody here reads may state its cost all the same
+
+    def find_route(method: str, path: str) -> Route | None:
+        route = routes(method, path)
+        if route is None or route.endpoint is not OTHER:
+            return route
+        found = own(path.rstrip("/"))
+        return other if found is None else Route(found)
 
     return find_route
 
@@ -165,7 +179,6 @@ def gateways(by_host: Find, by_id: Find) -> dict[str, Provider]:
     }
     found: dict[str, Provider] = {}
     for id, refine in refines.items():
-        ours = {path: refined(endpoint, refine) for path, endpoint in openai.endpoints().items()}
-        find_route = _routed(by_id, _BASES.get(id), openai.routes(ours), refine)
+        find_route = _routed(by_id, _BASES.get(id), _shared(refine), refine)
         found[id] = Provider(id, f"system.{id}", find_route)
     return found

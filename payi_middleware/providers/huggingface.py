@@ -6,8 +6,7 @@ from typing import Final
 
 from ..events import Part
 from . import openai
-from ._refining import refined
-from .base import Facts, Provider, Reading, Route
+from .base import Facts, Provider, Reading, Route, refined_by
 
 __all__ = ["HOSTS", "PROVIDER", "PROVIDERS"]
 
@@ -43,7 +42,7 @@ def _chosen(reading: Reading, facts: Facts) -> Reading:
     return reading._replace(parts=(part,))
 
 
-_SHARED: Final = openai.routes({path: refined(endpoint, _chosen) for path, endpoint in openai.endpoints().items()})
+_SHARED: Final = openai.routes({path: refined_by(endpoint, _chosen) for path, endpoint in openai.endpoints().items()})
 
 
 def _find_route(method: str, path: str) -> Route | None:

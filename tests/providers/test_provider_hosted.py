@@ -159,3 +159,12 @@ def test_voyage_tells_the_total_alone(path: str) -> None:
     answer = {"object": "list", "data": [], "model": "voyage-3.5", "usage": {"total_tokens": 12}}
 
     assert reads("api.voyageai.com", path, answer, {"model": "voyage-3.5"}).units == {"text": (12, 0)}
+
+
+def test_pictures_of_any_host_are_counted() -> None:
+    """With the size that was asked for, where nothing tells tokens."""
+    asked = {"model": "black-forest-labs/FLUX.1-schnell", "prompt": "a fox", "size": "1024x1024", "n": 2}
+
+    reading = reads("api.together.xyz", "/v1/images/generations", {"data": [{"url": "u"}, {"url": "v"}]}, asked)
+
+    assert (reading.units or {})["generated_image"] == (0, 2)
