@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from .events import TICKS_PER_USD, Attribution, Cost, CostSource, Line, Part, Units, Unpriced, usd
 from .pricing import Prices, cost_of_lines
 from .providers import PROVIDERS
@@ -54,7 +56,10 @@ def cost_of(
     if stated_ticks is not None:
         return Costed(_stated(stated_ticks), "provider", (), reason)
     if price_as or prices.mappings:
+        host, named = provider, model
         provider, model, terms = _priced_as(prices, price_as, provider, model, terms)
+        if parts and (host, named) != (provider, model):
+            parts = _as_named(parts)
     if parts:
         return _of_parts(prices, provider, model, parts, at_ns, source, seen, reason, terms)
     if not model:
@@ -77,6 +82,11 @@ def _no_rates(provider: str, model: str) -> str:
     return f"no rates for model {model[:128]} of {provider}"
 
 
+def _as_named(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Parts whose answering model is priced by what somebody named, not by the provider that a gateway told."""
+    return tuple(msgspec.structs.replace(part, provider=None) if part.model is None else part for part in parts)
+
+
 def _of_parts(
     prices: Prices,
     provider: str,
@@ -92,10 +102,10 @@ def _of_parts(
     lines: list[Line] = []
     unpriced = list(seen)
     for part in parts:
-        name = part.model or model or ""
-        plan = prices.plan(provider, name, at_ns, part.service_tier, part.terms + terms)
+        host, name = part.provider or provider, part.model or model or ""
+        plan = prices.plan(host, name, at_ns, part.service_tier, part.terms + terms)
         if plan is None:
-            unpriced.append(Unpriced("model", 1, _no_rates(provider, name)))
+            unpriced.append(Unpriced("model", 1, _no_rates(host, name)))
             continue
         cost, missing = plan.price(part.units)
         unpriced += missing

@@ -189,6 +189,8 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     units: Units
     service_tier: str | None = None
     terms: tuple[str, ...] = ()
+    provider: str | None = None
+    """Set if it is another one than the call's: a gateway tells who answered."""
 
 
 class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -326,6 +328,7 @@ def _part(part: Part) -> dict[str, Any]:
         "units": _units(part.units),
         "service_tier": part.service_tier,
         "terms": list(part.terms),
+        "provider": part.provider,
     }
 
 

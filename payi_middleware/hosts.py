@@ -8,10 +8,12 @@ from typing import Any
 from . import health, providers
 from .exceptions import SettingsError
 from .providers.base import Provider
+from .providers.ollama import PORT as OLLAMA_PORT
 
 __all__ = ["Hosts"]
 
 _MOST = 8192
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 class Hosts:
@@ -26,9 +28,20 @@ class Hosts:
 
     def __init__(self, named: Mapping[str, str]) -> None:
         self.named = dict(named)
-        self._known: dict[str, Provider | dict[int | None, Provider] | None] = {}
+        self._known: dict[str, Provider | dict[int | None, Provider | None] | None] = {}
         for place, name in named.items():
             self._name(place.strip().lower(), _provider(place, name))
+        for host in _HERE:
+            self._keep_ollama(host)
+        for host, ports in self._known.items():
+            if isinstance(ports, dict):
+                ports.setdefault(None, providers.find(host))
+
+    def _keep_ollama(self, host: str) -> None:
+        """On this machine Ollama is known by its port, unless the owner says what the host is."""
+        ports = self._known.setdefault(host, {})
+        if isinstance(ports, dict) and None not in ports:
+            ports.setdefault(OLLAMA_PORT, providers.named("ollama"))
 
     def find(self, url: Any) -> Provider | None:
         """The provider at a URL of httpx or httpx2; one dictionary look-up for a host seen before."""
@@ -39,16 +52,16 @@ class Hosts:
             found = self._learn(host)
         if found is None or isinstance(found, Provider):
             return found
-        return self._at_port(found, host, url)
+        return self._at_port(found, url)
 
-    def _at_port(self, ports: dict[int | None, Provider], host: str, url: Any) -> Provider | None:
+    def _at_port(self, ports: dict[int | None, Provider | None], url: Any) -> Provider | None:
         port = url.port or {"https": 443, "http": 80}.get(url.scheme)
-        return ports.get(port) or ports.get(None) or providers.find(host)
+        return ports.get(port) or ports[None]
 
     def _name(self, place: str, provider: Provider) -> None:
         host, port = _split(place)
         known = self._known.get(host)
-        ports: dict[int | None, Provider] = {None: known} if isinstance(known, Provider) else known or {}
+        ports: dict[int | None, Provider | None] = {None: known} if isinstance(known, Provider) else known or {}
         ports[port] = provider
         self._known[host] = provider if ports.keys() == {None} else ports
 

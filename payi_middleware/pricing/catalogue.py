@@ -31,6 +31,7 @@ from genai_prices.types import (
 from genai_prices.units import UnitDef, UnitRegistry
 
 from ..events import Side, Unpriced
+from .makers import LISTED_SINCE, ONE_PRICE, maker_of
 from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, spellings
 from .own import Own
 from .plan import REQUEST, Plan, Rate, RateTable
@@ -66,9 +67,10 @@ class Catalogue:
 
     def plan(self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...] = ()) -> Plan | None:
         """The plan of a model at a time; None if provider or model is unknown."""
-        host = self._host(provider)
-        info = None if host is None else self._find(host, model)
-        own = self._own(provider, model, at_ns, tier, terms)
+        host, info, entries = self._listed(provider, model, at_ns)
+        own = Own(entries, at_ns, named_tier(tier), terms)
+        if provider in LISTED_SINCE:
+            own.dates.append(LISTED_SINCE[provider])
         if is_tuned(model) and not (info and is_tuned(info.id)):
             if not own.carries:
                 return Plan(model, refusal=f"no rate for the fine-tuned {model}; that of its base model does not hold")
@@ -90,6 +92,19 @@ class Catalogue:
         host = self._host(provider)
         info = None if host is None else self._find(host, model)
         return None if info is None else info.context_window
+
+    def _listed(self, provider: str, model: str, at_ns: int) -> tuple[Provider | None, ModelInfo | None, list[Entry]]:
+        """The list that has a model, and our entries for it: a gateway passes the price of the provider behind it on."""
+        host = self._host(provider)
+        info = None if host is None else self._find(host, model)
+        entries = self.rows.of(provider, spellings(model))
+        maker = maker_of(provider, model) if info is None or _is_before_history(provider, at_ns) else None
+        if maker is None or (info is not None and maker[0] not in ONE_PRICE):
+            return host, info, entries
+        maker_s, theirs, more = self._listed(*maker, at_ns)
+        if theirs is None and info is not None:
+            return host, info, entries
+        return (maker_s or host), theirs, more + entries
 
     def _host(self, provider: str) -> Provider | None:
         try:
@@ -194,6 +209,11 @@ class Catalogue:
 def _is_in(listed: Iterable[tuple[str, str]], provider: str, pattern: str) -> bool:
     """Whether a pattern stands for models that are listed by name."""
     return "*" in pattern and any(host == provider and fnmatchcase(model.lower(), pattern) for host, model in listed)
+
+
+def _is_before_history(provider: str, at_ns: int) -> bool:
+    began = LISTED_SINCE.get(provider)
+    return began is not None and moment_of(at_ns).date() < began
 
 
 def _no_tier(tier: str, model: str) -> Unpriced:

@@ -9,22 +9,54 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from . import anthropic, azure, bedrock, compatible, google, huggingface, openai
+from . import (
+    anthropic,
+    azure,
+    bedrock,
+    cloudflare,
+    cohere,
+    compatible,
+    databricks,
+    elevenlabs,
+    gateways,
+    google,
+    huggingface,
+    ollama,
+    openai,
+    replicate,
+    snowflake,
+    watsonx,
+)
 from .base import Asked, Endpoint, Provider, Reading, Route, Texts
 
 __all__ = ["PROVIDERS", "Asked", "Endpoint", "Provider", "Reading", "Route", "Texts", "find", "named"]
 
-PROVIDERS: Final[tuple[Provider, ...]] = (
+_MADE: Final[tuple[Provider, ...]] = (
     openai.PROVIDER,
     azure.PROVIDER,
     azure.ANTHROPIC,
     anthropic.PROVIDER,
     google.PROVIDER,
     bedrock.PROVIDER,
+    cohere.PROVIDER,
+    cloudflare.PROVIDER,
+    *(provider for _, provider in databricks.HOSTS),
+    elevenlabs.PROVIDER,
     huggingface.PROVIDER,
     *huggingface.PROVIDERS.values(),
+    ollama.PROVIDER,
+    ollama.CLOUD,
+    replicate.PROVIDER,
+    snowflake.PROVIDER,
+    watsonx.PROVIDER,
     *compatible.PROVIDERS.values(),
 )
+
+_BY_ID: Final[dict[str, Provider]] = {provider.id: provider for provider in reversed(_MADE)}
+
+_GATEWAYS: Final = gateways.gateways(lambda host: find(host), _BY_ID.get)
+
+PROVIDERS: Final[tuple[Provider, ...]] = (*_MADE, *_GATEWAYS.values())
 
 # The first of an id is the one of its name: an azure host decides by the path which of its two is meant.
 _NAMED: Final[dict[str, Provider]] = {provider.id: provider for provider in reversed(PROVIDERS)}
@@ -34,7 +66,12 @@ _HOSTS: Final[dict[str, Provider]] = {
     "api.anthropic.com": anthropic.PROVIDER,
     "generativelanguage.googleapis.com": google.PROVIDER,
     "aiplatform.googleapis.com": google.PROVIDER,
-    huggingface.HOST: huggingface.PROVIDER,
+    **dict.fromkeys(cohere.HOSTS, cohere.PROVIDER),
+    cloudflare.HOST: cloudflare.PROVIDER,
+    **dict.fromkeys(huggingface.HOSTS, huggingface.PROVIDER),
+    ollama.HOST: ollama.CLOUD,
+    replicate.HOST: replicate.PROVIDER,
+    **{host: _GATEWAYS[id] for host, id in gateways.HOSTS.items()},
     **compatible.HOSTS,
 }
 
@@ -44,8 +81,11 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], Provider], ...]] = (
     (anthropic.HOSTS, anthropic.PROVIDER),
     (bedrock.HOSTS, bedrock.PROVIDER),
     (re.compile(r"[a-z0-9-]+\.api\.openai\.com"), openai.REGIONAL),
-    (re.compile(r"[a-z0-9-]+\.api\.x\.ai"), compatible.PROVIDERS["x-ai"]),
-    (re.compile(r"api\.[a-z0-9-]+\.githubcopilot\.com"), compatible.PROVIDERS["github-copilot"]),
+    *databricks.HOSTS,
+    (elevenlabs.HOSTS, elevenlabs.PROVIDER),
+    (snowflake.HOSTS, snowflake.PROVIDER),
+    (watsonx.HOSTS, watsonx.PROVIDER),
+    *((pattern, compatible.PROVIDERS[id]) for pattern, id in compatible.PATTERNS.items()),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,7 @@ COUNTS_NOTHING: Final = "usage counts nothing"
 """Why counts that are all 0 are none: an answer was made of something."""
 
 _MOST_USD: Final = 10**6
+_MOST_SECONDS: Final = 10**6
 
 
 class _WriteDetails(msgspec.Struct, gc=False):
@@ -51,8 +52,8 @@ class _Tools(msgspec.Struct, gc=False):
     code_interpreter_calls: Calls | None = None
     file_search_calls: Calls | None = None
     document_search_calls: Calls | None = None
-    mcp_calls: Calls | None = None
     image_generation_calls: Calls | None = None
+    tool_calls_executed: Calls | None = None
 
 
 class _CostParts(msgspec.Struct, gc=False):
@@ -73,9 +74,8 @@ class Usage(msgspec.Struct, gc=False):
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
     cached_tokens: Count | None = None  # Together, Moonshot
-    num_cached_tokens: Count | None = None  # Mistral
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
-    prompt_audio_seconds: Count | None = None  # Mistral
+    prompt_audio_seconds: Any = None  # Mistral; an empty object where there is no audio
     server_tool_use_details: _Tools | None = None  # OpenRouter
     server_side_tool_usage_details: _Tools | None = None  # xAI
     service_tier: Name | None = None
@@ -93,6 +93,10 @@ class Dialect:
     """More cached than prompt tokens are not a contradiction but come on top (xAI's models on Azure)."""
     rest_is_reasoning: bool = False
     """Tokens that only `total_tokens` counts are thoughts (Gemini's compatible endpoint)."""
+    rest_is_audio: bool = False
+    """Tokens that only `total_tokens` counts are audio that was heard, and is billed by its length (Mistral's Voxtral)."""
+    writes_may_overlap: bool = False
+    """What is written to the cache may be read from it at once, both being told in full (Gemini's by OpenRouter)."""
     stated: Callable[[Usage], int | None] | None = None
     """Reads the cost that the host itself states, in ticks."""
 
@@ -165,7 +169,8 @@ def _told_fully(
     text_in = _input(usage, prompt, inputs, dialect, units, faults)
     text_out = _output(usage, prompt, completion, outputs, dialect, units, faults)
     units["text"] = (text_in, text_out)
-    unpriced = _unpriced(usage, inputs, units)
+    unpriced = _rest_heard(usage, prompt, completion, units) if dialect.rest_is_audio else ()
+    unpriced += _unpriced(usage, inputs, units)
     if not (prompt or completion or unpriced or any(map(any, units.values()))):
         return None, COUNTS_NOTHING, ()
     return units, "; ".join(faults) or None, unpriced
@@ -177,7 +182,8 @@ def _input(
     """Puts the parts of the input into `units`; gives what is left as text."""
     cached = details.cached_tokens if details is not None else None
     if cached is None:
-        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or usage.num_cached_tokens or 0
+        # Mistral's num_cached_tokens, of early 2026, is from before it billed cached tokens otherwise; see prompt_tokens_details.
+        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
     if cached > prompt:
         if dialect.cached_may_be_extra:
             prompt += cached
@@ -188,8 +194,11 @@ def _input(
         units["text_cache_read"] = (cached, 0)
     if details is None:
         return prompt - cached
+    written = details.cache_write_tokens
+    if dialect.writes_may_overlap and written is not None and written > prompt - cached:
+        units["text_cache_write"], written = (written, 0), None
     parts = {
-        "text_cache_write": details.cache_write_tokens,
+        "text_cache_write": written,
         "audio": details.audio_tokens,
         "vision": details.image_tokens,
         "video": details.video_tokens,
@@ -246,8 +255,8 @@ def _unpriced(usage: Usage, details: _InputDetails | None, units: Units) -> tupl
     written = details.cache_write_tokens_details if details is not None else None
     if written is not None and written.ttl_12h_tokens:
         _keep_apart(written.ttl_12h_tokens, units)
-    if usage.prompt_audio_seconds:
-        found += (Unpriced("audio_second", usage.prompt_audio_seconds, "audio input is billed by its length"),)
+    if usage.prompt_audio_seconds and "audio_second" not in units:
+        found += _heard(usage.prompt_audio_seconds)
     tools = usage.server_tool_use_details or usage.server_side_tool_usage_details
     return found if tools is None else found + _tools(tools, units)
 
@@ -262,23 +271,51 @@ def _keep_apart(for_12h: int, units: Units) -> None:
         units["text_cache_write"] = (written - longer, 0)
 
 
-_OTHER_TOOLS: Final = (
-    "x_search_calls",
-    "code_interpreter_calls",
-    "file_search_calls",
-    "document_search_calls",
-    "mcp_calls",
-    "image_generation_calls",
-)
+def _seconds(told: object) -> int:
+    """Whole seconds of audio; 0 for the empty object that stands where there is none."""
+    return told if isinstance(told, int) and told is not True and 0 < told <= _MOST_SECONDS else 0
+
+
+def _heard(told: object) -> tuple[Unpriced, ...]:
+    seconds = _seconds(told)
+    return (Unpriced("audio_second", seconds, "audio input is billed by its length"),) if seconds else ()
+
+
+def _rest_heard(usage: Usage, prompt: int, completion: int, units: Units) -> tuple[Unpriced, ...]:
+    """Puts the seconds of audio into `units`; its tokens, which no rate is for, stand only in the total."""
+    seconds = _seconds(usage.prompt_audio_seconds)
+    if seconds:
+        units["audio_second"] = (seconds, 0)
+        return ()
+    rest = (usage.total_tokens or 0) - prompt - completion
+    return (Unpriced("audio", rest, "audio input is billed by its length, which is not told"),) if rest > 0 else ()
+
+
+_TOOLS: Final = {
+    "web_search_calls": "web_search_request",
+    "web_search_requests": "web_search_request",
+    "x_search_calls": "x_search_request",
+    "code_interpreter_calls": "code_execution_request",
+    "file_search_calls": "file_search_request",
+    "document_search_calls": "document_search_request",
+}
+"""What xAI and OpenRouter count -> our unit. xAI's MCP and image tools cost their tokens."""
 
 
 def _tools(tools: _Tools, units: Units) -> tuple[Unpriced, ...]:
-    searches = tools.web_search_requests or tools.web_search_calls
-    if searches:
-        units["web_search_request"] = (0, searches)
-    calls = ((name, getattr(tools, name)) for name in _OTHER_TOOLS)
-    why = "a tool of the provider's without a unit of ours"
-    return tuple(Unpriced(name.removesuffix("s"), n, why) for name, n in calls if n)
+    for name, unit in _TOOLS.items():
+        calls = getattr(tools, name)
+        if calls:
+            units[unit] = (0, calls)
+    found: tuple[Unpriced, ...] = ()
+    if tools.image_generation_calls:
+        found += (
+            Unpriced("image_generation_call", tools.image_generation_calls, "a tool of the provider's without a unit"),
+        )
+    others = (tools.tool_calls_executed or 0) - (tools.web_search_requests or 0)
+    if others > 0:
+        found += (Unpriced("tool_call", others, "tools of the router's whose models and fees are not told"),)
+    return found
 
 
 def stated_ticks(usage: Usage) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from ..events import Unpriced
-from . import _sse
+from . import _lines, _sse
 from ._json import parse
 from .attached import attached, encoded_text, named_detail
 from .base import Attached, Texts
@@ -26,6 +26,7 @@ __all__ = [
     "gemini_texts",
     "input_texts",
     "interaction_texts",
+    "named_texts",
     "responses_texts",
 ]
 
@@ -220,6 +221,8 @@ def _values(answer: bytes, streamed: bool) -> list[Any]:
     if streamed and not answer[:64].lstrip().startswith((b"{", b"[")):
         return [parse(payload) for payload in _sse.events(answer)]
     value = parse(answer)
+    if value is None:
+        return list(_lines.objects(answer))
     return value if isinstance(value, list) else [value]
 
 
@@ -269,3 +272,18 @@ def gemini_texts(request: bytes, answer: bytes, streamed: bool) -> Texts:
     """Gemini: contents and candidates, also of embeddings."""
     members = ("systemInstruction", "system_instruction", "contents", "content", "requests")
     return _texts(_prompt(request, members, "contents"), _answer(answer, streamed, "candidates"))
+
+
+def named_texts(prompt: tuple[str, ...], answer: tuple[str, ...], listed: str = "messages") -> Texter:
+    """For an API that names its texts otherwise.
+
+    Args:
+        prompt: The members of a request that hold text.
+        answer: The members of an answer that do, or of each event or line of a stream.
+        listed: The member of a request that lists messages.
+    """
+
+    def texts(request: bytes, body: bytes, streamed: bool) -> Texts:
+        return _texts(_prompt(request, prompt, listed), _answer(body, streamed, *answer))
+
+    return texts

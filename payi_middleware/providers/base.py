@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from ..body import WHOLE
 from ..events import Part, Units, Unpriced
@@ -24,6 +24,7 @@ __all__ = [
     "Headers",
     "Provider",
     "Reading",
+    "Refine",
     "Route",
     "StreamReader",
     "Texts",
@@ -191,7 +192,11 @@ class Endpoint:
     """Bytes of an answer that are kept whole: more where every line counts (the results of a batch)."""
 
 
-def refined_by(endpoint: Endpoint, refine: Callable[[Reading, Facts], Reading]) -> Endpoint:
+Refine: TypeAlias = Callable[[Reading, Facts], Reading]
+"""Completes a reading by what the body does not tell."""
+
+
+def refined_by(endpoint: Endpoint, refine: Refine) -> Endpoint:
     """An endpoint whose readings are refined once more, behind its own refinement."""
     own = endpoint.refine
     if own is None:

@@ -1,18 +1,20 @@
-"""Hugging Face's router: one host in front of several providers, of which the path names one."""
+"""Hugging Face's router: one host in front of several providers, of which the path, the model or a header names one."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from ..events import Part
 from . import openai
-from .base import Provider, Route
+from .base import Facts, Provider, Reading, Route, refined_by
 
-__all__ = ["HOST", "PROVIDER", "PROVIDERS"]
+__all__ = ["HOSTS", "PROVIDER", "PROVIDERS"]
 
-HOST: Final = "router.huggingface.co"
+HOSTS: Final = ("router.huggingface.co", "api-inference.huggingface.co")
 
 _BEHIND: Final = (
     "cerebras",
+    "cohere",
     "fireworks-ai",
     "groq",
     "hyperbolic",
@@ -26,15 +28,30 @@ _BEHIND: Final = (
 )
 
 PROVIDERS: Final[dict[str, Provider]] = {name: openai.host(f"huggingface_{name}") for name in _BEHIND}
-_SHARED: Final = openai.routes(openai.endpoints())
+
+
+def _chosen(reading: Reading, facts: Facts) -> Reading:
+    """Where the router chooses, it says whom: in a header, or the model asked for ends with it (`name:provider`)."""
+    asked = (facts.asked.model or "").rpartition(":")
+    name = facts.headers.get("x-inference-provider") or (asked[2] if asked[0] else "")
+    if reading.units is None or name.lower() not in PROVIDERS:
+        return reading
+    provider = PROVIDERS[name.lower()].id
+    model = (reading.model or asked[0] or facts.asked.model or "").partition(":")[0]
+    part = Part(model or None, reading.units, reading.service_tier, reading.terms, provider)
+    return reading._replace(parts=(part,))
+
+
+_SHARED: Final = openai.routes({path: refined_by(endpoint, _chosen) for path, endpoint in openai.endpoints().items()})
 
 
 def _find_route(method: str, path: str) -> Route | None:
-    route = _SHARED(method, path)
-    if route is None:
-        return None
-    return route._replace(provider=PROVIDERS.get(path.lstrip("/").partition("/")[0]))
+    behind = PROVIDERS.get(path.lstrip("/").partition("/")[0])
+    if behind is None:
+        return _SHARED(method, path)
+    route = behind.find_route(method, path)
+    return None if route is None else route._replace(provider=behind)
 
 
 PROVIDER: Final = Provider("huggingface", "system.huggingface", _find_route)
-"""The router itself, which chooses by the model (`/v1/chat/completions`): genai-prices has no list for it."""
+"""The router itself (`/v1/chat/completions`), which has no list of its own."""

@@ -55,6 +55,29 @@ def test_what_the_owner_named(order: int, url_class: type[httpx.URL], url: str, 
 
 
 @pytest.mark.parametrize(
+    ("named", "url", "provider"),
+    [
+        ({}, "http://localhost:11434/api/chat", "ollama"),
+        ({}, "http://127.0.0.1:11434/v1/chat/completions", "ollama"),
+        ({}, "http://[::1]:11434/api/chat", "ollama"),
+        ({}, "http://localhost:8000/", None),
+        ({}, "http://localhost/", None),
+        ({}, "http://example.com:11434/", None),
+        ({"localhost:8000": "vllm"}, "http://localhost:11434/", "ollama"),
+        ({"localhost:8000": "vllm"}, "http://localhost:8000/", "vllm"),
+        ({"localhost:11434": "openai"}, "http://localhost:11434/", "openai"),
+        ({"localhost": "openai"}, "http://localhost:11434/", "openai"),
+        ({"gpu.internal": "ollama"}, "http://gpu.internal:8080/api/chat", "ollama"),
+    ],
+)
+def test_ollama_on_this_machine(named: dict[str, str], url: str, provider: str | None) -> None:
+    """It is known by the port it listens at, and by nothing else; what the owner says comes first."""
+    found = Hosts(named).find(httpx2.URL(url))
+
+    assert (found and found.id) == provider
+
+
+@pytest.mark.parametrize(
     ("place", "name", "told"),
     [
         ("x", "opena1", "setting hosts: 'x' is mapped to 'opena1', but no provider is named 'opena1'; use one of: "),

@@ -65,11 +65,6 @@ def test_modalities_and_cache_writes_are_parts() -> None:
         ("api.deepseek.com", {"prompt_tokens": 50, "completion_tokens": 5, "prompt_cache_hit_tokens": 32}, (18, 32)),
         ("api.together.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 10}, (40, 10)),
         ("api.moonshot.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 50}, (0, 50)),
-        (
-            "api.mistral.ai",
-            {"prompt_tokens": 50, "completion_tokens": 5, "num_cached_tokens": 8, "prompt_tokens_details": None},
-            (42, 8),
-        ),
     ],
 )
 def test_hosts_name_cached_tokens_their_own_way(host: str, usage: dict[str, Any], units: tuple[int, int]) -> None:
@@ -147,13 +142,14 @@ def test_perplexity_states_its_total(cost: object, ticks: int | None) -> None:
 
 
 def test_hosted_tools_are_counted() -> None:
-    """Web searches have a unit; other tools of the host's are listed as unpriced."""
-    usage = openai_usage() | {"server_side_tool_usage_details": {"web_search_calls": 2, "x_search_calls": 3}}
+    """Each tool of the host's has a unit; one that runs a model of its own is listed as unpriced."""
+    tools = {"web_search_calls": 2, "x_search_calls": 3, "mcp_calls": 4, "image_generation_calls": 1}
+    usage = openai_usage() | {"server_side_tool_usage_details": tools}
 
     reading = endpoint("api.x.ai", "/v1/chat/completions").read(answer(usage))
 
-    assert reading.units == {"text": (100, 30), "web_search_request": (0, 2)}
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("x_search_call", 3)]
+    assert reading.units == {"text": (100, 30), "web_search_request": (0, 2), "x_search_request": (0, 3)}
+    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("image_generation_call", 1)]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,14 @@ HOSTS = {
     "bedrock-runtime.eu-central-1.amazonaws.com": ("aws", "system.aws.bedrock"),
     "bedrock-mantle.us-east-1.api.aws": ("aws", "system.aws.bedrock"),
     "api.groq.com": ("groq", "system.groq"),
+    "dbc-1.cloud.databricks.com": ("databricks", "system.databricks.aws"),
+    "7.ai-gateway.cloud.databricks.com": ("databricks", "system.databricks.aws"),
+    "adb-1.2.azuredatabricks.net": ("databricks", "system.databricks.azure"),
+    "1.2.gcp.databricks.com": ("databricks", "system.databricks.google"),
+    "org-acc.eu-central-1.snowflakecomputing.com": ("snowflake", "system.snowflake"),
+    "eu-de.ml.cloud.ibm.com": ("watsonx", "system.watsonx"),
+    "api.us.elevenlabs.io": ("elevenlabs", "system.elevenlabs"),
+    "api.portkey.ai": ("portkey", "system.portkey"),
     "us-east-1.api.x.ai": ("x-ai", "system.x-ai"),
     "router.huggingface.co": ("huggingface", "system.huggingface"),
 }
@@ -59,6 +67,7 @@ def test_named_gives_every_provider() -> None:
     """The setting `hosts` can name each provider, and an azure host is OpenAI's until its path says otherwise."""
     assert all(named(provider.id).id == provider.id for provider in PROVIDERS)
     assert named("azure") is azure.PROVIDER
+    assert named("databricks").category == "system.databricks.aws"
 
 
 def test_an_unknown_name_lists_the_valid_ones() -> None:
@@ -67,17 +76,33 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
         named("opnai")
 
 
+ROUTERS = {"cloudflare-gateway", "github-models", "helicone", "huggingface", "huggingface_cohere"}
+ROUTERS |= {"litellm", "portkey", "pydantic-gateway", "vercel"}
+AT_HOME = {"llamacpp", "lmstudio", "ollama", "self-hosted", "tgi", "vllm"}
+UNLISTED = {"ai21", "alibaba", "deepinfra", "featherless", "friendli", "hyperbolic", "inception", "jina", "lambda"}
+UNLISTED |= {"nebius", "nscale", "nvidia", "ollama-cloud", "parasail", "reka", "replicate", "sambanova", "scaleway"}
+UNLISTED |= {"aleph-alpha", "baidu", "chutes", "heroku", "poe", "publicai", "requesty", "tencent", "volcengine"}
+UNLISTED |= {"siliconflow", "snowflake", "stepfun", "upstage", "wandb", "watsonx", "writer"}
+STRANGERS = {
+    "ai.mongodb.com",
+    "api.llama.com",
+    "api.minimax.chat",
+    "api.together.ai",
+    "codestral.mistral.ai",
+}
+
+
 def test_ids_are_those_of_genai_prices() -> None:
-    """Every provider of ours has a price list, but for the router that has none of its own."""
+    """A provider has the id of genai-prices where that has one; routers and one's own machines have no list."""
     from genai_prices.data_snapshot import get_snapshot
 
     theirs = {provider.id for provider in get_snapshot().providers}
 
-    assert {provider.id for provider in PROVIDERS} - theirs == {"huggingface"}
+    assert {provider.id for provider in PROVIDERS} - theirs == ROUTERS | AT_HOME | UNLISTED
 
 
 def test_hosts_are_those_of_genai_prices() -> None:
-    """Each host of the table matches genai-prices' own pattern of that provider, but for a second name of one."""
+    """Each host of the table matches genai-prices' own pattern of that provider, but for a second host of one."""
     from genai_prices.data_snapshot import get_snapshot
 
     patterns = {provider.id: provider.api_pattern for provider in get_snapshot().providers}
@@ -85,9 +110,11 @@ def test_hosts_are_those_of_genai_prices() -> None:
     ours |= {f"router.huggingface.co/{name}": provider.id for name, provider in huggingface.PROVIDERS.items()}
     ours |= {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "x.openai.azure.com": "azure"}
 
-    strangers = {host for host, id in ours.items() if not re.match(patterns[id], f"https://{host}/v1")}
+    strangers = {
+        host for host, id in ours.items() if id in patterns and not re.match(patterns[id], f"https://{host}/v1")
+    }
 
-    assert strangers == {"api.together.ai"}
+    assert strangers == STRANGERS
 
 
 KNOWN = [
@@ -213,8 +240,44 @@ KNOWN = [
     ("api.anthropic.com", "/v1/complete", "/v1/complete", None),
     ("x.openai.azure.com", "/openai/v1/images/generations", "/v1/images/generations", None),
     # What is free at one host is paid at another, and a word in the middle of a path says nothing.
-    ("api.mistral.ai", "/v1/conversations", "(other)", None),
-    ("api.mistral.ai", "/v1/moderations", "(other)", None),
+    ("api.mistral.ai", "/v1/conversations", "/v1/conversations", None),
+    ("api.mistral.ai", "/v1/moderations", "/v1/moderations", None),
+    ("api.mistral.ai", "/v1/fim/completions", "/v1/completions", None),
+    ("api.mistral.ai", "/v1/agents/completions", "/v1/completions", None),
+    ("api.mistral.ai", "/v1/ocr", "/v1/ocr", None),
+    ("api.cohere.com", "/v2/chat", "/v2/chat", None),
+    ("api.cohere.com", "/compatibility/v1/chat/completions", "/v1/chat/completions", None),
+    ("api.voyageai.com", "/v1/rerank", "/v1/rerank", None),
+    ("api.writer.com", "/v1/chat", "/v1/chat", None),
+    ("api.aleph-alpha.com", "/complete", "/complete", None),
+    ("api-inference.huggingface.co", "/models/m/n/v1/chat/completions", "/v1/chat/completions", None),
+    ("ark.ap-southeast.bytepluses.com", "/api/v3/chat/completions", "/v1/chat/completions", None),
+    ("api.perplexity.ai", "/search", "/search", "search"),
+    ("openrouter.ai", "/api/v1/audio/speech", "(other)", None),
+    ("us-south.ml.cloud.ibm.com", "/ml/v1/text/generation_stream", "/ml/v1/text/generation_stream", None),
+    ("us-south.ml.cloud.ibm.com", "/ml/v1/deployments/d/text/chat", "/ml/v1/text/chat", None),
+    (
+        "dbc-1.cloud.databricks.com",
+        "/serving-endpoints/databricks-gpt-oss-20b/invocations",
+        "/serving-endpoints/{name}/invocations",
+        "databricks-gpt-oss-20b",
+    ),
+    ("adb-1.2.azuredatabricks.net", "/serving-endpoints/chat/completions", "/v1/chat/completions", None),
+    (
+        "org-acc.snowflakecomputing.com",
+        "/api/v2/cortex/inference:complete",
+        "/api/v2/cortex/inference:complete",
+        None,
+    ),
+    (
+        "api.cloudflare.com",
+        "/client/v4/accounts/a/ai/run/@cf/meta/llama-3.1-8b-instruct",
+        "/ai/run/{model}",
+        "@cf/meta/llama-3.1-8b-instruct",
+    ),
+    ("api.cloudflare.com", "/client/v4/accounts/a/ai/v1/embeddings", "/v1/embeddings", None),
+    ("api.replicate.com", "/v1/models/meta/llama/predictions", "/v1/models/{model}/predictions", "meta/llama"),
+    ("api.elevenlabs.io", "/v1/text-to-speech/v/stream", "/v1/text-to-speech/{voice_id}", None),
     ("api.fireworks.ai", "/inference/v1/workflows/accounts/fireworks/models/flux/text_to_image", "(other)", None),
     ("router.huggingface.co", "/hf-inference/models/x/y", "(other)", None),
     ("x.services.ai.azure.com", "/providers/cohere/v2/rerank", "(other)", None),
@@ -298,6 +361,17 @@ FREE = [
     ("POST", "generativelanguage.googleapis.com", "/v1beta/openai/files"),
     ("POST", "openrouter.ai", "/api/v1/keys"),
     ("POST", "api.cohere.com", "/v1/tokenize"),
+    ("POST", "api.cohere.com", "/v1/embed-jobs"),
+    ("POST", "api.mistral.ai", "/v1/agents"),
+    ("POST", "api.mistral.ai", "/v1/libraries/l/documents"),
+    ("POST", "api.writer.com", "/v1/files"),
+    ("POST", "us-south.ml.cloud.ibm.com", "/ml/v1/text/tokenization"),
+    ("POST", "dbc-1.cloud.databricks.com", "/api/2.0/sql/statements"),
+    ("POST", "org-acc.snowflakecomputing.com", "/api/v2/statements"),
+    ("POST", "api.cloudflare.com", "/client/v4/accounts/a/workers/scripts"),
+    ("GET", "openrouter.ai", "/api/v1/generation"),
+    ("POST", "api.elevenlabs.io", "/v1/voices/add"),
+    ("POST", "api.replicate.com", "/v1/predictions/p/cancel"),
 ]
 
 

@@ -1,0 +1,184 @@
+"""Gateways in front of several providers: the path names one, or a header, or the model's name.
+
+What a gateway answers from its own cache costs nothing, and it says so in a header. Where the provider is known only by
+the model's name (`anthropic/claude-…`), the rates find it: see `pricing/makers.py`. Sources: docs.litellm.ai/docs/proxy/
+response_headers, portkey.ai/docs/api-reference/response-schema, developers.cloudflare.com/ai-gateway,
+docs.helicone.ai, vercel.com/docs/ai-gateway, ai.pydantic.dev/gateway; all looked at on 2026-11-25.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from ..events import Part
+from ..pricing.makers import maker_of, provider_named
+from . import openai
+from ._json import last_object
+from ._paths import FindRoute
+from ._plain import dollars
+from .base import Facts, Provider, Reading, Refine, Route, refined_by
+from .other import OTHER
+
+__all__ = ["HOSTS", "gateways"]
+
+Find: TypeAlias = Callable[[str], Provider | None]
+"""A provider by its host, or by its id."""
+
+HOSTS: Final = {
+    "ai-gateway.helicone.ai": "helicone",
+    "ai-gateway.vercel.sh": "vercel",
+    "anthropic.helicone.ai": "helicone",
+    "api.portkey.ai": "portkey",
+    "gateway.ai.cloudflare.com": "cloudflare-gateway",
+    "gateway.helicone.ai": "helicone",
+    "gateway.pydantic.dev": "pydantic-gateway",
+    "groq.helicone.ai": "helicone",
+    "oai.helicone.ai": "helicone",
+}
+
+_CACHED: Final = ("cf-aig-cache-status", "helicone-cache", "x-portkey-cache-status")
+_HIT: Final = re.compile(r"(?:semantic )?hit", re.IGNORECASE)
+_FROM_CACHE: Final = "answered from the gateway's cache"
+
+# What stands before the provider's name in a path.
+_BASES: Final = {
+    "cloudflare-gateway": re.compile(r"/v1/[^/]+/[^/]+/"),
+    "litellm": re.compile(r"/"),
+    "portkey": re.compile(r"/v1/proxy/"),
+    "pydantic-gateway": re.compile(r"/(?:proxy/)?"),
+}
+
+
+def cached(reading: Reading, facts: Facts) -> Reading:
+    """Nothing was consumed for an answer that a gateway had kept."""
+    for name in _CACHED:
+        status = facts.headers.get(name)
+        if status is not None and _HIT.fullmatch(status):
+            return reading._replace(stated_ticks=0, reason=_FROM_CACHE, pending=False)
+    return reading
+
+
+def _litellm(by_host: Find) -> Refine:
+    def refine(reading: Reading, facts: Facts) -> Reading:
+        """The proxy states a cost, as 0 also where it knows none; and it tells whom it asked."""
+        stated = _amount(facts.headers.get("x-litellm-response-cost"))
+        if stated or (stated == 0 and facts.headers.get("x-litellm-cache-key") is not None):
+            return reading._replace(stated_ticks=stated)
+        base = facts.headers.get("x-litellm-model-api-base")
+        return _answered_by(reading, facts, by_host(_host(base)) if base else None)
+
+    return refine
+
+
+def _portkey(by_id: Find) -> Refine:
+    def refine(reading: Reading, facts: Facts) -> Reading:
+        """The header names the provider, where Portkey tells it."""
+        reading = cached(reading, facts)
+        id = provider_named(facts.headers.get("x-portkey-provider") or "")
+        return _answered_by(reading, facts, by_id(id) if id else None)
+
+    return refine
+
+
+def _vercel(reading: Reading, facts: Facts) -> Reading:
+    """The answer's metadata state the cost."""
+    told = last_object(facts.answer, b'"gateway"') if b'"gateway"' in facts.answer else None
+    cost = told.get("cost") if told else None
+    stated = _amount(cost) if isinstance(cost, str) else dollars(cost)
+    return reading if stated is None else reading._replace(stated_ticks=stated)
+
+
+def _answered_by(reading: Reading, facts: Facts, provider: Provider | None) -> Reading:
+    """A reading that is priced by the rates of the provider that answered."""
+    if provider is None or reading.units is None or reading.stated_ticks is not None or reading.parts:
+        return reading
+    model = reading.model or facts.asked.model
+    maker = maker_of("litellm", model) if model and "/" in model else None
+    part = Part(maker[1] if maker else model, reading.units, reading.service_tier, reading.terms, provider.id)
+    return reading._replace(parts=(part,))
+
+
+def _amount(text: str | None) -> int | None:
+    """Dollars, written as a decimal or with an exponent, in ticks."""
+    try:
+        return None if text is None or len(text) > 64 else dollars(Decimal(text.strip()))
+    except InvalidOperation:
+        return None
+
+
+def _host(base: str) -> str:
+    try:
+        return urlsplit(base if "//" in base else f"//{base}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine: Refine) -> FindRoute:
+    """The route by the provider that the path names, else by the shape that its end names."""
+
+    def find_route(method: str, path: str) -> Route | None:
+        found = base.match(path) if base is not None else None
+        if found is not None:
+            name, _, rest = path[found.end() :].partition("/")
+            id = provider_named(name)
+            provider = by_id(id) if id is not None else None
+            if provider is not None:
+                route = provider.find_route(method, _own_path(provider.id, rest))
+                if route is None:
+                    return None
+                return Route(refined_by(route.endpoint, refine), route.model, route.provider or provider)
+        return shared(method, path)
+
+    return find_route
+
+
+def _shared(refine: Refine) -> FindRoute:
+    """The shapes that a gateway speaks whoever answers: OpenAI's, all of them, and Anthropic's."""
+    ours = {end: refined_by(endpoint, refine) for end, endpoint in openai.endpoints().items()}
+    routes = openai.routes(ours)
+    own = openai.by_end({end: refined_by(endpoint, refine) for end, endpoint in openai.own_endpoints().items()})
+    other = Route(refined_by(OTHER, refine))  # what nobody here reads may state its cost all the same
+
+    def find_route(method: str, path: str) -> Route | None:
+        route = routes(method, path)
+        if route is None or route.endpoint is not OTHER:
+            return route
+        found = own(path.rstrip("/"))
+        return other if found is None else Route(found)
+
+    return find_route
+
+
+def _own_path(id: str, rest: str) -> str:
+    """The provider's own path, of which some gateways leave the beginning out."""
+    if id == "openai" and not rest.startswith("v1/"):
+        return f"/v1/{rest}"
+    if id == "cloudflare":
+        return f"/ai/run/{rest}" if rest.startswith(("@", "%40")) else f"/ai/{rest}"
+    return f"/{rest}"
+
+
+def gateways(by_host: Find, by_id: Find) -> dict[str, Provider]:
+    """The gateways by their names.
+
+    Args:
+        by_host: Finds the provider of a host.
+        by_id: Finds the provider of an id.
+    """
+    refines: dict[str, Refine] = {
+        "cloudflare-gateway": cached,
+        "helicone": cached,
+        "litellm": _litellm(by_host),
+        "portkey": _portkey(by_id),
+        "pydantic-gateway": cached,
+        "vercel": _vercel,
+    }
+    found: dict[str, Provider] = {}
+    for id, refine in refines.items():
+        find_route = _routed(by_id, _BASES.get(id), _shared(refine), refine)
+        found[id] = Provider(id, f"system.{id}", find_route)
+    return found

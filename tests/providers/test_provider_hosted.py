@@ -1,0 +1,170 @@
+"""Models behind other clouds' own paths: Databricks, Snowflake, Cloudflare, Replicate, ElevenLabs, Writer, Voyage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from answers import body, events, openai_usage
+from exchanged import read, reads, survives
+
+from payi_middleware.events import Units
+
+BRICKS = "dbc-1.cloud.databricks.com"
+SNOW = "org-acc.snowflakecomputing.com"
+CLOUD = "api.cloudflare.com"
+RUN = "/client/v4/accounts/a/ai/run/@cf/meta/llama-3.1-8b-instruct"
+COPIES = "api.replicate.com"
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "model"),
+    [
+        ("/serving-endpoints/databricks-claude-sonnet-4/invocations", {}, "databricks-claude-sonnet-4"),
+        ("/serving-endpoints/my-endpoint/invocations", {}, "meta-llama-3.3-70b-instruct-121024"),
+        ("/serving-endpoints/chat/completions", {"model": "databricks-gpt-oss-20b"}, "databricks-gpt-oss-20b"),
+        ("/serving-endpoints/chat/completions", {"model": "my-endpoint"}, "meta-llama-3.3-70b-instruct-121024"),
+    ],
+)
+def test_databricks_lists_its_endpoints_by_name(path: str, asked: dict[str, Any], model: str) -> None:
+    """The answer names a build; an endpoint of the customer's own says nothing."""
+    answer = {"id": "d", "model": "meta-llama-3.3-70b-instruct-121024", "usage": openai_usage(10, 3)}
+
+    reading = reads(BRICKS, path, answer, asked)
+
+    assert reading.model == model
+    assert reading.units == {"text": (10, 3)}
+
+
+def test_snowflake_s_older_call() -> None:
+    """Each event repeats the usage so far."""
+    stream = events(
+        {"id": "s", "model": "llama3.1-8b", "choices": [{"delta": {"content": "hel"}}], "usage": openai_usage(10, 1)},
+        {"id": "s", "model": "llama3.1-8b", "choices": [{"delta": {"content": "lo"}}], "usage": openai_usage(10, 2)},
+    )
+
+    reading = read(SNOW, "/api/v2/cortex/inference:complete", stream, {"model": "llama3.1-8b", "stream": True})
+
+    assert reading.units == {"text": (10, 2)}
+    assert reads(SNOW, "/api/v2/cortex/inference:embed", {"usage": {"total_tokens": 4}}).units == {"text": (4, 0)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "units"),
+    [
+        ({"result": {"response": "x", "usage": {"prompt_tokens": 9, "completion_tokens": 4}}, "success": True}, (9, 4)),
+        ({"result": {"usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 8}}}}, (1, 0)),
+        ({"response": "x", "usage": {"prompt_tokens": 9, "completion_tokens": 4}}, (9, 4)),
+        ({"result": {"data": [[0.5]], "shape": [1, 1]}, "success": True}, None),
+        ({"result": None, "success": False, "errors": [{"code": 7}]}, None),
+        ({"result": {"usage": {"prompt_tokens": -9}}}, None),
+    ],
+)
+def test_cloudflare_wraps_its_answers(answer: dict[str, Any], units: tuple[int, int] | None) -> None:
+    """The usage stands in the result; what is no text tells none."""
+    reading = reads(CLOUD, RUN, answer)
+
+    assert (reading.units or {}).get("text") == units
+    assert (reading.error_type == "error") is (answer.get("success") is False)
+
+
+def test_cloudflare_streams_by_the_path() -> None:
+    """The event before the end tells the usage."""
+    stream = events({"response": "hel"}, {"response": "", "usage": {"prompt_tokens": 9, "completion_tokens": 4}})
+
+    assert read(CLOUD, RUN, stream, {"prompt": "hi", "stream": True}).units == {"text": (9, 4)}
+    survives(CLOUD, RUN, stream, {"prompt": "hi", "stream": True})
+
+
+def prediction(status: str = "succeeded", **metrics: Any) -> dict[str, Any]:
+    return {"id": "p-1", "model": "meta/meta-llama-3-8b-instruct", "status": status, "metrics": metrics}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "units", "unpriced"),
+    [
+        ({"input_token_count": 9, "output_token_count": 30}, {"text": (9, 30)}, []),
+        ({"image_output_count": 2, "predict_time": 3.1}, {"generated_image": (0, 2)}, []),
+        ({"video_output_duration_seconds": 5}, {"generated_video_second": (0, 5)}, []),
+        ({"predict_time": 3.1}, {}, [("machine_second", 4)]),
+        ({"input_token_count": "9"}, None, []),
+    ],
+)
+def test_a_prediction_tells_its_metrics(metrics: dict[str, Any], units: Units | None, unpriced: list[Any]) -> None:
+    """Tokens, pictures and seconds have rates; the time of a machine does not tell which."""
+    reading = read(COPIES, "/v1/predictions/p-1", body(prediction(**metrics)), method="GET")
+
+    assert reading.units == units
+    assert [(found.unit, found.quantity) for found in reading.unpriced] == unpriced
+    assert reading.untold is (units is None)
+
+
+def test_a_prediction_counts_once() -> None:
+    """Whether it is done at once, or asked after."""
+    done = body(prediction(input_token_count=9))
+
+    at_once = read(COPIES, "/v1/predictions", done)
+    begun = read(COPIES, "/v1/models/meta/meta-llama-3-8b-instruct/predictions", body(prediction("starting")))
+    waiting = read(COPIES, "/v1/predictions/p-1", body(prediction("processing")), method="GET")
+    later = read(COPIES, "/v1/predictions/p-1", done, method="GET")
+
+    assert at_once.once == later.once == "p-1"
+    assert begun.pending
+    assert waiting.untold
+    assert read(COPIES, "/v1/predictions", body({"error": "x"})).error_type == "error"
+    survives(COPIES, "/v1/predictions/p-1", done, method="GET")
+
+
+def test_elevenlabs_bills_characters() -> None:
+    """The request tells them and the model, which has a default."""
+    host, path = "api.elevenlabs.io", "/v1/text-to-speech/voice/with-timestamps"
+    asked = {"text": "Grüße", "model_id": "eleven_flash_v2_5"}
+
+    assert read(host, path, b"ID3\x04", asked).units == {"text_character": (5, 0)}
+    assert read(host, path, b"ID3\x04", {"text": ""}).units is None
+    assert read(host, path, body({"error": {"code": "x"}}), asked).units is None
+
+
+def test_aleph_alpha_counts_beside_the_text() -> None:
+    """Its completions have a shape of their own."""
+    answer = {
+        "model_version": "llama-3.1-8b-instruct",
+        "completions": [{"completion": "x"}],
+        "num_tokens_prompt_total": 9,
+        "num_tokens_generated": 4,
+    }
+
+    reading = reads("api.aleph-alpha.com", "/complete", answer, {"model": "m"})
+
+    assert reading.units == {"text": (9, 4)}
+    assert reading.model == "llama-3.1-8b-instruct"
+    assert reads("api.aleph-alpha.com", "/complete", {"num_tokens_generated": "4"}).units is None
+    survives("api.aleph-alpha.com", "/complete", body(answer))
+
+
+def test_writer_s_chat_has_a_path_of_its_own() -> None:
+    """In OpenAI's shape."""
+    stream = events({"id": "w", "model": "palmyra-x5", "choices": [], "usage": openai_usage(10, 3)})
+
+    assert read("api.writer.com", "/v1/chat", stream, {"model": "palmyra-x5", "stream": True}).units == {
+        "text": (10, 3)
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/embeddings", "/v1/multimodalembeddings", "/v1/contextualizedembeddings", "/v1/rerank"]
+)
+def test_voyage_tells_the_total_alone(path: str) -> None:
+    """All of it went in."""
+    answer = {"object": "list", "data": [], "model": "voyage-3.5", "usage": {"total_tokens": 12}}
+
+    assert reads("api.voyageai.com", path, answer, {"model": "voyage-3.5"}).units == {"text": (12, 0)}
+
+
+def test_pictures_of_any_host_are_counted() -> None:
+    """With the size that was asked for, where nothing tells tokens."""
+    asked = {"model": "black-forest-labs/FLUX.1-schnell", "prompt": "a fox", "size": "1024x1024", "n": 2}
+
+    reading = reads("api.together.xyz", "/v1/images/generations", {"data": [{"url": "u"}, {"url": "v"}]}, asked)
+
+    assert (reading.units or {})["generated_image"] == (0, 2)
