@@ -31,7 +31,7 @@ from genai_prices.types import (
 from genai_prices.units import UnitDef, UnitRegistry
 
 from ..events import Side, Unpriced
-from .makers import LISTED_SINCE, ONE_PRICE, maker_of
+from .makers import LISTED_SINCE, ONE_PRICE, maker_of, named_maker
 from .names import goes_on, has_one_output, is_another, is_for_audio, is_tuned, spellings
 from .own import Own
 from .plan import REQUEST, Plan, Rate, RateTable
@@ -76,7 +76,7 @@ class Catalogue:
                 return Plan(model, refusal=f"no rate for the fine-tuned {model}; that of its base model does not hold")
             info = None
         if info is None and not own.carries:
-            return None
+            return self._of_another_maker(provider, model, at_ns, tier, terms)
         known = model if info is None else info.id
         if own.tier in PROVISIONED and not own.knows_tier:
             return Plan(known, refusal=f"service tier {own.tier} is capacity bought beforehand, not billed by token")
@@ -86,6 +86,18 @@ class Catalogue:
             notes = () if own.tier in STANDARD or own.knows_tier else (_no_tier(own.tier, known),)
             return Plan(known, own.tables(plain), starts_ns=span[0], ends_ns=span[1], notes=notes + own.notes(known))
         return self._compile(host, info, at_ns, own)
+
+    def _of_another_maker(
+        self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...]
+    ) -> Plan | None:
+        """A host that answers with another maker's model, as a proxy does that nobody named in `hosts`: at that maker's rate."""
+        maker = named_maker(model)
+        if maker is None or maker[0] == provider or maker_of(provider, model) is not None:
+            return None
+        plan = self.plan(*maker, at_ns, tier, terms)
+        if plan is None or plan.refusal is not None:
+            return plan
+        return plan.noted(Unpriced("provider", 1, f"no rate for {model[:64]} of {provider}; that of {maker[0]} used"))
 
     def window(self, provider: str, model: str) -> int | None:
         """The context window of a model, in tokens, where genai-prices tells it."""

@@ -12,7 +12,7 @@ import datetime
 import re
 from typing import Final
 
-__all__ = ["GATEWAYS", "LISTED_SINCE", "ONE_PRICE", "maker_of", "provider_named"]
+__all__ = ["GATEWAYS", "LISTED_SINCE", "ONE_PRICE", "maker_of", "named_maker", "provider_named"]
 
 GATEWAYS: Final = frozenset(
     {
@@ -100,6 +100,7 @@ _FAMILIES: Final = tuple(
         (r"sonar", "perplexity"),
         (r"kimi-|moonshot-", "moonshotai"),
         (r"glm-", "zai"),
+        (r"muse-", "meta"),
         (r"jamba", "ai21"),
         (r"palmyra", "writer"),
         (r"voyage-", "voyageai"),
@@ -130,9 +131,15 @@ def maker_of(provider: str, model: str) -> tuple[str, str] | None:
     name = model.partition(":")[0] if provider != "litellm" else model
     if provider != "litellm" and _ANYONE_S.search(name.lower()):
         return None
+    found = named_maker(name)
+    return found if found is None or found[0] != provider else maker_of(provider, found[1])
+
+
+def named_maker(name: str) -> tuple[str, str] | None:
+    """(provider, model) by the prefix of a model's name, or by the name itself; None if it is nobody's."""
     prefix, slash, rest = name.partition("/")
     if slash and rest and (maker := provider_named(prefix)) is not None:
-        return (maker, rest) if maker != provider else maker_of(provider, rest)
+        return maker, rest
     bare = name.rpartition("/")[2].lower()
     family = next((id for pattern, id in _FAMILIES if pattern.match(bare)), None)
     return None if family is None else (family, bare)

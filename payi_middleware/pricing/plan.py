@@ -6,6 +6,7 @@ rounded once, half to even, to ticks. The rates come as data (`RateTable`), what
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -119,6 +120,12 @@ class Plan:
     def refusal(self) -> str | None:
         """Why nothing has a rate, if so."""
         return self._refusal
+
+    def noted(self, note: Unpriced) -> Plan:
+        """The same plan, of which every call says one thing more."""
+        plan = copy.copy(self)
+        plan._notes = (*self._notes, note)
+        return plan
 
     def price(self, units: Units) -> Priced:
         """The cost of `units`, whose quantities are 0 or more. Never raises for a unit it does not know."""

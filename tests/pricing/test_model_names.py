@@ -107,3 +107,32 @@ def test_kinds_of_names() -> None:
     assert all(is_tuned(name) for name in ("ft:gpt-4o:a::b", "gpt-4o.ft-1", "tunedModels/x"))
     assert not is_tuned("gpt-4o")
     assert [has_one_output(name) for name in ("tts-1", "gpt-image-2", "gemini-3-pro-image")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "maker"),
+    [
+        ("openai", "moonshotai/kimi-k2", "moonshotai"),
+        ("openai", "claude-opus-4-1", "anthropic"),
+        ("anthropic", "gpt-4o", "openai"),
+        ("groq", "command-r", "cohere"),
+        ("openai", "muse-spark-1.1", "meta"),
+    ],
+)
+def test_another_maker_s_model_is_priced_by_that_maker_and_says_so(
+    prices: Prices, provider: str, model: str, maker: str
+) -> None:
+    """A proxy in front of several makers that nobody named: the rate is the maker's, and a call is not silent about it."""
+    at = NOW
+    other = prices.plan(provider, model, at)
+    own = prices.plan(maker, model.rpartition("/")[2], at)
+    assert other is not None
+    assert own is not None
+    priced = other.price({"text": (1000, 100)})
+    assert priced.cost == own.price({"text": (1000, 100)}).cost
+    assert [entry.reason for entry in priced.unpriced] == [f"no rate for {model} of {provider}; that of {maker} used"]
+
+
+@pytest.mark.parametrize(("provider", "model"), [("openai", "gpt-9"), ("groq", "our-model"), ("openai", "x/y/z")])
+def test_a_model_of_nobody_s_has_no_rate(prices: Prices, provider: str, model: str) -> None:
+    assert prices.plan(provider, model, NOW) is None

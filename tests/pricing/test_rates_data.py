@@ -124,6 +124,8 @@ def listed_rates(prices: Prices, provider: str, model: str, above: int) -> dict[
     plan = prices.plan(provider, model, NOON)
     if plan is None or plan.model != model:
         return {}
+    if any(entry.unit == "provider" for entry in plan.price({"text": (1, 1)}).unpriced):
+        return {}  # another maker's list
     return dict(next(table.rates for table in reversed(plan.tables) if table.above <= above))
 
 
