@@ -1,4 +1,4 @@
-"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, end-to-end, reports."""
+"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, pricing, end-to-end, reports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 
 import endtoend
 import inprocess
+import pricing
 import reports
 from figures import Figure
 
@@ -20,6 +21,7 @@ def main() -> None:
     chosen = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     for title, measure, rounds in (
         ("in-process", inprocess.measure, 3 if quick else 15),
+        ("pricing", pricing.measure, 3 if quick else 15),
         ("end-to-end", endtoend.measure, 3 if quick else 16),
         ("reports", reports.measure, 3 if quick else 15),
     ):
