@@ -41,7 +41,9 @@ def compound(reading: Reading, facts: Facts) -> Reading:
     if not parts:
         return reading._replace(units={**reading.units, **fees}, unpriced=reading.unpriced + unpriced)
     if fees:
-        parts += (Part(None, fees, reading.service_tier),)
+        parts += (
+            Part(parts[0].model, fees, reading.service_tier),
+        )  # the system itself is in no list; fees are the same
     return reading._replace(units=summed(parts), parts=parts, unpriced=reading.unpriced + unpriced)
 
 

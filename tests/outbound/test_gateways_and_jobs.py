@@ -112,8 +112,8 @@ def test_a_video_is_one_event_however_often_it_is_asked_after(gateways: Watched)
     ("url", "provider"),
     [("http://localhost:11434/api/chat", "ollama"), ("http://gpu.internal:8000/v1/chat/completions", "vllm")],
 )
-def test_machines_of_one_s_own_are_seen(gateways: Watched, url: str, provider: str) -> None:
-    """With their units; Ollama's stream is lines of JSON."""
+def test_machines_of_one_s_own_are_free(gateways: Watched, url: str, provider: str) -> None:
+    """And have their units; Ollama's stream is lines of JSON."""
     answer: Any = {"id": "c", "model": "m", "choices": [], "usage": openai_usage(10, 3)}
     if provider == "ollama":
         lines = (
@@ -125,6 +125,8 @@ def test_machines_of_one_s_own_are_seen(gateways: Watched, url: str, provider: s
     told = call(gateways, url, answer, sent={"model": "m", "messages": []})[-1]
 
     assert (told.provider, told.outcome, told.units) == (provider, "ok", {"text": (10, 3)})
+    assert told.cost is not None
+    assert (told.cost.total, told.unpriced) == (0, ())
 
 
 def test_each_model_of_a_compound_has_its_lines(gateways: Watched) -> None:
@@ -133,13 +135,15 @@ def test_each_model_of_a_compound_has_its_lines(gateways: Watched) -> None:
         {"model": "llama-3.3-70b-versatile", "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 0}},
         {"model": "openai/gpt-oss-120b", "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 0}},
     ]
-    answer = {"id": "c", "model": "groq/compound", "choices": [], "usage": USAGE, "usage_breakdown": {"models": models}}
+    choices = [{"message": {"executed_tools": [{"index": 0, "type": "search"}]}}]
+    answer = {"model": "groq/compound", "choices": choices, "usage": USAGE, "usage_breakdown": {"models": models}}
 
     told = call(gateways, "https://api.groq.com/openai/v1/chat/completions", answer, sent={"model": "groq/compound"})[
         -1
     ]
 
     assert told.cost is not None
-    assert told.cost.total == Decimal("0.74")
-    assert [part.model for part in told.parts] == ["llama-3.3-70b-versatile", "openai/gpt-oss-120b"]
+    assert told.cost.total == Decimal("0.745")
+    assert told.unpriced == ()
+    assert [part.model for part in told.parts] == [*(model["model"] for model in models), models[0]["model"]]
     assert told.to_dict()["parts"][0]["provider"] is None
