@@ -13,7 +13,7 @@ from . import _sse
 from ._asking import ask
 from ._errors import Error, error_type
 from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, last_string, lenient, objects
-from ._openai_usage import OPENAI, Dialect, Usage, told
+from ._openai_usage import OPENAI, Dialect, Usage, stated, told
 from ._received import broken_off, strings
 from ._texts import Texter, chat_texts, input_texts
 from .base import Endpoint, Reading
@@ -91,7 +91,7 @@ def _reading(answer: _Answer, dialect: Dialect, complete: bool = True, wrong: st
             units,
             complete,
             answer.service_tier or usage.service_tier,
-            None if dialect.stated is None else dialect.stated(usage),
+            None if usage.cost is None and usage.cost_in_usd_ticks is None else stated(usage),
             wrong or reason,
             None if answer.error is None else error_type(answer.error),
             unpriced,

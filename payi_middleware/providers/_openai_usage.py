@@ -6,7 +6,6 @@ their own. Where the hosts differ in meaning, a `Dialect` says so. Sources: the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -16,7 +15,7 @@ import msgspec
 from ..events import TICKS_PER_USD, Side, Units, Unpriced
 from ._json import Calls, Count, Name
 
-__all__ = ["COUNTS_NOTHING", "OPENAI", "Dialect", "Usage", "stated_cost", "stated_ticks", "stated_total", "told"]
+__all__ = ["COUNTS_NOTHING", "OPENAI", "Dialect", "Usage", "stated", "told"]
 
 COUNTS_NOTHING: Final = "usage counts nothing"
 """Why counts that are all 0 are none: an answer was made of something."""
@@ -97,8 +96,6 @@ class Dialect:
     """Tokens that only `total_tokens` counts are audio that was heard, and is billed by its length (Mistral's Voxtral)."""
     writes_may_overlap: bool = False
     """What is written to the cache may be read from it at once, both being told in full (Gemini's by OpenRouter)."""
-    stated: Callable[[Usage], int | None] | None = None
-    """Reads the cost that the host itself states, in ticks."""
 
 
 OPENAI: Final = Dialect()
@@ -318,26 +315,21 @@ def _tools(tools: _Tools, units: Units) -> tuple[Unpriced, ...]:
     return found
 
 
-def stated_ticks(usage: Usage) -> int | None:
-    """xAI: `cost_in_usd_ticks`, in the very ticks we use."""
-    return usage.cost_in_usd_ticks
+def stated(usage: Usage) -> int | None:
+    """What the host itself says it took: xAI in the very ticks we use, OpenRouter and Perplexity in USD.
 
-
-def stated_cost(usage: Usage) -> int | None:
-    """OpenRouter: `cost` in USD; with a key of one's own, what the provider behind it takes comes on top."""
-    if not isinstance(usage.cost, Decimal):
-        return None
-    if not usage.is_byok:
-        return _ticks(usage.cost, None)
+    Whatever host it is, since a gateway may stand behind the name of any. With a key of one's own, what the provider
+    behind OpenRouter takes comes on top.
+    """
+    if usage.cost_in_usd_ticks is not None:
+        return usage.cost_in_usd_ticks
+    cost = usage.cost
+    if isinstance(cost, _CostParts):
+        return None if cost.total_cost is None else _ticks(cost.total_cost, None)
+    if cost is None or not usage.is_byok:
+        return None if cost is None else _ticks(cost, None)
     upstream = usage.cost_details.upstream_inference_cost if usage.cost_details is not None else None
-    return None if upstream is None else _ticks(usage.cost, upstream)
-
-
-def stated_total(usage: Usage) -> int | None:
-    """Perplexity: `cost.total_cost` in USD."""
-    if not isinstance(usage.cost, _CostParts) or usage.cost.total_cost is None:
-        return None
-    return _ticks(usage.cost.total_cost, None)
+    return None if upstream is None else _ticks(cost, upstream)
 
 
 def _ticks(cost: Decimal, more: Decimal | None) -> int | None:

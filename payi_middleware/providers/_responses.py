@@ -15,7 +15,7 @@ from ._asking import ask, ask_nothing
 from ._errors import Error, error_type
 from ._hosted import COSTS, NOTHING, Found, Item, ToolUsage, hosted, may_have_called
 from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, last_string, lenient
-from ._openai_usage import OPENAI, Dialect, Usage, told
+from ._openai_usage import OPENAI, Dialect, Usage, stated, told
 from ._received import broken_off, strings
 from ._texts import responses_texts
 from .base import Endpoint, Facts, Reading, summed
@@ -94,7 +94,7 @@ def _reading(
             units,
             complete,
             answer.service_tier or usage.service_tier,
-            None if dialect.stated is None else dialect.stated(usage),
+            None if usage.cost is None and usage.cost_in_usd_ticks is None else stated(usage),
             wrong or reason,
             failed,
             unpriced,

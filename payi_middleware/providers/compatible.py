@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from . import _alephalpha, _chat, _groq, _images, _mistral, _openrouter, _perplexity, _transcripts, _xai, openai
-from ._openai_usage import OPENAI, Dialect, stated_cost, stated_ticks, stated_total
+from ._openai_usage import OPENAI, Dialect
 from ._paths import FindRoute, Paths, by_path
 from .base import Provider, Refine, refined_by
 
@@ -90,9 +90,8 @@ PATTERNS: Final = {
 
 _DIALECTS: Final = {
     "mistral": Dialect(rest_is_audio=True),
-    "openrouter": Dialect(writes_may_overlap=True, stated=stated_cost),
-    "perplexity": Dialect(stated=stated_total),
-    "x-ai": Dialect(cached_may_be_extra=True, stated=stated_ticks),
+    "openrouter": Dialect(writes_may_overlap=True),
+    "x-ai": Dialect(cached_may_be_extra=True),
 }
 
 # What is free at a host besides what is free at all of them.

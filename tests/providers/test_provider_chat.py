@@ -117,7 +117,8 @@ def test_gemini_compatible_thoughts_are_the_rest() -> None:
         (b'"cost":1e999999', None),
         (b'"cost":"free"', None),
         (b'"cost":true', None),
-        (b'"cost":{"total_cost":1}', None),
+        (b'"cost":{"total_cost":1}', 10**10),
+        (b'"cost":{"total_cost":-1}', None),
         (b'"cost":null', None),
     ],
 )
@@ -132,7 +133,7 @@ def test_openrouter_states_its_cost(extra: bytes, ticks: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cost", "ticks"), [({"total_cost": 0.00507}, 50_700_000), ({"input_tokens_cost": 1}, None), (0.1, None)]
+    ("cost", "ticks"), [({"total_cost": 0.00507}, 50_700_000), ({"input_tokens_cost": 1}, None), (0.1, 10**9)]
 )
 def test_perplexity_states_its_total(cost: object, ticks: int | None) -> None:
     """Perplexity's cost is an object with a total."""
