@@ -406,3 +406,12 @@ def test_error_kinds(error: dict[str, Any], kind: str) -> None:
 
     assert (reading.error_type, reading.units) == (kind, None)
     assert reading.reason
+
+
+def test_a_cost_that_is_stated_counts_whatever_the_host() -> None:
+    """Behind the name of OpenAI there may be a gateway, which says what it took."""
+    for host, path in (("api.openai.com", "/v1/chat/completions"), ("api.openai.com", "/v1/responses")):
+        reading = endpoint(host, path).read(
+            body({"model": "moonshotai/kimi-k2", "usage": openai_usage() | {"cost": 0.25}})
+        )
+        assert reading.stated_ticks == 2_500_000_000
