@@ -14,10 +14,18 @@ from collections.abc import Callable
 from . import context, forks, health
 from .exceptions import StoreError
 
-__all__ = ["Flusher"]
+__all__ = ["Flusher", "Postponed"]
 
 LONGEST_PAUSE = 30.0
 """Seconds between two tries, at most, while a sink refuses; and between two looks around."""
+
+
+class Postponed(Exception):  # noqa: N818 - it reads as what it is
+    """Raised by `drain`, which has said why: what waits is to be tried again after so many seconds, or when somebody flushes."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class Flusher:
@@ -31,6 +39,7 @@ class Flusher:
         interval: Seconds to linger.
         idle: Called soon after the thread starts and about every half minute while it lives. If it takes long it calls
             `serve` now and then.
+        name: Of the thread.
     """
 
     def __init__(
@@ -42,14 +51,17 @@ class Flusher:
         interval: float,
         idle: Callable[[], None],
         ended: Callable[[], None],
+        name: str = "payi-flush",
     ) -> None:
         self._drain = drain
+        self._name = name
         self._waits = waits
         self._ended = ended
         self._prepare = prepare
         self._idle = idle
         self._interval = interval
         self._pause = 0.0
+        self._postponed = 0.0
         self._changed = threading.Condition()
         self._working = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -133,7 +145,7 @@ class Flusher:
         # The thread is nobody's: it must not inherit the request that happens to run now.
         frame = context.frame.set(None)
         try:
-            thread = threading.Thread(target=self._run, args=(self._number,), name="payi-flush", daemon=True)
+            thread = threading.Thread(target=self._run, args=(self._number,), name=self._name, daemon=True)
             thread.start()
             self._thread = thread
             self._pause = 0.0
@@ -153,8 +165,12 @@ class Flusher:
             self._working.release()
 
     def _drained(self) -> bool:
+        self._postponed = 0.0
         try:
             self._drain()
+        except Postponed as error:
+            self._postponed = error.seconds
+            return False
         except StoreError as error:  # its message names the cure
             health.note("sink_refused", "events wait in the spool: %s", error)
             return False
@@ -188,7 +204,7 @@ class Flusher:
                 self._armed = False
             delivered = self._drained_here()
             self._report(target, delivered=delivered)
-            self._pause = 0.0 if delivered else min(LONGEST_PAUSE, 2 * self._pause or self._interval)
+            self._pause = 0.0 if delivered else self._postponed or min(LONGEST_PAUSE, 2 * self._pause or self._interval)
             if delivered and (looked is None or time.monotonic() - looked > LONGEST_PAUSE):
                 with self._working, forks.at_work():
                     self._idle()

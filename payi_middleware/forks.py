@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["at_work", "hold", "keep", "release", "reset", "rest", "was_quiet"]
+__all__ = ["at_work", "away", "hold", "keep", "release", "reset", "rest", "was_quiet"]
 
 
 class _Gate:
@@ -59,15 +59,24 @@ def at_work() -> Iterator[None]:
 
 def rest(seconds: float) -> None:
     """Sleep; a fork may happen meanwhile, and under gevent other greenlets run."""
+    with away():
+        time.sleep(seconds)
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """Within work: what is done within waits for somebody, and may be copied half done. A fork may happen meanwhile."""
     gate = _entered()
     if gate is None:
-        time.sleep(seconds)
+        yield
         return
+    _mine.gate = None
     gate.leave()
     try:
-        time.sleep(seconds)
+        yield
     finally:
         gate.enter()
+        _mine.gate = gate
 
 
 def hold(patience: float) -> bool:

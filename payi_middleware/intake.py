@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from . import health, record
+from .alone import alone
 from .events import CallEvent
 from .leftovers import adopt, any_left, sweep
-from .ownership import give
 from .pending import finished
 from .pricing import Prices
 from .segment import AGAIN, BEGUN, HEADER, VOID, Segment, fcntl
@@ -75,8 +75,8 @@ def orphans(folder: Path | None, label: str, prices: Prices, write: Write) -> in
     if folder is None or fcntl is None or not any_left(folder, label):
         return 0
     taken = 0
-    with _alone(folder) as alone:
-        if alone:
+    with _alone(folder) as mine:
+        if mine:
             sweep(folder)
             for segments in adopt(folder, label):
                 _held.extend(segments)
@@ -85,15 +85,12 @@ def orphans(folder: Path | None, label: str, prices: Prices, write: Write) -> in
 
 
 _held: list[Segment] = []
-_locks: list[int] = []
 """What this process has open for its intake, which a child that is forked meanwhile must not keep locked."""
 
 
 def _after_fork() -> None:
     while _held:
         _held.pop().close()
-    while _locks:
-        os.close(_locks.pop())
 
 
 if hasattr(os, "register_at_fork"):
@@ -164,38 +161,16 @@ def _written(events: list[CallEvent], write: Write) -> int:
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
     """Whether we are the one process that takes in now."""
-    try:
-        fd = _lock_file(folder)
-    except OSError as error:
-        health.note(
-            "intake",
-            "what dead processes left in %s cannot be taken in (%s): give this user the right to read %s",
-            folder,
-            error,
-            folder / LOCK,
-        )
-        yield False
-        return
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        yield False
-        return
-    _locks.append(fd)
-    try:
-        yield True
-    finally:
-        _locks.remove(fd)
-        os.close(fd)
-
-
-def _lock_file(folder: Path) -> int:
-    """A descriptor of the lock's file, made if need be; to read suffices."""
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        fd = os.open(folder / LOCK, os.O_RDONLY | os.O_CREAT | os.O_EXCL | flags, 0o600)
-    except FileExistsError:
-        return os.open(folder / LOCK, os.O_RDONLY | flags)
-    give(fd, folder)
-    return fd
+    with ExitStack() as held:
+        try:
+            mine = held.enter_context(alone(folder / LOCK))
+        except OSError as error:
+            health.note(
+                "intake",
+                "what dead processes left in %s cannot be taken in (%s): give this user the right to read %s",
+                folder,
+                error,
+                folder / LOCK,
+            )
+            mine = False
+        yield mine

@@ -26,13 +26,14 @@ from .intake import label_of, orphans
 from .once import Told
 from .pending import finished
 from .pricing import Prices, owners
-from .settings import Options, Settings, StoreOptions, load
+from .settings import Options, Settings, StoreOptions, load, shown_setting
 from .spool import Spool, waiting_bytes
 from .types import Sink
 from .updates import Updates
 
 if TYPE_CHECKING:
     from .beforehand import RequestEstimate
+    from .sinks.delivery import Delivery
 
 __all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
 
@@ -109,6 +110,9 @@ class Meter:
         captured = Meter._captured
         given = self._given_sinks if captured is None else [captured]
         self._sinks: list[Sink] | None = None if given is None else list(given)
+        self._delivers = given is None and self.settings.api_key is not None
+        self._delivery: Delivery | None = None
+        """What sends events on to a server; made when there is something to send."""
         self._batch: list[CallEvent] = []
         """Taken from the spool, and not yet taken by the sinks: a refused batch is offered again as it is."""
         folder = self._placed.spool_path if captured is None else None
@@ -162,9 +166,13 @@ class Meter:
             timeout: Seconds; None for the setting `flush_timeout`.
 
         Returns:
-            Whether the sinks have it; if not, it waits in the spool.
+            Whether the sinks have it; if not, it waits in the spool, and what only the server lacks in the store.
         """
-        return self.flusher.flush(self.settings.flush_timeout if timeout is None else timeout)
+        timeout = self.settings.flush_timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        delivered = self.flusher.flush(timeout)
+        delivery = self._delivery
+        return delivered and (delivery is None or delivery.flush(max(0.0, deadline - time.monotonic())))
 
     def close(self, timeout: float | None = None) -> bool:
         """Flush, end the thread and let go of all files. A later call opens them anew, and calls in flight keep theirs.
@@ -173,11 +181,14 @@ class Meter:
             timeout: Seconds; None for the setting `flush_timeout`.
 
         Returns:
-            Whether the sinks have everything; if not, it waits in the spool.
+            Whether the sinks have everything; if not, it waits in the spool, and what only the server lacks in the store.
         """
         timeout = self.settings.flush_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
         delivered = self.flusher.close(timeout)
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:  # after the store: it reads from there
+            delivered = delivery.close(max(0.0, deadline - time.monotonic())) and delivered
         self.spool.listen()
         if not self.flusher.pause(max(0.0, deadline - time.monotonic())):
             return delivered  # a sink hangs: nothing is pulled from under its feet, and the process's end closes all
@@ -246,6 +257,16 @@ class Meter:
         for sink in self._opened():
             sink.write(events, report)
         self._reported = time.monotonic()
+        if self._delivers and events:
+            self._deliver(events)
+
+    def _deliver(self, events: Sequence[CallEvent]) -> None:
+        """Let what the store has, these events among it, be sent on."""
+        if self._delivery is None:
+            from .sinks.delivery import Delivery
+
+            self._delivery = Delivery(self._placed, self.prices)
+        self._delivery.offer(events)
 
     def _opened(self) -> list[Sink]:
         if self._sinks is None:
@@ -260,6 +281,8 @@ class Meter:
     def _look_around(self) -> None:
         """Take in what other processes left behind when they died, and see whether the rates are old."""
         self._updates.fetch_if_due(self.prices.load)
+        if self._delivers and self._placed.store_path is not None and self._placed.store_path.exists():
+            self._deliver(())  # what was left when the last process ended, or failed
         try:
             orphans(self.spool.folder, self.spool.label, self.prices, self._take_in)
         except Exception:
@@ -287,6 +310,7 @@ class Meter:
             "hosts": dict(self.settings.hosts),
             "spool": {"dir": str(folder or ""), "bytes": waiting_bytes(folder), "durable": self.spool.durable},
             "prices": self.prices.version,
+            "delivery": None if self._delivery is None else self._delivery.health(),
             "counters": health.counters(),
         }
 
@@ -389,7 +413,7 @@ def forget_default() -> None:
 def _check_same(meter: Meter, given: Mapping[str, Any]) -> None:
     wanted = load(given)
     differing = [
-        f"{name} (is {getattr(meter.settings, name)!r}, not {getattr(wanted, name)!r})"
+        f"{name} (is {_shown(meter.settings, name)}, not {_shown(wanted, name)})"
         for name in given
         if getattr(meter.settings, name) != getattr(wanted, name)
     ]
@@ -406,6 +430,10 @@ def _at_exit() -> None:
             meter.close()
         except Exception:
             health.note("exit", "the last events could not be delivered at exit; they wait in the spool", exc_info=True)
+
+
+def _shown(settings: Settings, name: str) -> str:
+    return shown_setting(name, getattr(settings, name))
 
 
 _held: list[Meter] = []

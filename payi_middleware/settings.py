@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
+from urllib.parse import urlsplit
 
 import msgspec
 
 from .exceptions import SettingsError
 
-__all__ = ["Options", "Settings", "StoreOptions", "load"]
+__all__ = ["Options", "Settings", "StoreOptions", "load", "shown_setting"]
 
 
 class Options(TypedDict, total=False):
@@ -30,6 +31,9 @@ class Options(TypedDict, total=False):
     update_prices: float
     carrier_key: str | None
     include_usage: bool
+    api_key: str | None
+    base_url: str
+    create_resources: bool
     disabled: bool
 
 
@@ -66,8 +70,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Signs what `current().carrier()` makes; processes that exchange carriers share it. Default: a key beside the spool."""
     include_usage: bool = False
     """Asks chat streams for their usage where the application does not, and hides the chunk that tells it."""
+    api_key: str | None = None
+    """With it, events also go to the server at `base_url`."""
+    base_url: str = "https://api.pay-i.com"
+    """Pay-i, or a server of your own."""
+    create_resources: bool = False
+    """Makes the resources that Pay-i does not know, with our rates."""
     disabled: bool = False
     """Makes every face a no-op."""
+
+    def __repr__(self) -> str:
+        """All settings but the secret ones, which must not stand in a log."""
+        told = ", ".join(f"{name}={shown_setting(name, getattr(self, name))}" for name in self.__struct_fields__)
+        return f"Settings({told})"
 
     @property
     def store_path(self) -> Path | None:
@@ -84,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 MAX_SECONDS = 86_400
+
+SECRET = frozenset(("api_key", "carrier_key"))
+
+
+def shown_setting(name: str, value: Any) -> str:
+    """A setting's value as it may stand in a message."""
+    return "<secret>" if name in SECRET and value is not None else repr(value)
+
 
 _ENVIRONMENT = {name: f"PAYI_{name.upper()}" for name in Settings.__struct_fields__}
 
@@ -108,6 +131,8 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     settings = Settings(**checked)
     _check_store(settings.store)
     _check_hosts(settings.trusted_hosts)
+    _check_key(settings.api_key)
+    settings = msgspec.structs.replace(settings, base_url=_checked_url(settings.base_url))
     for name in ("flush_interval", "flush_timeout"):
         seconds = getattr(settings, name)
         if not 0 < seconds <= MAX_SECONDS:
@@ -142,10 +167,15 @@ def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
         return msgspec.convert(value, kind, strict=False)
     except (msgspec.ValidationError, TypeError) as error:
         where = name if given.get(name) is not None else _ENVIRONMENT[name]
-        raise SettingsError(f"setting {where}={value!r} is not valid: {_VALID.get(name, error)}") from None
+        raise SettingsError(
+            f"setting {where}={shown_setting(name, value)} is not valid: {_VALID.get(name, error)}"
+        ) from None
 
 
 _VALID = {
+    "api_key": "text",
+    "carrier_key": "text",
+    "create_resources": "use 1 or 0, true or false",
     "disabled": "use 1 or 0, true or false",
     "include_usage": "use 1 or 0, true or false",
     "flush": "use 'background' or 'request'",
@@ -167,6 +197,28 @@ def _check_store(store: str) -> None:
             f"setting store={store!r} is not a store; use sqlite:///payi.db (relative), sqlite:////var/lib/payi.db (absolute) "
             "or sqlite:///:memory:"
         )
+
+
+def _check_key(key: str | None) -> None:
+    """What cannot stand in a header would fail each time it is sent."""
+    if key is not None and not (key and all(33 <= ord(sign) < 127 for sign in key)):
+        raise SettingsError("setting api_key is not valid: letters, digits and signs of ASCII, without spaces")
+
+
+def _checked_url(url: str) -> str:
+    """The URL without slashes at its end, as paths are put behind it."""
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_plain = not (parts.query or parts.fragment or "@" in parts.netloc)
+    except ValueError:
+        is_url = is_plain = False
+    if not (is_url and is_plain and url.isascii() and url.isprintable() and " " not in url):
+        raise SettingsError(
+            "setting base_url is not valid: use http:// or https:// with a host, and a port and a path if need be, such as "
+            "https://payi.internal:8600; no user, query or fragment"
+        )
+    return url.rstrip("/")
 
 
 def _check_hosts(hosts: Iterable[str]) -> None:

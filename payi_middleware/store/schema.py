@@ -8,6 +8,7 @@ Plain SQL, so that a twin for another database can follow; what only SQLite know
             beyond the mark, some thousand rows at most, is read from `events`, so a report is exact at any moment.
 `corrections` one row a correction of an event's cost, see `corrections.py`.
 `processes` the health of each process that writes.
+`deliveries` up to which event a server has the events of an application; `rejected` those that it refused.
 """
 
 from __future__ import annotations
@@ -133,6 +134,30 @@ CREATE TABLE corrections (
 )
 """
 
+_DELIVERIES = """
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    url TEXT NOT NULL,
+    application TEXT NOT NULL,
+    mark INTEGER NOT NULL,
+    at_ns INTEGER NOT NULL,
+    UNIQUE (url, application)
+)
+"""
+
+_REJECTED = """
+CREATE TABLE rejected (
+    delivery INTEGER NOT NULL,
+    event INTEGER NOT NULL,
+    at_ns INTEGER NOT NULL,
+    again INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    code TEXT,
+    message TEXT NOT NULL,
+    PRIMARY KEY (delivery, event)
+) WITHOUT ROWID
+"""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _EVENTS,
@@ -148,6 +173,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         _PROCESSES,
     ),
     (_CORRECTIONS, "CREATE INDEX corrections_by_event ON corrections (event)"),
+    (_DELIVERIES, _REJECTED),
 )
 """Step n takes a schema of version n to n + 1. Steps are only ever added."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
-from . import inherited, replaced, sqlite
+from . import deliveries, inherited, replaced, sqlite
 from .corrections import walk
 from .fold import EVERY, MOST_KEYS
 from .patience import BUSY_TIMEOUT
@@ -126,6 +126,38 @@ class Store:
         """
         with self._lock, sqlite.translated(self.path):
             self._writer.correct(changed)
+
+    def last(self) -> int:
+        """The number of the newest event."""
+        return self._ask(lambda: deliveries.last(self._connection))
+
+    def undelivered(self, place: deliveries.Place, upto: int, size: int) -> deliveries.Batch | None:
+        """What another place is to get next, of the events up to a number, `size` at most; None if there is nothing."""
+        return self._ask(lambda: deliveries.undelivered(self._connection, place, upto, size))
+
+    def delivered(
+        self, place: deliveries.Place, batch: deliveries.Batch, rejected: Sequence[deliveries.Rejected]
+    ) -> None:
+        """Another place has a batch, but for what it refused, which is set aside.
+
+        Raises:
+            StoreError: Nothing was written; the message names the cure.
+        """
+        with self._lock, sqlite.translated(self.path):
+            self._writer.delivered(place, batch, rejected)
+
+    def deliveries(self) -> list[deliveries.Delivered]:
+        """How far other places are."""
+        return self._ask(lambda: deliveries.deliveries(self._connection))
+
+    def offer_again(self) -> int:
+        """Let what other places refused be offered again; how many events that are.
+
+        Raises:
+            StoreError: Nothing was written; the message names the cure.
+        """
+        with self._lock, sqlite.translated(self.path):
+            return self._writer.offer_again()
 
     def events(self, *, as_recorded: bool = False) -> Iterator[CallEvent]:
         """All events, in the order in which their calls began."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import health as faults
 from ..events import CallEvent
+from . import deliveries
 from .corrections import correct
 from .fold import EVERY, MOST_KEYS, fold, waiting
 from .pack import COLUMNS, Packer
@@ -68,6 +69,26 @@ class Writer:
         """
         with self._transaction():
             correct(self._connection, changed)
+
+    def delivered(
+        self, place: deliveries.Place, batch: deliveries.Batch, rejected: Sequence[deliveries.Rejected]
+    ) -> None:
+        """Write how far another place is; see `deliveries.done`.
+
+        Raises:
+            sqlite3.Error: Nothing was written.
+        """
+        with self._transaction():
+            deliveries.done(self._connection, place, batch, rejected)
+
+    def offer_again(self) -> int:
+        """See `deliveries.offer_again`.
+
+        Raises:
+            sqlite3.Error: Nothing was written.
+        """
+        with self._transaction():
+            return deliveries.offer_again(self._connection)
 
     def _write(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
         with self._transaction():

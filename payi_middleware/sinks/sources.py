@@ -1,0 +1,169 @@
+"""Where events to hand over come from: the store, after a mark that is kept there; or memory, where there is no store's file."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from .. import health
+from ..alone import alone
+from ..events import CallEvent
+from ..settings import Settings
+from ..store.deliveries import Batch, Place, Rejected
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+__all__ = ["MemorySource", "Source", "StoreSource", "source_of"]
+
+MEMORY_EVENTS = 20_000
+
+
+class Source(Protocol):
+    """Hands out batches, each until it is `done`."""
+
+    def offer(self, events: Sequence[CallEvent]) -> None:
+        """These are in the store, or where the store is memory, nowhere else."""
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Whether no other process hands over what is here, as long as the block runs."""
+        ...
+
+    def last(self) -> int:
+        """The number of the newest event; 0 for none."""
+        ...
+
+    def next(self, upto: int, size: int) -> Batch | None:
+        """What comes next, of the events up to a number; None if there is nothing."""
+
+    def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
+        """The batch is handed over, but for what was refused, which is set aside."""
+
+    def close(self) -> None:
+        """Let go of files; never raises."""
+
+
+class StoreSource:
+    """The events of one application in a store, for one server. Its connection is its own: no other sink waits for it."""
+
+    def __init__(self, settings: Settings, path: Path, place: Place) -> None:
+        self._settings = settings
+        self._place = place
+        self._lock_path = _lock_path(path, place)
+        self._store: Store | None = None
+
+    def offer(self, events: Sequence[CallEvent]) -> None:
+        """Nothing to do: the store has them."""
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """As the protocol says.
+
+        Raises:
+            OSError: The lock's file can be neither made nor opened.
+        """
+        with alone(self._lock_path) as mine:
+            yield mine
+
+    def last(self) -> int:
+        """As the protocol says.
+
+        Raises:
+            StoreError: The store cannot be read, nor the mark written; so of all that follows.
+        """
+        return self._opened().last()
+
+    def next(self, upto: int, size: int) -> Batch | None:
+        """As the protocol says."""
+        return self._opened().undelivered(self._place, upto, size)
+
+    def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
+        """As the protocol says: mark and refusals in one transaction."""
+        self._opened().delivered(self._place, batch, rejected)
+
+    def close(self) -> None:
+        """As the protocol says."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def _opened(self) -> Store:
+        from ..store import open_store
+
+        if self._store is not None and not self._store.is_current():
+            self._store.leave()
+            self._store = None
+        if self._store is None:
+            self._store = open_store(self._settings, create=True)
+        return self._store
+
+
+class MemorySource:
+    """Events that no file holds, as long as the process lives; at most 20,000, the newest are dropped."""
+
+    def __init__(self) -> None:
+        self._events: collections.deque[CallEvent] = collections.deque()
+        self._lock = threading.Lock()
+        self._handed = 0
+
+    def offer(self, events: Sequence[CallEvent]) -> None:
+        """Keep them."""
+        with self._lock:
+            room = max(0, MEMORY_EVENTS - len(self._events))
+            self._events.extend(events[:room])
+        if len(events) > room:
+            health.note(
+                "delivery_dropped",
+                "the server takes too few events, and the store is in memory: newer events are not sent",
+                n=len(events) - room,
+            )
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Always: nobody else has them."""
+        yield True
+
+    def last(self) -> int:
+        """As the protocol says."""
+        return self._handed + len(self._events)
+
+    def next(self, upto: int, size: int) -> Batch | None:
+        """As the protocol says."""
+        with self._lock:
+            n = min(size, upto - self._handed, len(self._events))
+            events = [self._events[at] for at in range(n)]
+        first = self._handed + 1
+        return Batch(list(range(first, first + n)), events, self._handed + n) if n > 0 else None
+
+    def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
+        """As the protocol says; what was refused is lost, and said."""
+        with self._lock:
+            for _ in batch.events:
+                self._events.popleft()
+            self._handed = batch.mark
+        for one in rejected:
+            health.note(
+                "delivery_lost", "an event was refused and the store is in memory: %s", health.shown(one.message)
+            )
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def source_of(settings: Settings) -> Source:
+    """The source for the server that the settings name."""
+    path = settings.store_path
+    if path is None:
+        return MemorySource()
+    return StoreSource(settings, path, Place(settings.base_url, settings.application))
+
+
+def _lock_path(path: Path, place: Place) -> Path:
+    """Beside the store, where all its processes find it; one for each place, so that none waits for another's server."""
+    name = hashlib.blake2b("\n".join(place).encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return path.with_name(f"{path.name}.delivery-{name}.lock")

@@ -1,0 +1,182 @@
+"""What other places have of the events: for each a mark, up to which they were handed over, and what was refused.
+
+Events get their numbers in the order in which they are committed, so nothing ever appears below a mark. The mark and
+what was refused are written in one transaction: a process that is killed before it hands the last batch over again, and
+whoever takes it drops what it has by the event's id.
+"""
+
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..events import CallEvent
+from .corrections import LAST, corrected
+from .interned import Names
+from .pack import COLUMNS, unpacked
+
+__all__ = [
+    "Batch",
+    "Delivered",
+    "Place",
+    "Rejected",
+    "Rejection",
+    "deliveries",
+    "done",
+    "last",
+    "offer_again",
+    "undelivered",
+]
+
+_LONGEST = 500  # characters of a server's message that are kept
+_COUNTED = 100_000  # waiting events that are counted, at most
+
+
+class Place(NamedTuple):
+    """Where events go, and whose."""
+
+    url: str
+    application: str
+
+
+class Batch(NamedTuple):
+    """Some events to hand over, in the order in which they were stored."""
+
+    numbers: list[int]
+    """Of the events in the store."""
+    events: list[CallEvent]
+    mark: int
+    """Where the next batch begins."""
+    again: bool = False
+    """Whether they were refused once, and are offered again."""
+
+
+class Rejected(NamedTuple):
+    """An event that the other side refuses, whatever else it takes."""
+
+    at: int
+    """Its place in the batch, from 0."""
+    status: int
+    """HTTP's; 0 where it was never sent."""
+    code: str | None
+    """What programs read: Pay-i's `xproxy_error.code`."""
+    message: str
+    """What people read."""
+
+
+class Rejection(NamedTuple):
+    """Why events were refused, and how many."""
+
+    code: str | None
+    message: str
+    """Of the last one."""
+    events: int
+
+
+class Delivered(NamedTuple):
+    """How far a place is."""
+
+    place: Place
+    at_ns: int
+    """When it took a batch last, nanoseconds since the epoch."""
+    waiting: int
+    """Events it does not have yet; counted up to 100,000."""
+    rejections: list[Rejection]
+    """Most events first."""
+
+    @property
+    def rejected(self) -> int:
+        """Events that are set aside."""
+        return sum(rejection.events for rejection in self.rejections)
+
+
+_EVENT = ", ".join(["e.id", LAST, *(f"e.{name}" for name in COLUMNS.split(", "))])
+_NEXT = f"""
+SELECT {_EVENT} FROM events AS e CROSS JOIN wide AS w
+WHERE e.id > ? AND e.id <= ? AND w.id = e.wide AND w.application = ? ORDER BY e.id LIMIT ?
+"""
+_AGAIN = f"""
+SELECT {_EVENT} FROM rejected AS r JOIN events AS e ON e.id = r.event
+WHERE r.delivery = ? AND r.again ORDER BY e.id LIMIT ?
+"""
+_WAITING = f"""
+SELECT count(*) FROM (
+    SELECT 1 FROM events AS e CROSS JOIN wide AS w
+    WHERE e.id > ? AND w.id = e.wide AND w.application = ? LIMIT {_COUNTED}
+)
+"""
+_WHY = "SELECT code, message, count(*) AS n, max(at_ns) FROM rejected WHERE delivery = ? GROUP BY code ORDER BY n DESC"
+
+
+def last(connection: sqlite3.Connection) -> int:
+    """The number of the newest event."""
+    number: int = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
+    return number
+
+
+def undelivered(connection: sqlite3.Connection, place: Place, upto: int, size: int) -> Batch | None:
+    """What to hand over next, of the events up to a number; None if there is nothing.
+
+    Events that are offered again come first, since they are the older ones.
+    """
+    number, mark = _found(connection, place)
+    names = Names(connection)
+    if again := connection.execute(_AGAIN, (number, size)).fetchall():
+        return Batch([row[0] for row in again], [_event(row, names) for row in again], mark, again=True)
+    rows = connection.execute(_NEXT, (mark, upto, place.application, size)).fetchall()
+    if not rows:
+        return None
+    return Batch([row[0] for row in rows], [_event(row, names) for row in rows], rows[-1][0])
+
+
+def done(connection: sqlite3.Connection, place: Place, batch: Batch, rejected: Sequence[Rejected]) -> None:
+    """A batch is handed over but for what was refused, which is set aside. Within a transaction that writes."""
+    now = time.time_ns()
+    connection.execute(
+        "INSERT INTO deliveries (url, application, mark, at_ns) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (url, application) DO UPDATE SET mark = excluded.mark, at_ns = excluded.at_ns",
+        (*place, batch.mark, now),
+    )
+    number, _ = _found(connection, place)
+    if batch.again:
+        taken = [(number, event) for event in batch.numbers]
+        connection.executemany("DELETE FROM rejected WHERE delivery = ? AND event = ?", taken)
+    connection.executemany(
+        "INSERT OR REPLACE INTO rejected (delivery, event, at_ns, again, status, code, message) VALUES (?, ?, ?, 0, ?, ?, ?)",
+        [(number, batch.numbers[one.at], now, one.status, one.code, one.message[:_LONGEST]) for one in rejected],
+    )
+
+
+def deliveries(connection: sqlite3.Connection) -> list[Delivered]:
+    """Every place that ever took a batch."""
+    rows = connection.execute("SELECT id, url, application, mark, at_ns FROM deliveries ORDER BY url, application")
+    return [_delivered(connection, *row) for row in rows.fetchall()]
+
+
+def offer_again(connection: sqlite3.Connection) -> int:
+    """Let what was refused be offered again; how many events that are. Within a transaction that writes."""
+    return connection.execute("UPDATE rejected SET again = 1").rowcount
+
+
+def _delivered(
+    connection: sqlite3.Connection, number: int, url: str, application: str, mark: int, at_ns: int
+) -> Delivered:
+    waiting: int = connection.execute(_WAITING, (mark, application)).fetchone()[0]
+    why = [Rejection(code, message, n) for code, message, n, _ in connection.execute(_WHY, (number,))]
+    return Delivered(Place(url, application), at_ns, waiting, why)
+
+
+def _found(connection: sqlite3.Connection, place: Place) -> tuple[int, int]:
+    """The place's number, 0 for a new one, and its mark."""
+    row = connection.execute("SELECT id, mark FROM deliveries WHERE url = ? AND application = ?", place).fetchone()
+    if row is None:
+        return 0, 0
+    # The numbers of a store whose events were all deleted begin anew.
+    return row[0], row[1] if row[1] <= last(connection) else 0
+
+
+def _event(row: tuple[Any, ...], names: Names) -> CallEvent:
+    return corrected(unpacked(row[2:], names), row[1])
