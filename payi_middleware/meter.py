@@ -110,7 +110,7 @@ class Meter:
         captured = Meter._captured
         given = self._given_sinks if captured is None else [captured]
         self._sinks: list[Sink] | None = None if given is None else list(given)
-        self._delivers = given is None and self.settings.api_key is not None
+        self._delivers = given is None and bool(self.settings.api_key)
         self._delivery: Delivery | None = None
         """What sends events on to a server; made when there is something to send."""
         self._batch: list[CallEvent] = []

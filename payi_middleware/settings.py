@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     include_usage: bool = False
     """Asks chat streams for their usage where the application does not, and hides the chunk that tells it."""
     api_key: str | None = None
-    """With it, events also go to the server at `base_url`."""
+    """With it, events also go to the server at `base_url`; an empty one is none, whatever the environment says."""
     base_url: str = "https://api.pay-i.com"
     """Pay-i, or a server of your own."""
     create_resources: bool = False
@@ -153,7 +153,7 @@ def _parsed(name: str, text: str) -> Any:
     if name == "hosts":
         pairs = (part.partition("=") for part in text.split(",") if part.strip())
         return {host.strip(): provider.strip() for host, _, provider in pairs}
-    return text
+    return text.strip() if name == "api_key" else text  # files of secrets end with a newline
 
 
 def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
@@ -201,7 +201,7 @@ def _check_store(store: str) -> None:
 
 def _check_key(key: str | None) -> None:
     """What cannot stand in a header would fail each time it is sent."""
-    if key is not None and not (key and all(33 <= ord(sign) < 127 for sign in key)):
+    if key and not all(33 <= ord(sign) < 127 for sign in key):
         raise SettingsError("setting api_key is not valid: letters, digits and signs of ASCII, without spaces")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, events, models, price, prices, report, reprice
+from . import demo, doctor, events, models, price, prices, report, reprice, spool
 
 __all__ = ["app", "main"]
 
@@ -18,6 +18,7 @@ app.command("report")(report.command)
 app.command("events")(events.command)
 app.add_typer(prices.app, name="prices")
 app.command("reprice")(reprice.command)
+app.add_typer(spool.app, name="spool")
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("price")(price.command)

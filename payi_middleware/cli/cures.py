@@ -73,6 +73,30 @@ CURES: dict[str, tuple[str, str]] = {
         "newer rates could not be fetched or read {n} times; those in use stay",
         "see the log; run `payi prices update`",
     ),
+    "delivery": (
+        "the server that events go to could not be had {n} times; they wait in the store",
+        "see the log; check PAYI_BASE_URL and the network. Nothing is lost",
+    ),
+    "delivery_key": (
+        "the server refused the key {n} times; events wait in the store",
+        "set PAYI_API_KEY to a key that is valid and may ingest, and start anew",
+    ),
+    "delivery_rejected": (
+        "the server refused {n} events; they are set aside",
+        "mend what the log or this report names, then run `payi spool retry`",
+    ),
+    "delivery_store": (
+        "events could not be read from the store to be delivered {n} times",
+        "see the log; each message names its cure",
+    ),
+    "delivery_dropped": (
+        "{n} events were not sent on, since the store is in memory and its queue was full",
+        "name a store's file: it holds what waits",
+    ),
+    "delivery_lost": (
+        "{n} events were refused and, since the store is in memory, not set aside",
+        "name a store's file, and see the log for the reason",
+    ),
     "hook_import": (
         "{n} libraries are installed but cannot be imported",
         "repair the installation; the log names the library",

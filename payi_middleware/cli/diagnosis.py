@@ -16,6 +16,7 @@ from ..leftovers import own_files
 from ..segment import DAMAGED
 from ..settings import Settings
 from ..store import Store, open_store
+from ..store.deliveries import Delivered
 from ..store.processes import Process
 from ..store.schema import VERSION
 from .problems import problems_of
@@ -36,6 +37,7 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
     counters = sum((Counter(_counters(process)) for process in processes), Counter[str]())
     told = [_process(process, now_ns) for process in processes]
     unattributed = store.pop("unattributed")
+    delivery = store.pop("delivery")
     return {
         "schema": SCHEMA,
         "version": _version("payi-middleware"),
@@ -46,12 +48,13 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
             "in_use": sorted({str(p.health["prices"]) for p in processes if p.health.get("prices")}),
         },
         "hosts": settings.hosts | {host: name for p in processes for host, name in _mapping(p, "hosts").items()},
+        "delivery": delivery,
         "processes": told[:_SHOWN],
         "counters": dict(sorted(counters.items())),
         "unattributed": unattributed,
         "problems": [
             {"problem": problem, "cure": cure}
-            for problem, cure in problems_of(store, unattributed, spool, told, counters)
+            for problem, cure in problems_of(store, unattributed, spool, delivery, told, counters)
         ],
     }
 
@@ -70,6 +73,7 @@ def _store(settings: Settings) -> tuple[dict[str, Any], list[Process]]:
         "last_event": None,
         "last_write": None,
         "unattributed": {"calls": 0, "share": 0.0},
+        "delivery": [],
     }
     if path is None:
         return facts, []
@@ -95,10 +99,24 @@ def _contents(store: Store) -> dict[str, Any]:
         "events": total.calls,
         "last_event": format_time(last[0].started_ns) if last else None,
         "last_write": format_time(seen[0].seen_ns) if seen else None,
+        "delivery": [_delivery(place) for place in store.deliveries()],
         "unattributed": {
             "calls": total.unattributed_calls,
             "share": round(total.unattributed_calls / total.calls, 4) if total.calls else 0.0,
         },
+    }
+
+
+def _delivery(place: Delivered) -> dict[str, Any]:
+    return {
+        "url": place.place.url,
+        "application": place.place.application,
+        "waiting": place.waiting,
+        "set_aside": place.rejected,
+        "reasons": [
+            {"code": why.code, "message": why.message, "calls": why.events} for why in place.rejections[:_SHOWN]
+        ],
+        "last": format_time(place.at_ns),
     }
 
 
@@ -157,6 +175,7 @@ def _process(process: Process, now_ns: int) -> dict[str, Any]:
         "hooks": _mapping(process, "hooks"),
         "counters": _counters(process),
         "spool": _mapping(process, "spool"),
+        "delivery": _mapping(process, "delivery"),
     }
 
 

@@ -62,6 +62,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"Prices   {prices['version']}" + (f"; in use: {', '.join(prices['in_use'])}" if prices["in_use"] else ""),
         f"Hosts    {named or 'none named beside the known providers'}",
     ]
+    lines += [f"Delivery {_delivery(place)}" for place in found["delivery"]]
     lines += [f"Process  {_process(process)}" for process in found["processes"]]
     lines += [f"Counted  {name}: {count(n)}" for name, n in found["counters"].items()]
     return lines
@@ -75,6 +76,15 @@ def _hook(library: str, how: str, versions: dict[str, Any]) -> str:
     if how == "waiting":
         return f"{library} once it is imported"
     return f"{library} {versions.get(library, '')} by {how}"
+
+
+def _delivery(place: dict[str, Any]) -> str:
+    from .amounts import count
+
+    return (
+        f"{place['url']} ({place['application']}): {count(place['waiting'])} calls wait, {count(place['set_aside'])} are set "
+        f"aside, last taken {place['last']}"
+    )
 
 
 def _process(process: dict[str, Any]) -> str:

@@ -18,13 +18,15 @@ def problems_of(
     store: dict[str, Any],
     unattributed: dict[str, Any],
     spool: dict[str, Any],
+    delivery: list[dict[str, Any]],
     processes: list[dict[str, Any]],
     counters: Counter[str],
 ) -> Problems:
-    """Problem and cure, of store, spool, processes and what they counted."""
+    """Problem and cure, of store, spool, delivery, processes and what they counted."""
     return [
         *_store_problems(store, unattributed),
         *_spool_problems(spool, processes),
+        *_delivery_problems(delivery, processes),
         *_process_problems(processes),
         *_faults(counters),
     ]
@@ -73,6 +75,30 @@ def _spool_problems(spool: dict[str, Any], processes: list[dict[str, Any]]) -> P
                 "check the disk; a power cut does this too. Delete the *.damaged files when nobody is to look at them",
             )
         )
+    return problems
+
+
+def _delivery_problems(delivery: list[dict[str, Any]], processes: list[dict[str, Any]]) -> Problems:
+    problems: Problems = [
+        (
+            f"{place['url']} refused {why['calls']} calls of {place['application']}: {why['code'] or 'no code'}, {why['message']}",
+            "mend the cause (docs/delivery.md), then run `payi spool retry`",
+        )
+        for place in delivery
+        for why in place["reasons"]
+    ]
+    errors = {
+        (str(process["delivery"].get("url")), str(process["delivery"]["error"]))
+        for process in processes
+        if process["state"] in ("running", "silent") and process["delivery"].get("error")
+    }
+    problems += [
+        (
+            f"calls wait, {url} cannot be had: {error}",
+            "check PAYI_BASE_URL, PAYI_API_KEY and the network; nothing is lost",
+        )
+        for url, error in sorted(errors)
+    ]
     return problems
 
 

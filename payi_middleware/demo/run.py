@@ -37,7 +37,9 @@ def run(*, serve: bool, live: bool, began: float, environ: Mapping[str, str] = o
         settings = stack.enter_context(_place(environ, keep=serve))
         hosts, clients = _providers(stack, live=live, environ=environ)
         settings |= hosts
-        meter = stack.enter_context(Meter(application="demo", trusted_hosts=("127.0.0.1",), disabled=False, **settings))
+        # What is shown goes to no server, and is shown whatever the environment says.
+        shown: dict[str, Any] = {"application": "demo", "api_key": "", "disabled": False}
+        meter = stack.enter_context(Meter(trusted_hosts=("127.0.0.1",), **shown, **settings))
         stack.callback(uninstrument)
         stack.callback(clients.close)
         applications = stack.enter_context(ExitStack())

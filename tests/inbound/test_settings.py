@@ -38,6 +38,9 @@ EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "update_prices": ("86400", 86400.0, 3600.0),
     "carrier_key": ("secret", "secret", "other"),
     "include_usage": ("1", True, False),
+    "api_key": ("payi_1\n", "payi_1", "payi_2"),
+    "base_url": ("https://a.test:8600/x/", "https://a.test:8600/x", "http://b.test"),
+    "create_resources": ("true", True, False),
     "disabled": ("1", True, False),
 }
 """As the environment spells it, what that means, and a keyword."""
@@ -84,6 +87,16 @@ def test_precedence(name: str) -> None:
         ({"update_prices": 1}, "setting update_prices=1.0 is not valid: seconds, at least 60, or 0 for none"),
         ({"update_prices": "daily"}, "setting update_prices='daily' is not valid: a number of seconds, or 0 for none"),
         ({"disabled": "perhaps"}, "setting disabled='perhaps' is not valid: use 1 or 0, true or false"),
+        ({"api_key": "two words"}, "setting api_key is not valid: letters, digits and signs of ASCII, without spaces"),
+        ({"api_key": "schlüssel"}, "setting api_key is not valid"),
+        ({"api_key": 7}, "setting api_key=<secret> is not valid: text"),
+        ({"carrier_key": b"key"}, "setting carrier_key=<secret> is not valid: text"),
+        ({"base_url": "api.pay-i.com"}, "setting base_url is not valid: use http:// or https:// with a host"),
+        ({"base_url": "ftp://a.test"}, "setting base_url is not valid"),
+        ({"base_url": "https://a.test:port"}, "setting base_url is not valid"),
+        ({"base_url": "https://me:secret@a.test"}, "no user, query or fragment"),
+        ({"base_url": "https://a.test/?key=secret"}, "no user, query or fragment"),
+        ({"create_resources": "perhaps"}, "setting create_resources='perhaps' is not valid: use 1 or 0, true or false"),
     ],
 )
 def test_wrong_settings(given: dict[str, Any], message: str) -> None:
@@ -130,6 +143,19 @@ def test_paths() -> None:
     assert load({"store": "sqlite:///y.db"}, {}).spool_path == Path("y.db.spool")
     assert load({"store": "sqlite:///:memory:"}, {}).store_path is None
     assert load({"store": "sqlite:///:memory:"}, {}).spool_path is None
+
+
+def test_secrets_are_not_shown() -> None:
+    """Neither the settings' own text nor the error about a second meter's tells a key."""
+    default_meter(store="sqlite:///:memory:", api_key="payi_first")
+
+    with pytest.raises(SettingsError, match=r"api_key \(is <secret>, not <secret>\)"):
+        default_meter(api_key="payi_second")
+    told = repr(load({"api_key": "payi_first", "carrier_key": "mine"}, {}))
+    assert "payi_first" not in told
+    assert "mine" not in told
+    assert "base_url='https://api.pay-i.com'" in told
+    assert "api_key=None" in repr(Settings())
 
 
 FACES: dict[str, Callable[..., Any]] = {
