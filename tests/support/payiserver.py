@@ -156,7 +156,7 @@ class PayiServer:
             route("/api/v1/categories/{category}/resources/{resource:path}", self._resource, "POST"),
         ]
         if self.ours:
-            routes = [
+            routes += [
                 route("/api/v1/capabilities", self._capabilities, "GET"),
                 route("/api/v1/events", self._lines, "POST"),
             ]
