@@ -78,6 +78,12 @@ class Api:
         """The server's time by its last answer, nanoseconds since the epoch."""
         return time.time_ns() + self._ahead_ns
 
+    def prepare(self) -> None:
+        """Load and make what a request needs, all of it: a fork must not find an import half done."""
+        import encodings.idna  # noqa: F401 - sockets look names up by it
+
+        self._opened()
+
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send a request and read the answer.
 
@@ -119,7 +125,8 @@ class Api:
                 if len(read) > _LARGEST or time.monotonic() > deadline:
                     raise ValueError("the answer does not end")
             if response.status_code in _LATER or response.status_code >= 500:
-                raise Unreachable(f"it answers {response.status_code}", _asked(response.headers))
+                status = response.status_code
+                raise Unreachable(f"it answers {status}", _asked(response.headers), status=status)
             self._ahead_ns = _ahead_ns(response.headers)
             return Answer(response.status_code, bytes(read))
 

@@ -14,6 +14,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
 MOST_ASKED = 3600.0
 """Seconds that a server may ask us to stay away, at most: a date far off is a mistake."""
+SUSPECTS_AT = 5
+"""Failures in a row after which an event may be what the server breaks at."""
 OPENS_AT = 2
 """Failures in a row after which nobody waits for the server any more."""
 
@@ -39,6 +41,11 @@ class Circuit:
     def is_open(self) -> bool:
         """Whether the server is known to be away: a flush does not wait for it."""
         return self._failures >= OPENS_AT
+
+    @property
+    def suspects(self) -> bool:
+        """Whether it has failed so often that another event than the first may get through."""
+        return self._failures >= SUSPECTS_AT
 
     @property
     def size(self) -> int:

@@ -18,6 +18,7 @@ from ..exceptions import StoreError
 from ..flush import Flusher, Postponed
 from ..pricing import Prices
 from ..settings import Settings
+from ..store.deliveries import Batch, Rejected
 from .api import Api
 from .circuit import Circuit
 from .remote import Remote
@@ -113,8 +114,13 @@ class Delivery:
     def _hand_over(self, upto: int) -> None:
         self._remote.deadline = None if threading.current_thread().name == NAME else self._deadline
         while (batch := self._source.next(upto, self._circuit.size)) is not None:
-            with forks.away():
-                rejected = self._remote.send(batch.events)
+            try:
+                rejected = self._send(batch.events)
+            except Unreachable as error:
+                two = self._source.next(upto, 2)
+                if two is None or not self._may_be_to_blame(two, error):
+                    raise
+                batch, rejected = two, self._without_first(two, error)
             if rejected:
                 self._tell(len(rejected), rejected[0].message)
             self._source.done(batch, rejected)
@@ -122,6 +128,24 @@ class Delivery:
             self._sent += len(batch.events) - len(rejected)
             self._error = None
             forks.rest(0)
+
+    def _send(self, events: list[CallEvent]) -> list[Rejected]:
+        self._remote.prepare()
+        with forks.away():
+            return self._remote.send(events)
+
+    def _may_be_to_blame(self, two: Batch, error: Unreachable) -> bool:
+        """Whether the server may break at the first event, rather than be broken: it answers at once, again and again."""
+        return error.status == 500 and self._circuit.suspects and len(two.events) == 2
+
+    def _without_first(self, two: Batch, error: Unreachable) -> list[Rejected]:
+        """Send the second event alone: if that goes, the first is set aside.
+
+        Raises:
+            Unreachable: It does not go either.
+        """
+        rejected = self._send(two.events[1:])
+        return [Rejected(0, error.status, None, str(error)), *(one._replace(at=1) for one in rejected)]
 
     def _failed(self, error: Unreachable) -> float:
         seconds = self._circuit.failed(error.asked, error.pause)

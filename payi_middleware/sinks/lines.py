@@ -9,7 +9,7 @@ from ..events import CallEvent
 from ..store.deliveries import Rejected
 from .api import Api, check
 from .halves import Encoded, by_halves, unsendable
-from .payi import refusal
+from .refusals import refusal
 from .remote_errors import BodyRefused, Unreachable
 
 __all__ = ["LinesWriter"]

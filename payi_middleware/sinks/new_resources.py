@@ -14,6 +14,7 @@ from ..events import CallEvent, format_time
 from ..pricing import Prices
 from .api import Answer
 from .names import named
+from .refusals import refusal
 
 __all__ = ["NewResources"]
 
@@ -54,7 +55,11 @@ class NewResources:
         starts = format_time(event.started_ns // _DAY_NS * _DAY_NS)
         path = f"/api/v1/categories/{quote(category, safe='')}/resources/{quote(resource, safe='')}"
         answer = self._post(path, _encode({"units": units, "start_timestamp": starts}))
-        return None if answer.status in (200, 201) else f"it could not be made: {answer.status}"
+        return (
+            None
+            if answer.status in (200, 201)
+            else f"it could not be made: {answer.status} {refusal(answer.json())[1]}"
+        )
 
     def _units(self, event: CallEvent) -> dict[str, dict[str, Decimal]]:
         """Every unit that has a rate, with the names for large prompts; else those of the event itself."""

@@ -15,6 +15,7 @@ from .halves import Encoded, by_halves, unsendable
 from .known_limits import KnownLimits
 from .names import named
 from .new_resources import NewResources
+from .refusals import refusal
 from .remote_errors import BodyRefused, Unreachable
 from .wire import item
 
@@ -37,7 +38,7 @@ class PayiWriter:
 
     def __init__(self, api: Api, prices: Prices | None = None) -> None:
         self._api = api
-        self._limits = KnownLimits(lambda path: api.request("GET", path))
+        self._limits = KnownLimits(self._get)
         self._resources = None if prices is None else NewResources(self._create, prices)
 
     def send(self, events: list[CallEvent]) -> list[Rejected]:
@@ -96,8 +97,17 @@ class PayiWriter:
                 mended[one.at] = None
         return mended
 
+    def _get(self, path: str) -> Answer:
+        answer = self._api.request("GET", path)
+        if answer.status in (401, 403):  # tells nothing of what was asked for
+            check(answer, path)
+        return answer
+
     def _create(self, path: str, body: bytes) -> Answer:
-        return self._api.request("POST", path, body, Content_Type="application/json")
+        answer = self._api.request("POST", path, body, Content_Type="application/json")
+        if answer.status == 401:
+            check(answer, path)
+        return answer
 
 
 def _noted(one: Rejected, note: str | None) -> Rejected:
@@ -134,13 +144,3 @@ def _by_index(told: dict[str, Any], encoded: list[Encoded]) -> list[Rejected]:
 
 def _count(told: Any) -> int:
     return told if isinstance(told, int) else 0
-
-
-def refusal(told: Any) -> tuple[str | None, str]:
-    """Code and message of an `ApiError`."""
-    if not isinstance(told, dict):
-        return None, ""
-    error = told.get("xproxy_error")
-    inner = error if isinstance(error, dict) else {}
-    code, message = inner.get("code"), inner.get("message") or told.get("message")
-    return (code if isinstance(code, str) else None), (message if isinstance(message, str) else "")

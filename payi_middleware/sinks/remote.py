@@ -48,6 +48,10 @@ class Remote:
         """`payi`, `server`, or `unknown` as long as nobody asked."""
         return {LinesWriter: "server", PayiWriter: "payi"}.get(type(self._writer), "unknown")
 
+    def prepare(self) -> None:
+        """Load what sending needs."""
+        self._api.prepare()
+
     def send(self, events: list[CallEvent]) -> list[Rejected]:
         """Hand events over; what is refused is returned.
 

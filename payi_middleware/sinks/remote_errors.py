@@ -12,10 +12,12 @@ class Unreachable(Exception):  # noqa: N818 - it reads as what it is
         why: For people; without keys and without what was sent.
         asked: Seconds that the server wants us to stay away.
         pause: Seconds after which another try makes sense; 0 for soon, and later each time.
+        status: HTTP's; 0 without an answer.
     """
 
-    def __init__(self, why: str, asked: float = 0.0, pause: float = 0.0) -> None:
+    def __init__(self, why: str, asked: float = 0.0, pause: float = 0.0, status: int = 0) -> None:
         super().__init__(why)
+        self.status = status
         self.asked = asked
         self.pause = pause
 

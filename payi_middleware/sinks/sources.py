@@ -56,6 +56,8 @@ class StoreSource:
         self._place = place
         self._lock_path = _lock_path(path, place)
         self._store: Store | None = None
+        self._looked = 0
+        """Up to here there was nothing to hand over."""
 
     def offer(self, events: Sequence[CallEvent]) -> None:
         """Nothing to do: the store has them."""
@@ -76,11 +78,16 @@ class StoreSource:
         Raises:
             StoreError: The store cannot be read, nor the mark written; so of all that follows.
         """
-        return self._opened().last()
+        number = self._opened().last()
+        self._looked = min(self._looked, number)
+        return number
 
     def next(self, upto: int, size: int) -> Batch | None:
         """As the protocol says."""
-        return self._opened().undelivered(self._place, upto, size)
+        found = self._opened().undelivered(self._place, upto, size, self._looked)
+        if found is None:  # many events of other applications need not be looked through each time
+            self._looked = max(self._looked, upto)
+        return found
 
     def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
         """As the protocol says: mark and refusals in one transaction."""
@@ -100,6 +107,7 @@ class StoreSource:
             self._store = None
         if self._store is None:
             self._store = open_store(self._settings, create=True)
+            self._looked = 0
         return self._store
 
 

@@ -117,8 +117,10 @@ def last(connection: sqlite3.Connection) -> int:
     return number
 
 
-def undelivered(connection: sqlite3.Connection, place: Place, upto: int, size: int) -> Batch | None:
+def undelivered(connection: sqlite3.Connection, place: Place, upto: int, size: int, looked: int = 0) -> Batch | None:
     """What to hand over next, of the events up to a number; None if there is nothing.
+
+    Up to the number `looked` there was nothing when the caller looked last.
 
     Events that are offered again come first, since they are the older ones.
     """
@@ -126,7 +128,7 @@ def undelivered(connection: sqlite3.Connection, place: Place, upto: int, size: i
     names = Names(connection)
     if again := connection.execute(_AGAIN, (number, size)).fetchall():
         return Batch([row[0] for row in again], [_event(row, names) for row in again], mark, again=True)
-    rows = connection.execute(_NEXT, (mark, upto, place.application, size)).fetchall()
+    rows = connection.execute(_NEXT, (max(mark, looked), upto, place.application, size)).fetchall()
     if not rows:
         return None
     return Batch([row[0] for row in rows], [_event(row, names) for row in rows], rows[-1][0])

@@ -131,9 +131,9 @@ class Store:
         """The number of the newest event."""
         return self._ask(lambda: deliveries.last(self._connection))
 
-    def undelivered(self, place: deliveries.Place, upto: int, size: int) -> deliveries.Batch | None:
-        """What another place is to get next, of the events up to a number, `size` at most; None if there is nothing."""
-        return self._ask(lambda: deliveries.undelivered(self._connection, place, upto, size))
+    def undelivered(self, place: deliveries.Place, upto: int, size: int, looked: int = 0) -> deliveries.Batch | None:
+        """What another place is to get next, of the events up to a number; see `deliveries.undelivered`."""
+        return self._ask(lambda: deliveries.undelivered(self._connection, place, upto, size, looked))
 
     def delivered(
         self, place: deliveries.Place, batch: deliveries.Batch, rejected: Sequence[deliveries.Rejected]

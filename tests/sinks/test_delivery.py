@@ -159,6 +159,27 @@ def test_errors_of_the_server_pass(tmp_path: Path) -> None:
     assert sizes[1:4] == [1, 1, 1]
 
 
+def test_an_event_at_which_the_server_breaks(tmp_path: Path) -> None:
+    """An event that is answered by 500 again and again, while others get through, is set aside; if none does, all wait."""
+    with PayiServer(ours=True) as server:
+        broken = True
+
+        def breaks(request: Any) -> Any:
+            server.script.append(breaks)
+            return status(500)(request) if broken or b"poison" in server.asked[-1].body else None
+
+        server.script.append(breaks)
+        with meter_for(server, tmp_path) as meter:
+            asked("poison", *names(3), "poison", "last")
+            until(lambda: health.counters().get("delivery", 0) > 2 * circuit.SUSPECTS_AT)
+            assert health.counters().get("delivery_rejected") is None
+            broken = False
+            until(lambda: len(server.taken) == 4)
+            assert meter.flush(PATIENCE)
+    assert server.users() == [*names(3), "last"]
+    assert [(why.message, why.events) for why in place(tmp_path).rejections] == [("it answers 500", 2)]
+
+
 def test_a_server_that_asks_for_time_has_it(tmp_path: Path) -> None:
     """As long as `Retry-After` says, not even a flush asks again, nor waits."""
     with PayiServer(ours=True) as server:
@@ -467,7 +488,8 @@ class TestProcesses:
     def test_two_on_one_store(self, tmp_path: Path) -> None:
         """Both processes' calls arrive, each in its order; one hands over at a time, so none is sent twice."""
         with PayiServer(ours=True) as server:
-            both = [start(self.SENDER, tmp_path, server.url, name, 400) for name in ("one", "two")]
+            patient = environment(PAYI_FLUSH_TIMEOUT=str(PATIENCE))
+            both = [start(self.SENDER, tmp_path, server.url, name, 400, env=patient) for name in ("one", "two")]
             for process in both:
                 _, err = process.communicate(timeout=PATIENCE)
                 assert process.returncode == 0, err

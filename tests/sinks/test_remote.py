@@ -226,8 +226,23 @@ class TestPayi:
         ]
         server.may_create = False
         assert [one.message for one in send(server, call(), prices=prices)] == [
-            "no resource gpt-4o; it could not be made: 403"
+            "no resource gpt-4o; it could not be made: 403 may not"
         ]
+
+    @pytest.mark.parametrize(("path", "code"), [("limits", 401), ("limits", 403), ("categories", 401)])
+    def test_a_key_that_is_refused_on_the_way(self, server: PayiServer, path: str, code: int) -> None:
+        """A key that stops to be valid while limits are looked up or resources made says nothing of those."""
+        prices = Prices()
+        prices.load()
+        server.resources = {} if path == "categories" else None
+        server.denied = {path: code}
+
+        with remote_of(server, prices) as remote:
+            with pytest.raises(KeyRefused):
+                remote.send(calls(1, limit_ids=("l1",)))
+            server.denied, server.limits = {}, {"l1": "allow"}
+            assert remote.send(calls(1, limit_ids=("l1",))) == []
+        assert server.taken[-1]["limit_ids"] == ["l1"] if path == "limits" else server.resources
 
     def test_the_servers_clock_counts(self, server: PayiServer) -> None:
         """An event that is future by the server's clock gets the server's time."""

@@ -80,6 +80,8 @@ class PayiServer:
         """What it knows; None for everything."""
         self.may_create = True
         self.keys = {KEY}
+        self.denied: dict[str, int] = {}
+        """Part of a path -> status of the answer to whoever asks there."""
         self._known: set[Any] = set()
         self._running: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -137,6 +139,9 @@ class PayiServer:
                 self.asked.append(Asked(request, body))
                 if request.headers.get("xproxy-api-key") not in self.keys:
                     return JSONResponse(api_error("invalid_api_key", "no such key", 401), 401)
+                for part, code in self.denied.items():
+                    if part in path:
+                        return JSONResponse(api_error("invalid_api_key", "no such key", code), code)
                 if method == "POST" and answer in (self._bulk, self._lines) and self.script:
                     scripted = self.script.popleft()
                     if isinstance(scripted, hang):
