@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -10,6 +11,7 @@ import pytest
 from payi_middleware import health, uninstrument
 from payi_middleware import meter as meters
 
+os.environ.pop("PAYI_API_KEY", None)  # no test sends anything to a developer's own account
 hypothesis.settings.register_profile("suite", deadline=None)  # this machine may be busy
 hypothesis.settings.load_profile("suite")
 

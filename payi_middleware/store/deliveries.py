@@ -166,7 +166,7 @@ def offer_again(connection: sqlite3.Connection) -> int:
 def _delivered(
     connection: sqlite3.Connection, number: int, url: str, application: str, mark: int, at_ns: int
 ) -> Delivered:
-    waiting: int = connection.execute(_WAITING, (mark, application)).fetchone()[0]
+    waiting: int = connection.execute(_WAITING, (_valid(connection, mark), application)).fetchone()[0]
     why = [Rejection(code, message, n) for code, message, n, _ in connection.execute(_WHY, (number,))]
     return Delivered(Place(url, application), at_ns, waiting, why)
 
@@ -174,10 +174,12 @@ def _delivered(
 def _found(connection: sqlite3.Connection, place: Place) -> tuple[int, int]:
     """The place's number, 0 for a new one, and its mark."""
     row = connection.execute("SELECT id, mark FROM deliveries WHERE url = ? AND application = ?", place).fetchone()
-    if row is None:
-        return 0, 0
-    # The numbers of a store whose events were all deleted begin anew.
-    return row[0], row[1] if row[1] <= last(connection) else 0
+    return (0, 0) if row is None else (row[0], _valid(connection, row[1]))
+
+
+def _valid(connection: sqlite3.Connection, mark: int) -> int:
+    """The mark; 0 if the numbers have begun anew since, in a store whose events were all deleted."""
+    return mark if mark <= last(connection) else 0
 
 
 def _event(row: tuple[Any, ...], names: Names) -> CallEvent:

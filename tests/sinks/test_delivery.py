@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from payi_middleware import Meter, health
 from payi_middleware.cli import app
 from payi_middleware.exceptions import StoreError
+from payi_middleware.flush import Flusher
 from payi_middleware.intake import take_in
 from payi_middleware.pricing import Prices
 from payi_middleware.settings import Settings, load
@@ -459,6 +460,7 @@ class TestProcesses:
         take_in(load({"store": f"sqlite:///{tmp_path}/payi.db"}, {}))
         assert len(stored(tmp_path)) == 50
 
+    @pytest.mark.slow
     def test_killed_again_and_again(self, tmp_path: Path) -> None:
         """Processes that are killed at random while they send lose no stored call and double none; order is kept in each."""
         moments = random.Random(3)
@@ -560,6 +562,24 @@ def test_a_meter_with_a_key_costs_nothing_before_it_is_used() -> None:
         """
     )
     assert (ended.stdout, ended.stderr) == ("[]\n1\n", "")
+
+
+def test_without_a_thread_a_flush_hands_over_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an interpreter ends it starts no thread any more: the flush sends, and gives up in its time where the server hangs."""
+    monkeypatch.setattr(Flusher, "_start", lambda self: False)
+    hanging = hang()
+    with PayiServer(ours=True) as server:
+        url = f"sqlite:///{tmp_path}/payi.db"
+        with open_store(url, create=True) as store:
+            store.write([call(user_id=name) for name in names(3)])
+        sending = Delivery(load({"store": url, "api_key": KEY, "base_url": server.url}, {}), Prices())
+        server.script.append(hanging)
+        assert not sending.flush(0.3)
+        assert hanging.reached.is_set()
+        hanging.let_go.set()
+        until(lambda: sending.flush(PATIENCE))
+        assert sending.close(PATIENCE)
+        assert server.users() == names(3)
 
 
 def test_a_delivery_can_be_used_alone(tmp_path: Path) -> None:

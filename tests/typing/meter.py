@@ -18,6 +18,8 @@ Meter("sqlite:///payi.db")
 Meter(Path("payi.db"), spool_dir=Path("spool"), flush="background", flush_timeout=2, flush_interval=0.5)
 Meter(store="sqlite:///payi.db", application="shop", hosts={"127.0.0.1:9001": "openai"}, trusted_hosts=["unix"])
 Meter(sinks=[MemorySink()], carrier_key="key", disabled=True, spool_bytes=1 << 24)
+Meter(api_key="payi_1", base_url="https://payi.internal:8600", create_resources=True)
+Meter(api_key=7)  # type: ignore[arg-type]
 Meter(flush="sometimes")  # type: ignore[arg-type]
 Meter(hosts=["127.0.0.1"])  # type: ignore[arg-type]
 Meter(aplication="shop")  # type: ignore[call-arg]
