@@ -93,10 +93,11 @@ def _status(event: CallEvent) -> int | None:
 
 
 def _scope(event: CallEvent) -> str | None:
-    """Where the resource is, as somebody named it, else as the call told."""
+    """Where the resource is, as somebody named it, else as the call told; Pay-i's client makes a data zone of Anthropic's geo."""
     if event.attribution.resource_scope:
         return event.attribution.resource_scope
-    return next((term[6:] for term in event.terms if term.startswith("scope:")), None)
+    told = dict(term.split(":", 1) for term in event.terms if ":" in term)
+    return f"datazone.{told['geo']}" if "geo" in told else told.get("scope")
 
 
 def _properties(

@@ -196,6 +196,20 @@ def test_an_event_without_an_id_of_the_providers_has_ours() -> None:
     assert response_id(call(provider_response_id="msg_1")) == "msg_1"
 
 
+@pytest.mark.parametrize(
+    ("given", "scope"),
+    [
+        ({"terms": ("geo:us",)}, "datazone.us"),
+        ({"terms": ("batch", "scope:region", "region:eu")}, "region"),
+        ({"terms": ("geo:us",), "resource_scope": "global"}, "global"),
+        ({"terms": ("region:eu",)}, None),
+    ],
+)
+def test_scopes(given: dict[str, Any], scope: str | None) -> None:
+    """The scope that the caller names comes before what the call told."""
+    assert sent(call(**given)).get("scope") == scope
+
+
 @pytest.mark.parametrize("quantity", [-1, 1 << 31])
 def test_quantities_that_the_schema_cannot_hold(quantity: int) -> None:
     """Such an event is not cut to fit, which would price it wrongly; it is refused by name."""
