@@ -12,7 +12,7 @@ from .corrections import LAST, corrected
 from .interned import Names
 from .pack import COLUMNS, request_key, unpacked
 
-__all__ = ["count", "latest", "of_request", "oldest_first"]
+__all__ = ["by_id", "count", "latest", "of_request", "oldest_first"]
 
 _COLUMNS = ", ".join([LAST, *(f"e.{name}" for name in COLUMNS.split(", "))])
 
@@ -41,6 +41,14 @@ def latest(connection: sqlite3.Connection, n: int, *, as_recorded: bool = False)
         f"SELECT {_COLUMNS} FROM events AS e ORDER BY hour DESC, started_ns DESC, id DESC LIMIT ?", (n,)
     )
     return [_event(row, names, as_recorded=as_recorded) for row in rows][::-1]
+
+
+def by_id(
+    connection: sqlite3.Connection, event_id: bytes, *, as_recorded: bool = False
+) -> tuple[int, CallEvent] | None:
+    """The number here and the event of an id."""
+    row = connection.execute(f"SELECT e.id, {_COLUMNS} FROM events AS e WHERE event_id = ?", (event_id,)).fetchone()
+    return None if row is None else (row[0], _event(row[1:], Names(connection), as_recorded=as_recorded))
 
 
 def of_request(connection: sqlite3.Connection, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
