@@ -19,7 +19,7 @@ from ...record import new_id
 from ..errors import Answer, ApiError, not_found
 from ..moments import midnight, ns_of, told
 from ..paging import Paging, page
-from ..rows import Name, new_request_id
+from ..rows import Name
 from ..serving import Manager, Reader, Reading, Writing
 from ..tables import resources
 
@@ -231,7 +231,6 @@ async def _deleted(
 def _resource(row: Row[Any]) -> dict[str, Any]:
     now = time.time_ns()
     return {
-        "request_id": new_request_id(),
         "resource_id": row.resource_id,
         "category": row.category,
         "resource": row.resource,

@@ -191,7 +191,6 @@ def _scores_of(application: int, name: str, use_case_id: str) -> tuple[Any, ...]
 
 def _instance(row: Row[Any]) -> dict[str, Any]:
     return {
-        "request_id": new_request_id(),
         "use_case_id": row.use_case_id,
         "use_case_name": row.use_case,
         "type_version": row.type_version,
