@@ -61,7 +61,7 @@ class Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     category: Annotated[str, Meta(min_length=1)]
     units: dict[str, Sides | _Count]
     resource: str | None = None
-    event_timestamp: datetime.datetime | None = None
+    event_timestamp: str | None = None
     end_to_end_latency_ms: _Count | None = None
     time_to_first_token_ms: _Count | None = None
     time_to_first_completion_token_ms: _Count | None = None
@@ -157,8 +157,12 @@ def refusal_of(error: Exception) -> ApiError:
 _IN_HEADERS = frozenset(f"`{name}`" for name in BulkItem.__struct_fields__ if name not in Item.__struct_fields__)
 
 
-def _moment(moment: datetime.datetime, now: int) -> int:
-    ns = ns_of(moment)
+def _moment(told: str, now: int) -> int:
+    """An ISO 8601 time or day; without a zone it is UTC."""
+    try:
+        ns = ns_of(datetime.datetime.fromisoformat(told))
+    except (ValueError, OverflowError):
+        raise ApiError(400, "event_timestamp: not a time of ISO 8601") from None
     if ns > now + _AHEAD_NS:
         raise ApiError(400, "event_timestamp: more than 5 minutes in the future", "invalid_ingest_event_timestamp")
     if ns < _OLDEST_NS:

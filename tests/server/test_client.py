@@ -144,7 +144,9 @@ def use_cases(client: Blocking) -> None:
     client.use_cases.kpis.update("Stars", score=5, **scored)
     scores = client.use_cases.kpis.list(run.use_case_id, use_case_name="Answers", limit=1, sort_ascending=True)
     assert [(one.kpi_name, one.score) for one in scores] == [("Thumbs up", 1), ("Stars", 5)]
-    assert [one.kpi_name for one in client.use_cases.kpis.list(run.use_case_id, use_case_name="Answers", kpi_name="Stars")]
+    assert [
+        one.kpi_name for one in client.use_cases.kpis.list(run.use_case_id, use_case_name="Answers", kpi_name="Stars")
+    ]
     refused(400, "request_processing_error", client.use_cases.kpis.update, "Stars", score=6, **scored)
 
     assert kpis.delete("Stars", use_case_name="Answers").name == "Stars"
@@ -169,7 +171,12 @@ def events(client: Blocking) -> None:
         event_timestamp=now() + SOON,
     )
     told = one.xproxy_result
-    assert (told.user_id, told.account_name, told.use_case_name, told.use_case_step) == ("jane", "acme", "Told", "first")
+    assert (told.user_id, told.account_name, told.use_case_name, told.use_case_step) == (
+        "jane",
+        "acme",
+        "Told",
+        "first",
+    )
     assert (told.cost.currency, told.cost.total.base, told.duplicate_request) == ("usd", 0.0035, False)
     assert client.requests.request_id.result.retrieve(one.request_id).xproxy_result.cost == told.cost
     by_provider = client.requests.response_id

@@ -9,6 +9,7 @@ import asyncio
 import sys
 from typing import Any
 
+
 def main() -> None:
     """Make the calls, and wait until they are told."""
     who, for_openai, for_anthropic = sys.argv[1:]
