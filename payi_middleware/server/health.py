@@ -34,7 +34,7 @@ async def ready(request: Request) -> Response:
         return problem(503, "not ready", f"the writer did not answer within {_SECONDS:g} s")
     except (StoreError, ApiError) as error:
         return problem(503, "not ready", str(error))
-    return Answer({"status": "ok", "events_waiting": serving(request).writer.depth})
+    return Answer({"status": "ok"})
 
 
 def metrics_for(

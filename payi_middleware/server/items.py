@@ -92,7 +92,7 @@ class BulkItem(Item, kw_only=True, forbid_unknown_fields=True):
     scope: str | None = None
 
 
-class Draft(msgspec.Struct):
+class Draft(msgspec.Struct, frozen=True):
     """An event that is not priced yet."""
 
     event_id: bytes

@@ -79,8 +79,8 @@ def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, price
     try:
         if isinstance(one, Draft):
             _check_limits(one, caller, known)
-            _place(one, caller, known)
-            event = event_of(one, prices, known.prices(caller.application, one.category, one.resource))
+            placed = _placed(one, caller, known)
+            event = event_of(placed, prices, known.prices(caller.application, one.category, one.resource))
         else:
             event = one
         check(event)
@@ -104,11 +104,11 @@ def _check_limits(draft: Draft, caller: Caller, known: Known) -> None:
             )
 
 
-def _place(draft: Draft, caller: Caller, known: Known) -> None:
-    """Give a draft the version of its use case, an instance if it names none, and that instance's limit."""
+def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
+    """A draft with the version of its use case, an instance if it names none, and that instance's limit."""
     who = draft.who
     if who.use_case_name is None:
-        return
+        return draft
     use_case = known.use_case(caller.application, who.use_case_name)
     use_case_id = who.use_case_id or _instance_of(draft)
     limit_ids = who.limit_ids
@@ -119,7 +119,8 @@ def _place(draft: Draft, caller: Caller, known: Known) -> None:
     version = who.use_case_version
     if version is None and use_case is not None:
         version = use_case.type_version
-    draft.who = msgspec.structs.replace(who, use_case_id=use_case_id, use_case_version=version, limit_ids=limit_ids)
+    who = msgspec.structs.replace(who, use_case_id=use_case_id, use_case_version=version, limit_ids=limit_ids)
+    return msgspec.structs.replace(draft, who=who)
 
 
 def _instance_of(draft: Draft) -> str:
