@@ -85,7 +85,7 @@ def _known(server: Server) -> None:
 def test_what_cannot_be_is_refused(server: Server, n: int) -> None:
     """In Pay-i's shape, with a message."""
     method, path, body = BODIES[n]
-    with server.http() as http:
+    with server.http(headers={"Content-Type": "application/json"}) as http:
         content = None if body is None else json.dumps(body)
         answer = http.request(method, f"/api/v1{path}", content=content)
     assert 400 <= answer.status_code < 500, answer.text
