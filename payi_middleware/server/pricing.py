@@ -90,7 +90,10 @@ def unknown_units(event: CallEvent) -> Units:
 
 def _plain(units: Units) -> Units:
     """Units without the mark of a long prompt: our plans see by the counts which rates hold."""
-    if not any(name.endswith(_LARGE) for name in units):
+    for name in units:
+        if name.endswith(_LARGE):
+            break
+    else:
         return units
     plain: Units = {}
     for name, (taken, made) in units.items():

@@ -66,6 +66,7 @@ class _Taken:
         if not self._waiting:
             return
         outcomes = await self._running.writer.ingest(Load(self._caller, self._waiting))
+        self._running.metrics.counted(outcomes)
         for number, outcome in zip(self._numbers, outcomes, strict=True):
             self._count(number, outcome)
         self._waiting, self._numbers = [], []
@@ -76,7 +77,6 @@ class _Taken:
                 self.duplicates += 1
             else:
                 self.stored += 1
-                self._running.metrics.stored(outcome.event)
             return
         self.refused += 1
         if len(self._errors) < _MOST_ERRORS:
@@ -84,7 +84,6 @@ class _Taken:
 
     def answer(self) -> dict[str, Any]:
         """The counts, and why lines were refused."""
-        self._running.metrics.others(self.duplicates, self.refused)
         return {
             "request_id": new_request_id(),
             "stored": self.stored,

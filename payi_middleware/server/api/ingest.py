@@ -23,7 +23,7 @@ from ..items import BulkItem, Draft, Item, draft_of, refusal_of
 from ..keys import Caller
 from ..results import result_of
 from ..rows import new_request_id
-from ..serving import Serving, serving
+from ..serving import serving
 from ..settling import Load, Outcome
 
 __all__ = ["bulk", "bulk_upsert", "single"]
@@ -62,11 +62,11 @@ async def single(request: Request) -> Response:
         if isinstance(outcome, ApiError):
             raise outcome
     except ApiError as error:
-        running.metrics.others(0, 1)
+        running.metrics.counted([error])
         if error.status_code != 400:
             raise
         return Answer({**error.body(), "xproxy_result": {}}, 400)
-    _count(running, [outcome])
+    running.metrics.counted([outcome])
     event = outcome.event
     return Answer(
         {
@@ -97,13 +97,13 @@ async def _bulk(request: Request, *, upsert: bool) -> Response:
         await run_in_threadpool(_items, body, caller.name) if len(body) > _ITSELF * 300 else _items(body, caller.name)
     )
     if isinstance(read, ApiError):
-        running.metrics.others(0, 1)
+        running.metrics.counted([read])
         whole = {"ingest_count": 0, "error_count": 1, "item_error_count": 0, "total_count": 0, "errors": None}
         return Answer(_times() | whole | read.body(), 400)
     outcomes: list[Outcome] = []
     for start in range(0, len(read), _AT_ONCE):
         outcomes += await running.writer.ingest(Load(caller, read[start : start + _AT_ONCE], upsert))
-    _count(running, outcomes)
+    running.metrics.counted(outcomes)
     errors = [
         {"item_index": n, "xproxy_result": outcome.body()}
         for n, outcome in enumerate(outcomes)
@@ -121,18 +121,6 @@ async def _bulk(request: Request, *, upsert: bool) -> Response:
 
 def _times() -> dict[str, Any]:
     return {"request_id": new_request_id(), "ingest_timestamp": format_time(time.time_ns())}
-
-
-def _count(running: Serving, outcomes: Sequence[Outcome]) -> None:
-    duplicates = refused = 0
-    for outcome in outcomes:
-        if isinstance(outcome, ApiError):
-            refused += 1
-        elif outcome.duplicate:
-            duplicates += 1
-        else:
-            running.metrics.stored(outcome.event)
-    running.metrics.others(duplicates, refused)
 
 
 def _single(body: bytes, headers: Mapping[str, str], caller: Caller) -> Draft:
