@@ -35,7 +35,9 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]
     app = create_app(settings, open_metrics=is_loopback(host))
     name = f"[{host}]" if ":" in host else host
     say(f"http://{name}:{listening.getsockname()[1]} serves {path}; the documents are at /docs. Ctrl-C ends it.")
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE
+    )
     uvicorn.Server(config).run([listening])
 
 

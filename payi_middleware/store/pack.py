@@ -135,7 +135,11 @@ def check(event: CallEvent) -> None:
     Raises:
         OverflowError: A number of the event cannot be true.
     """
-    _ticks_if_true(event, sum(_tokens(event)))
+    # All units are at least those that are tokens, so most events need no look at which are.
+    try:
+        _ticks_if_true(event, sum(map(sum, event.units.values())))
+    except OverflowError:
+        _ticks_if_true(event, sum(_tokens(event)))
 
 
 def _ticks_if_true(event: CallEvent, tokens: int) -> int:
