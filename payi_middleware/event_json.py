@@ -81,6 +81,7 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True):
     units: _Units
     service_tier: _Text | None = None
     terms: _Texts = []
+    provider: _Text | None = None
 
 
 class _Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -199,8 +200,12 @@ def _event(told: _Told) -> CallEvent:
         provider_response_id=told.provider_response_id,
         limits=told.limits,
         terms=tuple(told.terms),
-        parts=tuple([Part(one.model, _units(one.units), one.service_tier, tuple(one.terms)) for one in told.parts]),
+        parts=tuple(map(_part, told.parts)),
     )
+
+
+def _part(told: _Part) -> Part:
+    return Part(told.model, _units(told.units), told.service_tier, tuple(told.terms), told.provider)
 
 
 def _attribution(told: _Told) -> Attribution:

@@ -18,7 +18,7 @@ def test_what_is_told_comes_back() -> None:
         cost=Cost(25, 10, 35, (Line("text", "input", 1, "0.0000000025", 1, "genai-prices", "2026-01-01"),)),
         unpriced=(Unpriced("smell", 3, "no rate"),),
         terms=("region:eu",),
-        parts=(Part("a", {"text": (1, 2)}, "flex", ("x:y",)), Part(None, {})),
+        parts=(Part("a", {"text": (1, 2)}, "flex", ("x:y",), "groq"), Part(None, {})),
         limits={"a": "ok"},
         limit_ids=("a",),
         request_tags=("t",),

@@ -15,7 +15,7 @@ from .items import Draft
 __all__ = ["Price", "event_of", "unknown_units"]
 
 _LARGE = "_large_context"
-_PROVIDERS = {"system.aws.bedrock": "aws"} | {provider.category: provider.id for provider in reversed(PROVIDERS)}
+_PROVIDERS = {provider.category: provider.id for provider in reversed(PROVIDERS)}
 _NO_INBOUND = Inbound()
 
 
