@@ -14,7 +14,7 @@ from ..settings import Settings, load
 from ..store import open_store
 from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
-from .auth import Auth
+from .auth import Auth, Keyring
 from .bounds import Bounds
 from .database import file_of, prepare, reading
 from .errors import HANDLERS
@@ -66,13 +66,13 @@ def create_app(store: str | Settings, *, open_metrics: bool = False) -> FastAPI:
     app.add_route("/api/v1/events", events.events, methods=["POST"])
     for module in _ROUTERS:
         app.include_router(module.router)
-    auth = Auth(_no_app, serving.readers)
+    keyring = Keyring(serving.readers)
     app.add_route("/healthz", health.alive, include_in_schema=False)
     app.add_route("/readyz", health.ready, include_in_schema=False)
-    app.add_route("/metrics", health.metrics_for(auth.caller, is_open=open_metrics), include_in_schema=False)
+    app.add_route("/metrics", health.metrics_for(keyring.caller, is_open=open_metrics), include_in_schema=False)
     described(app)
     # The last is the outermost: counted first, bounded before anything is read, and known before it is routed.
-    app.add_middleware(Auth, readers=serving.readers)
+    app.add_middleware(Auth, keyring=keyring)
     app.add_middleware(Bounds)
     app.add_middleware(SplitFirst)
     app.add_middleware(Timing, metrics=serving.metrics)
@@ -93,7 +93,3 @@ def _started(settings: Settings) -> Serving:
         prices=prices,
         metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),
     )
-
-
-async def _no_app(scope: object, receive: object, send: object) -> None:
-    """Of `Auth` only the look-up is used for metrics."""

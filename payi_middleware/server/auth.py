@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .errors import Answer, ApiError
 from .keys import Caller, Role, known
 
-__all__ = ["MANAGE", "OWN", "READ", "SEND", "Auth", "allowed", "needs"]
+__all__ = ["MANAGE", "OWN", "READ", "SEND", "Auth", "Keyring", "allowed", "needs"]
 
 READ: Final[frozenset[Role]] = frozenset(("read", "admin"))
 """Who may look at what is kept."""
@@ -31,25 +31,12 @@ _MOST = 4096  # keys remembered
 _CALLER = "payi.caller"
 
 
-class Auth:
-    """ASGI middleware: no request under `/api/` without a key."""
+class Keyring:
+    """Who a key speaks for, remembered for a second."""
 
-    def __init__(self, app: ASGIApp, readers: Engine) -> None:
-        self.app = app
+    def __init__(self, readers: Engine) -> None:
         self._readers = readers
         self._seen: dict[bytes, tuple[float, Caller]] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
-            await self.app(scope, receive, send)
-            return
-        caller = await self.caller(scope)
-        if caller is None:
-            refusal = ApiError(401, "the key in xProxy-api-key is missing, unknown or revoked", "invalid_api_key")
-            await Answer(refusal.body(), 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
-            return
-        scope[_CALLER] = caller
-        await self.app(scope, receive, send)
 
     async def caller(self, scope: Scope) -> Caller | None:
         """Who calls; None without a key that is known."""
@@ -70,6 +57,26 @@ class Auth:
     def _look_up(self, key: str) -> Caller | None:
         with self._readers.connect() as sql:
             return known(sql, key)
+
+
+class Auth:
+    """ASGI middleware: no request under `/api/` without a key."""
+
+    def __init__(self, app: ASGIApp, keyring: Keyring) -> None:
+        self.app = app
+        self._keyring = keyring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+        caller = await self._keyring.caller(scope)
+        if caller is None:
+            refusal = ApiError(401, "the key in xProxy-api-key is missing, unknown or revoked", "invalid_api_key")
+            await Answer(refusal.body(), 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+            return
+        scope[_CALLER] = caller
+        await self.app(scope, receive, send)
 
 
 def _key(scope: Scope) -> str:

@@ -92,9 +92,15 @@ async def _store(request: Request, error: Exception) -> Response:
     )
 
 
+async def _fault(request: Request, error: Exception) -> Response:
+    """A fault of ours, of which nothing is told but that it is one; the server's log has it."""
+    return Answer(ApiError(500, "a fault of the server's own; its log tells more", "unexpected_error").body(), 500)
+
+
 HANDLERS: dict[Any, Any] = {
     ApiError: _refused,
     RequestValidationError: _malformed,
     HTTPException: _http,
     StoreError: _store,
+    Exception: _fault,
 }

@@ -10,7 +10,7 @@ import datetime
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeGuard
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +22,7 @@ from ..record import new_id
 from .errors import MALFORMED, ApiError
 from .moments import ns_of
 
-__all__ = ["BulkItem", "Draft", "Item", "draft_of", "refusal_of"]
+__all__ = ["BulkItem", "Draft", "Item", "draft_of", "is_use_case", "refusal_of"]
 
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Properties: TypeAlias = dict[str, str | None]
@@ -143,6 +143,11 @@ def draft_of(item: Item, told: Mapping[str, Any], application: str) -> Draft:
     )
 
 
+def is_use_case(name: str | None) -> TypeGuard[str]:
+    """Whether this can be the name of a use case."""
+    return name is not None and _NAME.fullmatch(name) is not None
+
+
 def refusal_of(error: Exception) -> ApiError:
     """What a decoder's error means to who sent the body."""
     text = str(error)
@@ -195,7 +200,7 @@ def _failure(status: int | None, failure: str | None) -> tuple[int | None, str |
 
 def _attribution(told: Mapping[str, Any], properties: dict[str, str], use_case: dict[str, str]) -> Attribution:
     name = told.get("use_case_name") or None
-    if name is not None and not _NAME.fullmatch(name):
+    if name is not None and not is_use_case(name):
         raise ApiError(400, "use_case_name: not 1 to 64 of A-Z a-z 0-9 . _ -", "invalid_use_case_name")
     user = _text("user_id", told.get("user_id"), "invalid_user_id")
     limits = _limit_ids(told.get("limit_ids") or ())

@@ -30,6 +30,8 @@ class UseCase(NamedTuple):
 
     type_version: int
     limit_config: dict[str, Any] | None
+    limited: bool = False
+    """Whether an instance has a limit, or a new one would get it."""
 
 
 class Known:
@@ -106,7 +108,8 @@ class Known:
         query = select(use_cases.c.type_version, use_cases.c.limit_config).where(mine, use_cases.c.name == name)
         row = self._sql.execute(query).one_or_none()
         if row is not None:
-            return UseCase(*row)
+            limited = row.limit_config is not None or self._any_limited(application, name)
+            return UseCase(row.type_version, row.limit_config, limited)
         if self._sql.execute(select(func.count()).where(mine)).scalar_one() >= _MOST_USE_CASES:
             return None
         self._sql.execute(
@@ -115,6 +118,14 @@ class Known:
             )
         )
         return UseCase(1, None)
+
+    def _any_limited(self, application: int, name: str) -> bool:
+        which = (
+            instances.c.application == application,
+            instances.c.use_case == name,
+            instances.c.limit_id.is_not(None),
+        )
+        return self._sql.execute(select(instances.c.id).where(*which).limit(1)).first() is not None
 
     def _read_instance(self, application: int, name: str, use_case_id: str) -> str | None:
         which = (

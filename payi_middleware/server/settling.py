@@ -13,7 +13,7 @@ from ..store.pack import check
 from ..store.read import by_id
 from ..store.write import Batch
 from .errors import ApiError
-from .items import Draft
+from .items import Draft, is_use_case
 from .keys import Caller
 from .known import Known
 from .pricing import event_of
@@ -83,6 +83,8 @@ def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, price
             event = event_of(placed, prices, known.prices(caller.application, one.category, one.resource))
         else:
             event = one
+            if is_use_case(event.use_case_name):
+                known.use_case(caller.application, event.use_case_name)
         check(event)
     except ApiError as error:
         return error
@@ -112,7 +114,7 @@ def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
     use_case = known.use_case(caller.application, who.use_case_name)
     use_case_id = who.use_case_id or _instance_of(draft)
     limit_ids = who.limit_ids
-    if use_case is not None and use_case.limit_config is not None:
+    if use_case is not None and use_case.limited:
         own = known.limit_of_instance(caller.application, who.use_case_name, use_case_id)
         if own is not None and own not in limit_ids:
             limit_ids = (*limit_ids, own)

@@ -180,6 +180,16 @@ instances = Table(
     UniqueConstraint("application", "use_case", "use_case_id"),
 )
 
+# Whether any instance of a use case has a limit must not take a look at all that have none.
+_LIMITED = instances.c.limit_id.is_not(None)
+Index(
+    "server_instances_limited",
+    instances.c.application,
+    instances.c.use_case,
+    sqlite_where=_LIMITED,
+    postgresql_where=_LIMITED,
+)
+
 scores = Table(
     "server_scores",
     METADATA,

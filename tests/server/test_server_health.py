@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from servers import Server
+from starlette.requests import Request
+from starlette.responses import Response
 
 CALL = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"input": 1000, "output": 100}}}
 
@@ -67,6 +69,19 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
         assert http.get("/readyz").status_code == 200
         answer = http.post("/api/v1/ingest", json=body).json()
         assert answer["xproxy_result"]["duplicate_request"] is False
+
+
+def test_a_fault_of_ours_is_told_as_one(tmp_path: Path) -> None:
+    """In Pay-i's shape, and nothing of it but that."""
+
+    async def broken(request: Request) -> Response:
+        raise RuntimeError("secret")
+
+    with Server(tmp_path) as server, server.http() as http:
+        server.app.add_route("/api/v1/broken", broken)
+        answer = http.get("/api/v1/broken")
+    assert (answer.status_code, answer.json()["xproxy_error"]["code"]) == (500, "unexpected_error")
+    assert "secret" not in answer.text
 
 
 def test_the_document_tells_every_operation(server: Server) -> None:

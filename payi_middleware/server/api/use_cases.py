@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Row, select
 
 from ..errors import Answer, ApiError, not_found
+from ..items import is_use_case
 from ..known import UseCase
 from ..paging import Paging, page
 from ..rows import Name, Text, money, new_request_id
@@ -20,8 +20,6 @@ from .limits import LimitConfig, limit_columns
 __all__ = ["definition", "router", "use_case"]
 
 router = APIRouter(prefix="/api/v1/use_cases/definitions", tags=["use cases"])
-
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class NewDefinition(BaseModel):
@@ -47,7 +45,7 @@ class ChangedDefinition(BaseModel):
 @router.post("")
 async def create(body: NewDefinition, caller: Manager, writer: Writing) -> Answer:
     """Define a use case."""
-    if not _NAME.fullmatch(body.name):
+    if not is_use_case(body.name):
         raise ApiError(400, "name: not 1 to 64 of A-Z a-z 0-9 . _ -", "invalid_use_case_name")
     config = None if body.limit_config is None else limit_columns(body.limit_config)
 
