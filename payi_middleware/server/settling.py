@@ -10,7 +10,7 @@ import msgspec
 from ..events import CallEvent, format_id
 from ..pricing import Prices
 from ..store.pack import check
-from ..store.read import by_id
+from ..store.read import by_ids
 from ..store.write import Batch
 from .errors import ApiError
 from .items import Draft, is_use_case
@@ -49,6 +49,7 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) ->
     ]
     events = [one for some in made for one in some if isinstance(one, CallEvent)]
     fresh = {event.event_id for event in batch.new(events)}
+    before = by_ids(batch.connection, list({event.event_id for event in events} - fresh))
     held: dict[bytes, CallEvent] = {}
     new: list[CallEvent] = []
     outcomes: list[list[Outcome]] = []
@@ -63,9 +64,9 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) ->
                 new.append(event)
                 told.append(Settled(event, duplicate=False))
             elif one.event_id in held:
-                told.append(Settled(held[one.event_id], duplicate=True))
+                told.append(_twice(held[one.event_id], load.caller))
             else:
-                told.append(_known_before(one, load, batch, known))
+                told.append(_known_before(one, before, load, batch, known))
         outcomes.append(told)
     batch.add(new)
     known.end()
@@ -157,14 +158,23 @@ def _sides(event: CallEvent) -> tuple[int, int]:
     return (event.cost.input_ticks, event.cost.output_ticks) if event.cost else (0, 0)
 
 
-def _known_before(event: CallEvent, load: Load, batch: Batch, known: Known) -> Outcome:
-    """What is told of an event that is there already; an upsert corrects its cost, and what its limits were charged."""
-    found = by_id(batch.connection, event.event_id)
-    if found is None or found[1].application != load.caller.name:
+def _twice(known: CallEvent, caller: Caller) -> Outcome:
+    """What is told of an event that is there already."""
+    if known.application != caller.name:
         return ApiError(400, "event_id: not one of this application's")
-    number, before = found
-    if not load.upsert or (before.cost, before.unpriced) == (event.cost, event.unpriced):
-        return Settled(before, duplicate=True)
+    return Settled(known, duplicate=True)
+
+
+def _known_before(
+    event: CallEvent, known_before: dict[bytes, tuple[int, CallEvent]], load: Load, batch: Batch, known: Known
+) -> Outcome:
+    """The same of one from an earlier transaction; an upsert corrects its cost, and what its limits were charged."""
+    number, before = known_before[event.event_id]
+    outcome = _twice(before, load.caller)
+    if not load.upsert or isinstance(outcome, ApiError):
+        return outcome
+    if (before.cost, before.unpriced) == (event.cost, event.unpriced):
+        return outcome
     after = msgspec.structs.replace(
         before,
         cost=event.cost,
@@ -174,6 +184,7 @@ def _known_before(event: CallEvent, load: Load, batch: Batch, known: Known) -> O
         price_version=event.price_version,
     )
     batch.correct([(number, before, after)])
+    known_before[event.event_id] = number, after
     for limit_id in before.limits:
         limit = known.limit(load.caller.application, limit_id)
         if limit is not None:

@@ -17,7 +17,7 @@ from .corrections import walk
 from .fold import EVERY, MOST_KEYS
 from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
-from .read import by_id, count, latest, of_request, oldest_first
+from .read import by_ids, count, latest, of_request, oldest_first
 from .report import Report, failures, report
 from .write import Batch, Writer
 
@@ -149,8 +149,8 @@ class Store:
 
     def find(self, event_id: bytes, *, as_recorded: bool = False) -> CallEvent | None:
         """The event of an id; None if the store has none."""
-        found = self._ask(lambda: by_id(self._connection, event_id, as_recorded=as_recorded))
-        return None if found is None else found[1]
+        found = self._ask(lambda: by_ids(self._connection, [event_id], as_recorded=as_recorded))
+        return found[event_id][1] if found else None
 
     def of_request(self, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
         """The events of one web request, newest last."""

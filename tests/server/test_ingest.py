@@ -148,8 +148,9 @@ def test_an_upsert_corrects_the_cost(server: Server) -> None:
     more = known | {"units": {"text": {"input": 2000, "output": 100}}}
     with server.http(key) as http:
         http.post("/api/v1/ingest/bulk-upsert", json=[known, CALL]).raise_for_status()
-        for _ in range(2):
-            http.post("/api/v1/ingest/bulk-upsert", json=[more]).raise_for_status()
+        less = known | {"units": {"text": {"input": 10, "output": 0}}}
+        for items in ([less, more, more], [more]):
+            http.post("/api/v1/ingest/bulk-upsert", json=items).raise_for_status()
         result = http.get("/api/v1/requests/provider/system.openai/chat-1/result").json()["xproxy_result"]
         totals = http.get("/api/v1/limits/all").json()["limit"]["totals"]
 

@@ -105,7 +105,7 @@ def test_what_was_answered_outlives_kill_9(tmp_path: Path) -> None:
         address = next(line for line in process.stdout if line.startswith("http://")).partition(" ")[0]
         key = (tmp_path / "payi.db.key").read_text().strip()
 
-        def send(n: int, address: str = address, key: str = key) -> None:
+        def send(n: int, address: str = address, key: str = key, process: Any = process) -> None:
             with httpx2.Client(base_url=address, headers={"xProxy-api-key": key}, trust_env=False, timeout=30) as http:
                 for m in range(200):
                     name = f"{n}-{m}"
