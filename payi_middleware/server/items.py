@@ -61,7 +61,7 @@ class Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     category: Annotated[str, Meta(min_length=1)]
     units: dict[str, Sides | _Count]
     resource: str | None = None
-    event_timestamp: str | None = None
+    event_timestamp: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
     end_to_end_latency_ms: _Count | None = None
     time_to_first_token_ms: _Count | None = None
     time_to_first_completion_token_ms: _Count | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from ..events import TICKS_PER_USD, format_id, usd
 from ..record import new_id
@@ -27,19 +27,13 @@ def _plain(text: str) -> str:
     return text
 
 
-def _few(properties: dict[str, Any]) -> dict[str, Any]:
-    if len(properties) > MOST_PROPERTIES:
-        raise ValueError(f"more than {MOST_PROPERTIES} properties")
-    return properties
-
-
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_plain)]
 """A short line of text."""
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 """A description."""
 
 _Value: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
-Properties: TypeAlias = Annotated[dict[Name, _Value | None], AfterValidator(_few)]
+Properties: TypeAlias = Annotated[dict[Name, _Value | None], Field(max_length=MOST_PROPERTIES)]
 """A map of text to text; None clears a key."""
 
 

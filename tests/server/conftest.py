@@ -22,11 +22,11 @@ def client(request: pytest.FixtureRequest, server: Server) -> Iterator[Blocking]
     """Pay-i's client, of an application of the test's own."""
     key = server.key("admin", f"{request.node.name}")
     if request.param == "sync":
-        with payi.Payi(base_url=server.url, api_key=key, max_retries=0) as plain:
+        with payi.Payi(base_url=server.url, api_key=key, max_retries=0, _strict_response_validation=True) as plain:
             yield Blocking(plain, None)
         return
     loop = asyncio.new_event_loop()
-    waiting = payi.AsyncPayi(base_url=server.url, api_key=key, max_retries=0)
+    waiting = payi.AsyncPayi(base_url=server.url, api_key=key, max_retries=0, _strict_response_validation=True)
     yield Blocking(waiting, loop)
     loop.run_until_complete(waiting.close())
     loop.close()

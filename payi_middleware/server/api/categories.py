@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from ...events import format_id
@@ -44,18 +44,12 @@ class UnitPrices(BaseModel):
     output_price: _Price | None = None
 
 
-def _some(units: dict[str, Any]) -> dict[str, Any]:
-    if not 0 < len(units) <= _MOST_UNITS:
-        raise ValueError(f"1 to {_MOST_UNITS} units")
-    return units
-
-
 class NewResource(BaseModel):
     """A version of a resource to be made."""
 
     model_config = ConfigDict(extra="forbid")
 
-    units: Annotated[dict[Name, UnitPrices], AfterValidator(_some)]
+    units: Annotated[dict[Name, UnitPrices], Field(min_length=1, max_length=_MOST_UNITS)]
     max_input_units: _Count | None = None
     max_output_units: _Count | None = None
     max_total_units: _Count | None = None

@@ -109,14 +109,16 @@ async def _bulk(request: Request, *, upsert: bool) -> Response:
         for n, outcome in enumerate(outcomes)
         if isinstance(outcome, ApiError)
     ]
-    answer = {
+    answer: dict[str, Any] = {
         "ingest_count": len(outcomes) - len(errors),
         "error_count": len(errors),
         "item_error_count": len(errors),
         "total_count": len(outcomes),
         "errors": errors or None,
     }
-    return Answer(_times() | answer, 400 if errors and len(errors) == len(outcomes) else 200)
+    if not errors or len(errors) < len(outcomes):
+        return Answer(_times() | answer)
+    return Answer(_times() | answer | ApiError(400, "no item could be ingested; `errors` tells why").body(), 400)
 
 
 def _times() -> dict[str, Any]:

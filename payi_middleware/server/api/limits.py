@@ -28,7 +28,11 @@ _MOST_USD = Decimal(100_000_000)
 _STATES = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
 _TOTALS = ("input_ticks", "output_ticks", *_STATES)
 
-_Max: TypeAlias = Annotated[Decimal, Field(allow_inf_nan=False)]
+_Max: TypeAlias = Annotated[
+    Decimal,
+    # The bounds are for the document alone: what is outside them has a code of its own.
+    Field(allow_inf_nan=False, json_schema_extra={"exclusiveMinimum": 0, "maximum": int(_MOST_USD)}),
+]
 
 
 class LimitConfig(BaseModel):
