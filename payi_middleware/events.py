@@ -7,6 +7,7 @@ and shown as RFC 3339. The structs are arrays in msgpack (spool, store) and obje
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
@@ -316,6 +317,17 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def to_json(self) -> str:
         """One line of JSON."""
         return msgspec.json.encode(self.to_dict()).decode()
+
+    @staticmethod
+    def from_dict(told: Mapping[str, Any]) -> CallEvent:
+        """The event of what `to_dict` made; see `event_json` for what that leaves out.
+
+        Raises:
+            ValueError: It is none; the message names the member.
+        """
+        from .event_json import event_of_dict
+
+        return event_of_dict(told)
 
 
 def _units(units: Units) -> dict[str, dict[str, int]]:

@@ -31,6 +31,7 @@ FACES = {
     "botocore",
     "cli",
     "demo",
+    "server",
     "testing",
     "instrumentation",
 }

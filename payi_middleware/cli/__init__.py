@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, events, models, price, prices, report, reprice, spool
+from . import demo, doctor, events, keys, models, price, prices, report, reprice, serve, spool
 
 __all__ = ["app", "main"]
 
@@ -23,6 +23,8 @@ app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("price")(price.command)
 app.command("models")(models.command)
+app.command("serve")(serve.command)
+app.add_typer(keys.app, name="keys")
 
 
 def _version(asked: bool) -> None:

@@ -22,6 +22,7 @@ _Plans: TypeAlias = dict[tuple[object, ...], Plan | None]
 """By provider, model and tier, and by the terms where there are any."""
 
 _MOST = 4096  # plans and negative answers remembered: model names can come from users, without end
+_MOST_DATED, _MOST_TIMES = 512, 8  # names of which several times are remembered; plans of each
 _NOT_LOADED = "the rates are not loaded; call load() first and ask `ready`"
 _LONGEST = 256  # characters of a model's name, far above any real one
 
@@ -52,6 +53,7 @@ class Prices:
         self._listed_only = listed_only
         self._loaded: tuple[Catalogue, _Plans] | None = None
         self._plans: _Plans = {}
+        self._dated: dict[tuple[object, ...], tuple[Plan, ...]] = {}
 
     @property
     def ready(self) -> bool:
@@ -74,6 +76,7 @@ class Prices:
             plans: _Plans = {}
             self._loaded = Catalogue(snapshot, self._rows()), plans
             self._plans = plans
+            self._dated = {}
 
     def _rows(self) -> Rows:
         from .rows import Rows, published_entries
@@ -137,7 +140,7 @@ class Prices:
             return self._compiled(provider, model, at_ns, tier, terms)
         if plan is None or plan.starts_ns <= at_ns < plan.ends_ns:
             return plan
-        return self._compiled(provider, model, at_ns, tier, terms)
+        return self._of_another_time(provider, model, at_ns, tier, terms)
 
     def _catalogue(self) -> Catalogue:
         if self._loaded is None:
@@ -149,6 +152,22 @@ class Prices:
         if self._loaded is None or not model or len(model) > _LONGEST:
             return None
         return self._loaded[0].window(provider, model)
+
+    def _of_another_time(
+        self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...]
+    ) -> Plan | None:
+        """A plan beside the one that is remembered for now: a load of old events goes to and fro over a price change."""
+        key, dated = (provider, model, tier, terms), self._dated
+        known = dated.get(key, ())
+        for plan in known:
+            if plan.starts_ns <= at_ns < plan.ends_ns:
+                return plan
+        found = self._compiled(provider, model, at_ns, tier, terms)
+        if found is not None:
+            if len(dated) >= _MOST_DATED:
+                dated.clear()
+            dated[key] = (found, *known)[:_MOST_TIMES]
+        return found
 
     def _compiled(self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...]) -> Plan | None:
         if self._loaded is None:

@@ -15,7 +15,7 @@ from .interned import Interned, Names, Shape, Wide
 from .kinds import kind_of, outcome_of, source_of
 from .periods import HOUR_NS
 
-__all__ = ["COLUMNS", "Packer", "request_key", "unpacked"]
+__all__ = ["COLUMNS", "Packer", "check", "request_key", "unpacked"]
 
 COLUMNS = (
     "event_id, hour, started_ns, duration_ns, first_byte_ns, latency, first_byte, "
@@ -88,9 +88,7 @@ class Packer:
         who, where, kind = event.attribution, event.inbound, kind_of(event)
         text = self._texts.id
         tokens_in, tokens_out = _tokens(event)
-        ticks = event.cost.total_ticks if event.cost else 0
-        if tokens_in + tokens_out + abs(ticks) > _LARGEST or event.duration_ns > _LARGEST << 8:
-            raise OverflowError("a number of this event cannot be true")
+        ticks = _ticks_if_true(event, tokens_in + tokens_out)
         first, request = event.first_byte_ns, where.http_request_id
         return (
             event.event_id,
@@ -129,6 +127,26 @@ class Packer:
 def request_key(request_id: str) -> int:
     """A small number by which a request's events are found; others may share it."""
     return zlib.crc32(request_id.encode())
+
+
+def check(event: CallEvent) -> None:
+    """Whether a row can be made of the event, before it is in a batch with others.
+
+    Raises:
+        OverflowError: A number of the event cannot be true.
+    """
+    # All units are at least those that are tokens, so most events need no look at which are.
+    try:
+        _ticks_if_true(event, sum(map(sum, event.units.values())))
+    except OverflowError:
+        _ticks_if_true(event, sum(_tokens(event)))
+
+
+def _ticks_if_true(event: CallEvent, tokens: int) -> int:
+    ticks = event.cost.total_ticks if event.cost else 0
+    if tokens + abs(ticks) > _LARGEST or event.duration_ns > _LARGEST << 8:
+        raise OverflowError("a number of this event cannot be true")
+    return ticks
 
 
 def _tokens(event: CallEvent) -> tuple[int, int]:

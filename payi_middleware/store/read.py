@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..events import CallEvent
@@ -12,8 +12,9 @@ from .corrections import LAST, corrected
 from .interned import Names
 from .pack import COLUMNS, request_key, unpacked
 
-__all__ = ["count", "latest", "of_request", "oldest_first"]
+__all__ = ["by_ids", "count", "latest", "of_request", "oldest_first"]
 
+_ASKED_AT_ONCE = 500  # ids in one question
 _COLUMNS = ", ".join([LAST, *(f"e.{name}" for name in COLUMNS.split(", "))])
 
 _OF_REQUEST = f"""
@@ -41,6 +42,21 @@ def latest(connection: sqlite3.Connection, n: int, *, as_recorded: bool = False)
         f"SELECT {_COLUMNS} FROM events AS e ORDER BY hour DESC, started_ns DESC, id DESC LIMIT ?", (n,)
     )
     return [_event(row, names, as_recorded=as_recorded) for row in rows][::-1]
+
+
+def by_ids(
+    connection: sqlite3.Connection, event_ids: Sequence[bytes], *, as_recorded: bool = False
+) -> dict[bytes, tuple[int, CallEvent]]:
+    """The numbers here and the events of those ids that are known."""
+    names = Names(connection)
+    found: dict[bytes, tuple[int, CallEvent]] = {}
+    for start in range(0, len(event_ids), _ASKED_AT_ONCE):
+        part = event_ids[start : start + _ASKED_AT_ONCE]
+        question = f"SELECT e.id, {_COLUMNS} FROM events AS e WHERE event_id IN ({', '.join('?' * len(part))})"
+        for row in connection.execute(question, part):
+            event = _event(row[1:], names, as_recorded=as_recorded)
+            found[event.event_id] = row[0], event
+    return found
 
 
 def of_request(connection: sqlite3.Connection, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:

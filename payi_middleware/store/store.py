@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,9 @@ from .corrections import walk
 from .fold import EVERY, MOST_KEYS
 from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
-from .read import count, latest, of_request, oldest_first
+from .read import by_ids, count, latest, of_request, oldest_first
 from .report import Report, failures, report
-from .write import Writer
+from .write import Batch, Writer
 
 if TYPE_CHECKING:
     from ..events import CallEvent
@@ -78,6 +79,16 @@ class Store:
         """
         with self._lock, sqlite.translated(self.path):
             return self._writer.write(events, health)
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """One transaction, for who writes more than events; see `Writer.batch`.
+
+        Raises:
+            StoreError: Nothing was written; the message names the cure.
+        """
+        with self._lock, sqlite.translated(self.path), self._writer.batch() as batch:
+            yield batch
 
     def processes(self) -> list[Process]:
         """The processes that wrote, the last seen first."""
@@ -167,6 +178,11 @@ class Store:
     def latest(self, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
         """The last `n` events, newest last."""
         return self._ask(lambda: latest(self._connection, n, as_recorded=as_recorded))
+
+    def find(self, event_id: bytes, *, as_recorded: bool = False) -> CallEvent | None:
+        """The event of an id; None if the store has none."""
+        found = self._ask(lambda: by_ids(self._connection, [event_id], as_recorded=as_recorded))
+        return found[event_id][1] if found else None
 
     def of_request(self, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
         """The events of one web request, newest last."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from .. import health as faults
 from ..events import CallEvent
@@ -18,7 +18,7 @@ from .pack import COLUMNS, Packer
 from .patience import BUSY_TIMEOUT, patiently
 from .processes import put
 
-__all__ = ["Writer"]
+__all__ = ["Batch", "Writer"]
 
 _MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
 _INSERTS = [
@@ -26,6 +26,20 @@ _INSERTS = [
     for size in (40, 5, 1)  # 40 rows have 800 parameters; every database takes that many
 ]
 _ASKED_AT_ONCE = 500  # ids in one question
+
+
+class Batch(NamedTuple):
+    """A transaction under way."""
+
+    connection: sqlite3.Connection
+    new: Callable[[Sequence[CallEvent]], list[CallEvent]]
+    """Of some events those that the store does not hold yet, each once."""
+    add: Callable[[Sequence[CallEvent]], None]
+    """Store new events. What `pack.check` refuses, raises."""
+
+    def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
+        """Write corrections; see `corrections.correct`."""
+        correct(self.connection, changed)
 
 
 class Writer:
@@ -90,15 +104,24 @@ class Writer:
         with self._transaction():
             return deliveries.offer_again(self._connection)
 
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """One transaction, for who writes more than events; committed when the block ends, taken back if it raises."""
+        with self._transaction():
+            yield Batch(self._connection, self._new, self._add)
+
     def _write(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
         with self._transaction():
-            rows = [self._packer.row(event) for event in self._new(events)]
-            self._insert(rows)
-            if rows and waiting(self._connection) >= self._fold_every:
-                fold(self._connection, most_keys=self._most_keys)
+            new = self._new(events)
+            self._add(new)
             if health:
-                put(self._connection, health, len(rows))
-        return len(rows)
+                put(self._connection, health, len(new))
+        return len(new)
+
+    def _add(self, events: Sequence[CallEvent]) -> None:
+        self._insert([self._packer.row(event) for event in events])
+        if events and waiting(self._connection) >= self._fold_every:
+            fold(self._connection, most_keys=self._most_keys)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

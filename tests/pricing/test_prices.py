@@ -189,6 +189,23 @@ def test_a_dated_price_holds_from_midnight_utc(prices: Prices) -> None:
         assert old.ends_ns == new.starts_ns == after
 
 
+def test_plans_of_several_times_are_remembered(prices: Prices, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load of old events goes to and fro over a price change; it is not compiled anew each time, and memory is bounded."""
+    before, after = moment("2026-08-20T12:00:00"), moment("2026-08-21T12:00:00")
+
+    def both() -> list[int]:
+        return [id(prices.plan("openai", "gpt-5.6-sol", at)) for at in (before, after)]
+
+    both()
+    settled = both()
+    assert both() == both() == settled
+    monkeypatch.setattr(prices_module, "_MOST_DATED", 2)
+    for tier in ("a", "b", "c", "d"):
+        for at in (before, after, before):
+            prices.plan("openai", "gpt-5.6-sol", at, tier)
+        assert len(prices._dated) <= 2
+
+
 def test_a_price_by_time_of_day_changes_on_the_hour(prices: Prices) -> None:
     """An off-peak rate ends and begins at its times of day in UTC, every day, also after its dated predecessors."""
     expected = {

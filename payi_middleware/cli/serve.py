@@ -1,0 +1,26 @@
+"""`payi serve`: the server, until it is told to end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .faults import told
+from .needing import extra
+
+__all__ = ["command"]
+
+
+def command(
+    store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any.")] = 8600,
+) -> None:
+    """Serve Pay-i's REST API on a store: applications send their events here."""
+    with told():
+        with extra("server"):
+            from ..server.start import serve
+        from .source import settings_of
+
+        serve(settings_of(store), host, port, typer.echo)

@@ -1,0 +1,145 @@
+"""What ingested units cost: by the application's own dated prices, else by the rates that calls of ours are priced by."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from ..costing import Costed, conditions, cost_of
+from ..events import CallEvent, Inbound, Line, Side, Units, Unpriced
+from ..pricing import Prices, cost_of_lines
+from ..providers import PROVIDERS
+from .items import Draft
+
+__all__ = ["Price", "event_of", "unknown_units"]
+
+_LARGE = "_large_context"
+_PROVIDERS = {provider.category: provider.id for provider in reversed(PROVIDERS)}
+_NO_INBOUND = Inbound()
+
+
+class Price(NamedTuple):
+    """One version of a resource of an application's own."""
+
+    resource_id: str
+    start_ns: int
+    units: dict[str, dict[str, str | None]]
+    """Unit -> `input_price` and `output_price`, USD for a single unit as decimal strings."""
+
+
+def event_of(draft: Draft, prices: Prices, own: tuple[Price, ...]) -> CallEvent:
+    """The event of a draft, priced; `own` are the versions of its resource, the latest first."""
+    units = _plain(draft.units)
+    provider = _PROVIDERS.get(draft.category) or draft.category.removeprefix("system.")
+    if own:
+        costed, version = _own_cost(units, own, draft)
+    elif not units:
+        costed, version = Costed(None, "none", (), None if draft.error_type else "no units were told"), None
+    else:
+        costed = cost_of(
+            prices,
+            provider,
+            _model(draft.category, draft.resource),
+            units,
+            draft.started_ns,
+            terms=conditions(prices, draft.who, ()),
+        )
+        version = prices.version
+    return CallEvent(
+        event_id=draft.event_id,
+        application=draft.application,
+        origin="ingest",
+        started_ns=draft.started_ns,
+        duration_ns=draft.duration_ns,
+        first_byte_ns=draft.first_byte_ns,
+        provider=provider,
+        category=draft.category,
+        resource=draft.resource,
+        requested_resource=draft.resource,
+        endpoint="",
+        service_tier=None,
+        http_status=draft.http_status,
+        outcome="ok" if draft.error_type is None else "error",
+        error_type=draft.error_type,
+        streamed=draft.first_byte_ns is not None,
+        attempt=1,
+        call_group=draft.event_id,
+        attribution=draft.who,
+        inbound=_NO_INBOUND,
+        units=units,
+        cost=costed.cost,
+        cost_source=costed.source,
+        unpriced=costed.unpriced,
+        reason=costed.reason,
+        price_version=version,
+        provider_response_id=draft.response_id,
+    )
+
+
+def unknown_units(event: CallEvent) -> Units:
+    """The units of an event that its cost leaves out."""
+    priced = {(line.unit, line.side) for line in event.cost.lines} if event.cost else set()
+    unknown: Units = {}
+    for unit, (taken, made) in event.units.items():
+        left = (0 if (unit, "input") in priced else taken, 0 if (unit, "output") in priced else made)
+        if any(left):
+            unknown[unit] = left
+    return unknown
+
+
+def _plain(units: Units) -> Units:
+    """Units without the mark of a long prompt: our plans see by the counts which rates hold."""
+    for name in units:
+        if name.endswith(_LARGE):
+            break
+    else:
+        return units
+    plain: Units = {}
+    for name, (taken, made) in units.items():
+        name = name.removesuffix(_LARGE)
+        before = plain.get(name, (0, 0))
+        plain[name] = before[0] + taken, before[1] + made
+    return plain
+
+
+def _model(category: str, resource: str | None) -> str | None:
+    """The model as its provider names it: on Vertex, Pay-i puts the maker before."""
+    if resource and category == "system.google.vertex":
+        return resource.removeprefix("google.").removeprefix("anthropic.")
+    return resource
+
+
+def _own_cost(units: Units, versions: tuple[Price, ...], draft: Draft) -> tuple[Costed, str | None]:
+    """The cost by the version that holds at the event's time."""
+    price = next((one for one in versions if one.start_ns <= draft.started_ns), None)
+    if price is None:
+        day = _day(draft.started_ns)
+        return Costed(None, "none", (), f"no price of {draft.category}/{draft.resource} holds on {day}"), None
+    lines: list[Line] = []
+    unpriced: list[Unpriced] = []
+    since = _day(price.start_ns)
+    for unit, both in units.items():
+        for side, quantity in _sides(both):
+            rate = price.units.get(unit, {}).get(f"{side}_price")
+            if rate is None:
+                unpriced.append(Unpriced(unit, quantity, f"no {side} price for {unit} of {draft.resource}"))
+            else:
+                lines.append(Line(unit, side, quantity, format(Decimal(rate), "f"), 1, "own resource", since))
+    if not lines:
+        reason = f"no price for any unit of {draft.resource}" if units else "no units were told"
+        return Costed(None, "none", tuple(unpriced), None if draft.error_type else reason), price.resource_id
+    return Costed(cost_of_lines(lines), "usage", tuple(unpriced), None), price.resource_id
+
+
+def _sides(both: tuple[int, int]) -> list[tuple[Side, int]]:
+    sides: list[tuple[Side, int]] = []
+    if both[0]:
+        sides.append(("input", both[0]))
+    if both[1]:
+        sides.append(("output", both[1]))
+    return sides
+
+
+def _day(ns: int) -> str:
+    return datetime.datetime.fromtimestamp(ns // 10**9, datetime.UTC).date().isoformat()

@@ -1,0 +1,64 @@
+"""What the resources have in common: ids of answers, money and properties between rows and JSON."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from ..events import TICKS_PER_USD, format_id, usd
+from ..record import new_id
+from .errors import ApiError
+
+__all__ = ["MOST_PROPERTIES", "Name", "Properties", "Text", "merged", "money", "new_request_id", "ticks_of"]
+
+MOST_PROPERTIES = 64
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _plain(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("control characters")
+    return text
+
+
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_plain)]
+"""A short line of text."""
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+"""A description."""
+
+_Value: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
+Properties: TypeAlias = Annotated[dict[Name, _Value | None], Field(max_length=MOST_PROPERTIES)]
+"""A map of text to text; None clears a key."""
+
+
+def new_request_id() -> str:
+    """An id for an answer."""
+    return format_id(new_id(time.time_ns()))
+
+
+def money(ticks: int) -> Decimal:
+    """Ticks as a JSON number of USD, without needless zeros."""
+    return usd(ticks).normalize()
+
+
+def ticks_of(amount: Decimal) -> int:
+    """USD as ticks, rounded half to even."""
+    return round(amount * TICKS_PER_USD)
+
+
+def merged(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties with others laid over them.
+
+    Raises:
+        ApiError: They are too many together.
+    """
+    both = {key: value for key, value in {**known, **more}.items() if value is not None}
+    if len(both) > MOST_PROPERTIES:
+        raise ApiError(400, f"properties: more than {MOST_PROPERTIES} together")
+    return both

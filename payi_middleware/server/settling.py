@@ -1,0 +1,192 @@
+"""Events into the store, each priced, charged to its limits and told apart from those that were there: in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from ..events import CallEvent, format_id
+from ..pricing import Prices
+from ..store.pack import check
+from ..store.read import by_ids
+from ..store.write import Batch
+from .errors import ApiError
+from .items import Draft, is_use_case
+from .keys import Caller
+from .known import Known
+from .pricing import event_of
+from .states import Running
+
+__all__ = ["Load", "Outcome", "Settled", "settle"]
+
+
+class Settled(NamedTuple):
+    """What became of an event."""
+
+    event: CallEvent
+    duplicate: bool
+
+
+Outcome: TypeAlias = Settled | ApiError
+
+
+class Load(NamedTuple):
+    """What one request brought."""
+
+    caller: Caller
+    events: Sequence[Draft | CallEvent | ApiError]
+    """Drafts of Pay-i's shape, events of ours, and what was refused already."""
+    upsert: bool = False
+    """Whether an event that is there already is corrected."""
+
+
+def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) -> list[list[Outcome]]:
+    """Store what several requests brought; the outcomes, load by load. Within a transaction."""
+    made: list[list[CallEvent | ApiError]] = [
+        [_made(one, load.caller, known, prices) for one in load.events] for load in loads
+    ]
+    events = [one for some in made for one in some if isinstance(one, CallEvent)]
+    fresh = {event.event_id for event in batch.new(events)}
+    before = by_ids(batch.connection, list({event.event_id for event in events} - fresh))
+    held: dict[bytes, CallEvent] = {}
+    new: list[CallEvent] = []
+    outcomes: list[list[Outcome]] = []
+    for load, some in zip(loads, made, strict=True):
+        told: list[Outcome] = []
+        for one in some:
+            if isinstance(one, ApiError):
+                told.append(one)
+            elif one.event_id in fresh:
+                fresh.discard(one.event_id)
+                event = held[one.event_id] = _charged(one, load.caller, known)
+                new.append(event)
+                told.append(Settled(event, duplicate=False))
+            elif one.event_id in held:
+                told.append(_twice(held[one.event_id], load.caller))
+            else:
+                told.append(_known_before(one, before, load, batch, known))
+        outcomes.append(told)
+    batch.add(new)
+    known.end()
+    return outcomes
+
+
+def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, prices: Prices) -> CallEvent | ApiError:
+    """The event, with what this server adds to it; or why not."""
+    if isinstance(one, ApiError):
+        return one
+    try:
+        if isinstance(one, Draft):
+            _check_limits(one, caller, known)
+            placed = _placed(one, caller, known)
+            event = event_of(placed, prices, known.prices(caller.application, one.category, one.resource))
+        else:
+            event = one
+            if is_use_case(event.use_case_name):
+                known.use_case(caller.application, event.use_case_name)
+        check(event)
+    except ApiError as error:
+        return error
+    except OverflowError:
+        return ApiError(400, "the counts come to more than could be true")
+    return event
+
+
+def _check_limits(draft: Draft, caller: Caller, known: Known) -> None:
+    for limit_id in draft.who.limit_ids:
+        limit = known.limit(caller.application, limit_id)
+        if limit is None:
+            raise ApiError(400, f"limit_ids: there is no limit {limit_id!r}", "invalid_limit_ids")
+        if limit.limit_type == "block" and not limit.of_instance:
+            raise ApiError(
+                400,
+                f"limit_ids: {limit_id!r} is a Block limit, which what is over cannot be held to",
+                "blocking_limit_not_allowed",
+            )
+
+
+def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
+    """A draft with the version of its use case, an instance if it names none, and that instance's limit."""
+    who = draft.who
+    if who.use_case_name is None:
+        return draft
+    use_case = known.use_case(caller.application, who.use_case_name)
+    use_case_id = who.use_case_id or _instance_of(draft)
+    limit_ids = who.limit_ids
+    if use_case is not None and use_case.limited:
+        own = known.limit_of_instance(caller.application, who.use_case_name, use_case_id)
+        if own is not None and own not in limit_ids:
+            limit_ids = (*limit_ids, own)
+    version = who.use_case_version
+    if version is None and use_case is not None:
+        version = use_case.type_version
+    who = msgspec.structs.replace(who, use_case_id=use_case_id, use_case_version=version, limit_ids=limit_ids)
+    return msgspec.structs.replace(draft, who=who)
+
+
+def _instance_of(draft: Draft) -> str:
+    """An instance of its own, the same however often the event is sent."""
+    return format_id(draft.event_id)
+
+
+def _charged(event: CallEvent, caller: Caller, known: Known) -> CallEvent:
+    """The event with the states of its limits; one that a ledger settled has them already."""
+    ids = event.attribution.limit_ids
+    if not ids or event.limits:
+        return event
+    states: dict[str, str] = {}
+    for limit_id in ids:
+        limit = known.limit(caller.application, limit_id)
+        if limit is not None:
+            states[limit_id] = _charge(limit, event, None, known)
+    return msgspec.structs.replace(event, limits=states) if states else event
+
+
+def _charge(limit: Running, event: CallEvent, before: CallEvent | None, known: Known) -> str:
+    into, out = _sides(event)
+    known.touch(limit)
+    if before is None:
+        return limit.charge(into, out, failed=event.outcome != "ok")
+    limit.input_ticks += into - _sides(before)[0]
+    limit.output_ticks += out - _sides(before)[1]
+    return ""
+
+
+def _sides(event: CallEvent) -> tuple[int, int]:
+    return (event.cost.input_ticks, event.cost.output_ticks) if event.cost else (0, 0)
+
+
+def _twice(known: CallEvent, caller: Caller) -> Outcome:
+    """What is told of an event that is there already."""
+    if known.application != caller.name:
+        return ApiError(400, "event_id: not one of this application's")
+    return Settled(known, duplicate=True)
+
+
+def _known_before(
+    event: CallEvent, known_before: dict[bytes, tuple[int, CallEvent]], load: Load, batch: Batch, known: Known
+) -> Outcome:
+    """The same of one from an earlier transaction; an upsert corrects its cost, and what its limits were charged."""
+    number, before = known_before[event.event_id]
+    outcome = _twice(before, load.caller)
+    if not load.upsert or isinstance(outcome, ApiError):
+        return outcome
+    if (before.cost, before.unpriced) == (event.cost, event.unpriced):
+        return outcome
+    after = msgspec.structs.replace(
+        before,
+        cost=event.cost,
+        cost_source=event.cost_source,
+        unpriced=event.unpriced,
+        reason=event.reason,
+        price_version=event.price_version,
+    )
+    batch.correct([(number, before, after)])
+    known_before[event.event_id] = number, after
+    for limit_id in before.limits:
+        limit = known.limit(load.caller.application, limit_id)
+        if limit is not None:
+            _charge(limit, after, before, known)
+    return Settled(after, duplicate=False)

@@ -1,0 +1,86 @@
+"""Starting the server: its first key, where it listens, and until it ends."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from ..exceptions import SettingsError
+from ..settings import Settings
+from . import keys
+from .app import create_app
+from .database import file_of, over, prepare
+
+__all__ = ["first_key", "is_loopback", "key_file", "serve"]
+
+_GRACE = 10  # seconds that requests under way have when the server ends
+
+
+def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        SettingsError: Others than this machine could reach a server without any key; or the address cannot be had.
+        StoreError: The store cannot be used.
+    """
+    path = file_of(settings)
+    made = first_key(path, settings.application, loopback=is_loopback(host))
+    if made is not None:
+        say(f"Made a first key, of role admin for {settings.application}: it is in {made}.")
+    listening = _listening(host, port)
+    app = create_app(settings, open_metrics=is_loopback(host))
+    name = f"[{host}]" if ":" in host else host
+    say(f"http://{name}:{listening.getsockname()[1]} serves {path}; the documents are at /docs. Ctrl-C ends it.")
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE
+    )
+    uvicorn.Server(config).run([listening])
+
+
+def first_key(path: Path, application: str, *, loopback: bool) -> Path | None:
+    """Make a key if there is none, in a file for its owner alone; the file, if one was made.
+
+    Raises:
+        SettingsError: There is none, and others than this machine could ask.
+    """
+    with prepare(path) as store, store.batch() as batch:
+        sql = over(batch.connection)
+        if keys.any_key(sql):
+            return None
+        if not loopback:
+            raise SettingsError(
+                "there is no key yet, and others than this machine could reach the server; "
+                f"make one first: payi keys create --role admin --store sqlite:///{path}"
+            )
+        file = key_file(path)
+        file.unlink(missing_ok=True)  # of a store that was deleted since
+        keys.keep(file, keys.create(sql, application, "admin"))
+    return file
+
+
+def key_file(path: Path) -> Path:
+    """Where the first key of a store is."""
+    return path.with_name(path.name + ".key")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there. A name counts only if it is `localhost`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens, so that the port is known before anything is served."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror or error}; name another") from error

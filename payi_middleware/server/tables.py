@@ -1,0 +1,213 @@
+"""The server's tables, beside the events in the same file.
+
+Every row belongs to an application, and every statement names it. Money is in ticks, times in nanoseconds since the
+epoch. What an event itself tells (its cost, states, user, use case) is in the event and nowhere else.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "METADATA",
+    "VERSION",
+    "applications",
+    "instances",
+    "keys",
+    "kpis",
+    "limit_history",
+    "limits",
+    "request_properties",
+    "resources",
+    "scores",
+    "use_cases",
+    "version",
+]
+
+VERSION = 1
+"""Of the tables; raised with a step that brings older ones up to date."""
+
+METADATA = MetaData()
+
+_LONG = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only by a column of exactly this type
+
+
+def _number() -> Column[int]:
+    return Column("id", _LONG, primary_key=True)
+
+
+def _application() -> Column[int]:
+    return Column("application", _LONG, ForeignKey("server_applications.id"), nullable=False)
+
+
+def _ticks(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, default=0)
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _totals() -> list[Column[int]]:
+    """Money and requests by state, of a limit since its last reset."""
+    return [
+        _ticks("input_ticks"),
+        _ticks("output_ticks"),
+        *(_ticks(state) for state in ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")),
+    ]
+
+
+version = Table("server_version", METADATA, Column("version", Integer, nullable=False), _time("probed_ns"))
+
+applications = Table("server_applications", METADATA, _number(), Column("name", Text, nullable=False, unique=True))
+
+keys = Table(
+    "server_keys",
+    METADATA,
+    Column("prefix", Text, primary_key=True),
+    _application(),
+    _text("role"),
+    Column("digest", LargeBinary, nullable=False),
+    _time("created_ns"),
+    _time("revoked_ns", nullable=True),
+)
+
+limits = Table(
+    "server_limits",
+    METADATA,
+    _number(),
+    _application(),
+    _text("limit_id"),
+    _text("limit_name"),
+    _text("limit_type"),
+    _ticks("max_ticks"),
+    Column("threshold", Float),
+    Column("properties", JSON, nullable=False),
+    _time("created_ns"),
+    _time("updated_ns"),
+    Column("of_instance", Boolean, nullable=False, default=False),
+    *_totals(),
+    UniqueConstraint("application", "limit_id"),
+)
+
+limit_history = Table(
+    "server_limit_history",
+    METADATA,
+    _number(),
+    _application(),
+    _text("limit_id"),
+    _text("limit_name"),
+    _text("limit_type"),
+    _ticks("max_ticks"),
+    _time("reset_ns"),
+    *_totals(),
+    Index("server_limit_history_by_limit", "application", "limit_id"),
+)
+
+resources = Table(
+    "server_resources",
+    METADATA,
+    _number(),
+    _application(),
+    _text("category"),
+    _text("resource"),
+    Column("resource_id", Text, nullable=False, unique=True),
+    _time("start_ns"),
+    Column("units", JSON, nullable=False),
+    Column("max_input_units", BigInteger),
+    Column("max_output_units", BigInteger),
+    Column("max_total_units", BigInteger),
+    Index("server_resources_by_name", "application", "category", "resource", "start_ns"),
+)
+
+use_cases = Table(
+    "server_use_cases",
+    METADATA,
+    _number(),
+    _application(),
+    _text("name"),
+    _text("description"),
+    Column("type_version", Integer, nullable=False),
+    Column("limit_config", JSON(none_as_null=True)),
+    Column("logging_enabled", Boolean),
+    UniqueConstraint("application", "name"),
+)
+
+kpis = Table(
+    "server_kpis",
+    METADATA,
+    _number(),
+    _application(),
+    _text("use_case"),
+    _text("name"),
+    _text("description"),
+    _text("kpi_type"),
+    Column("goal", Float, nullable=False),
+    _time("created_ns"),
+    _time("updated_ns", nullable=True),
+    UniqueConstraint("application", "use_case", "name"),
+)
+
+instances = Table(
+    "server_instances",
+    METADATA,
+    _number(),
+    _application(),
+    _text("use_case"),
+    _text("use_case_id"),
+    Column("type_version", Integer, nullable=False),
+    _text("limit_id", nullable=True),
+    Column("properties", JSON, nullable=False),
+    _time("created_ns"),
+    UniqueConstraint("application", "use_case", "use_case_id"),
+)
+
+# Whether any instance of a use case has a limit must not take a look at all that have none.
+_LIMITED = instances.c.limit_id.is_not(None)
+Index(
+    "server_instances_limited",
+    instances.c.application,
+    instances.c.use_case,
+    sqlite_where=_LIMITED,
+    postgresql_where=_LIMITED,
+)
+
+scores = Table(
+    "server_scores",
+    METADATA,
+    _number(),
+    _application(),
+    _text("use_case"),
+    _text("use_case_id"),
+    _text("kpi_name"),
+    Column("score", Float),
+    _time("created_ns"),
+    _time("updated_ns", nullable=True),
+    UniqueConstraint("application", "use_case", "use_case_id", "kpi_name"),
+)
+
+request_properties = Table(
+    "server_request_properties",
+    METADATA,
+    Column("event_id", LargeBinary, primary_key=True),
+    Column("properties", JSON, nullable=False),
+    _time("updated_ns"),
+)

@@ -1,0 +1,32 @@
+"""A server for a file's tests, and Pay-i's clients for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import payi
+import pytest
+from servers import Blocking, Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for the tests of a file: each uses names of its own."""
+    with Server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(params=["sync", "async"])
+def client(request: pytest.FixtureRequest, server: Server) -> Iterator[Blocking]:
+    """Pay-i's client, of an application of the test's own."""
+    key = server.key("admin", f"{request.node.name}")
+    if request.param == "sync":
+        with payi.Payi(base_url=server.url, api_key=key, max_retries=0, _strict_response_validation=True) as plain:
+            yield Blocking(plain, None)
+        return
+    loop = asyncio.new_event_loop()
+    waiting = payi.AsyncPayi(base_url=server.url, api_key=key, max_retries=0, _strict_response_validation=True)
+    yield Blocking(waiting, loop)
+    loop.run_until_complete(waiting.close())
+    loop.close()
