@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -16,7 +19,7 @@ from ..settings import Settings, load
 from ..store import Store, open_store
 from .tables import METADATA, VERSION, version
 
-__all__ = ["file_of", "over", "prepare", "reading"]
+__all__ = ["file_of", "over", "plainly", "prepare", "reading"]
 
 
 def file_of(store: str | Settings) -> Path:
@@ -56,6 +59,17 @@ def over(connection: sqlite3.Connection) -> Connection:
         "sqlite://", creator=lambda: lent, poolclass=StaticPool, pool_reset_on_return=None
     )
     return engine.connect()
+
+
+@contextlib.contextmanager
+def plainly() -> Iterator[None]:
+    """Have a database that cannot be used say so in its own words, as the store understands them."""
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(error.orig, sqlite3.IntegrityError):
+            raise error.orig from None
+        raise
 
 
 class _Lent:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -84,6 +85,8 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _store(request: Request, error: Exception) -> Response:
+    if isinstance(error, DBAPIError):  # of a reader; without the statement and its values
+        error = StoreError(str(error.orig))
     health.note("server_store", "the store cannot be used: %s", error)
     return Answer(
         ApiError(503, f"the store cannot be used now: {error}", "unexpected_error", retry_after=1).body(),
@@ -102,5 +105,6 @@ HANDLERS: dict[Any, Any] = {
     RequestValidationError: _malformed,
     HTTPException: _http,
     StoreError: _store,
+    DBAPIError: _store,
     Exception: _fault,
 }

@@ -19,7 +19,7 @@ from .. import health
 from ..exceptions import StoreError
 from ..pricing import Prices
 from ..store import Store
-from .database import over
+from .database import over, plainly
 from .errors import ApiError
 from .known import Known
 from .settling import Load, Outcome, settle
@@ -160,7 +160,7 @@ class Writer:
     def _committed(self, some: Sequence[_Waiting]) -> list[Any]:
         """The results in order; of an action that raised, what it raised."""
         results: dict[int, Any] = {}
-        with self._store.batch() as batch:
+        with self._store.batch() as batch, plainly():
             self._known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
             settled = settle([load for _, load in loads], batch, self._known, self._prices)

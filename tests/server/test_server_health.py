@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
 import pytest
+from children import environment
 from servers import Server
 from starlette.requests import Request
 from starlette.responses import Response
+
+from payi_middleware.store import open_store
 
 CALL = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"input": 1000, "output": 100}}}
 
@@ -69,6 +74,43 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
         assert http.get("/readyz").status_code == 200
         answer = http.post("/api/v1/ingest", json=body).json()
         assert answer["xproxy_result"]["duplicate_request"] is False
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """Files that may not grow: 503, readiness says so, the process lives, and all that was answered is kept."""
+    resource = pytest.importorskip("resource")
+    store = f"sqlite:///{tmp_path / 'payi.db'}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "payi_middleware.cli", "serve", "--port", "0", "--store", store],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
+    )
+    assert process.stdout is not None
+    try:
+        address = next(line for line in process.stdout if line.startswith("http://")).partition(" ")[0]
+        headers = {"xProxy-api-key": (tmp_path / "payi.db.key").read_text().strip()}
+        answered = 0
+        with httpx2.Client(base_url=address, headers=headers, trust_env=False, timeout=30) as http:
+            for n in range(100):
+                items = [CALL | {"provider_response_id": f"{n}-{m}", "user_id": f"user-{m}"} for m in range(500)]
+                answer = http.post("/api/v1/ingest/bulk", json=items)
+                if answer.status_code != 200:
+                    break
+                answered += answer.json()["ingest_count"]
+            # What is smaller may still find room; the smallest of all is what readiness writes.
+            probes = [http.get("/readyz").status_code for _ in range(300)]
+            limit = http.post("/api/v1/limits", json={"limit_name": "a" * 200, "max": 1})
+            assert (answer.status_code, probes[-1], limit.status_code) == (503, 503, 503)
+            assert http.get("/healthz").status_code == 200
+            assert http.get("/api/v1/limits").status_code == 200
+    finally:
+        process.kill()
+        process.communicate()
+    with open_store(store, create=False) as kept:
+        assert kept.count() == answered > 0
 
 
 def test_a_fault_of_ours_is_told_as_one(tmp_path: Path) -> None:
