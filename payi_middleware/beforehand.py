@@ -17,7 +17,7 @@ from .exceptions import RequestError
 from .usual import Usual, usual_answer
 
 if TYPE_CHECKING:
-    from .estimates import Estimates
+    from .counting.estimates import Estimates
     from .pricing import Prices
     from .providers.base import Route
     from .settings import Settings

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from . import attempts, context, health, record
 from .body import WHOLE, Body
 from .costing import Costed, conditions, cost_of
-from .estimates import BY_LENGTH
+from .counting.estimates import BY_LENGTH
 from .events import CostSource, Outcome, Part, Units
 from .frames import Activity, Attributed, with_own
 from .headers import given_by_headers

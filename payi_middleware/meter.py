@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 import msgspec
 
 from . import context, forks, frames, health
-from .estimates import Estimates
+from .counting.estimates import Estimates
 from .events import CallEvent
 from .exceptions import SettingsError
 from .flush import Flusher

@@ -8,7 +8,7 @@ import msgspec
 
 from . import health, record
 from .costing import conditions, cost_of
-from .estimates import BY_LENGTH, NOT_COUNTED, Estimates
+from .counting.estimates import BY_LENGTH, NOT_COUNTED, Estimates
 from .events import CallEvent
 from .pricing import Prices
 from .spool import TO_PRICE

@@ -15,7 +15,7 @@ import payi_middleware
 PACKAGE = Path(payi_middleware.__file__).parent
 FLOORS = (
     {"exceptions", "types", "events", "health", "context", "settings", "__init__"},
-    {"providers", "pricing", "spool", "segment", "ownership", "body", "attribution", "headers", "tokens", "framing"},
+    {"providers", "pricing", "spool", "segment", "ownership", "body", "attribution", "headers", "counting"},
 )
 FACES = {
     "asgi",

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from .. import forms, health
 from ..call import Call, Exchange
 from ..costing import cost_of
-from ..estimates import Estimates
+from ..counting.estimates import Estimates
 from ..events import CallEvent, Cost, CostSource, Units, Unpriced, format_time
 from ..frames import attributed
 from ..meter import Meter

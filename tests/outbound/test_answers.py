@@ -97,7 +97,7 @@ def test_an_estimate_is_not_complete(watched: Watched) -> None:
 
 def test_texts_that_do_not_fit_in_memory(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are counted by length; how many is in the health report."""
-    monkeypatch.setattr("payi_middleware.estimates.MAX_WAITING", 10)
+    monkeypatch.setattr("payi_middleware.counting.estimates.MAX_WAITING", 10)
     told = asked(watched, answer(usage=None))
     assert told.reason == "no usage was told (usage is missing); counted by length"
     assert told.units["text"][0] == -(-len(REQUEST) // 4)
@@ -108,7 +108,7 @@ def test_the_oldest_texts_make_room(watched: Watched, monkeypatch: pytest.Monkey
     """So that those of calls nobody drains can never block the others."""
     estimates = watched.meter.estimates
     endpoint = watched.meter.hosts.find(httpx2.URL(URL)).route("POST", "/v1/chat/completions").endpoint  # type: ignore[union-attr]
-    monkeypatch.setattr("payi_middleware.estimates.MAX_WAITING", 100)
+    monkeypatch.setattr("payi_middleware.counting.estimates.MAX_WAITING", 100)
     for name in (b"1", b"2", b"3"):
         estimates.keep(name, endpoint, b"x" * 40, b"y" * 10, False, None)
     assert [estimates.counted(name) is None for name in (b"1", b"2", b"3")] == [True, False, False]

@@ -14,11 +14,11 @@ from exchanges import REQUEST, Watched, mock, request, send, stream_of
 from pictures import encoded, png, wav
 
 from payi_middleware import health
-from payi_middleware.estimates import MAX_COUNTED, MAX_LEARNED, MAX_LESSONS, Estimates
+from payi_middleware.counting.estimates import MAX_COUNTED, MAX_LEARNED, MAX_LESSONS, Estimates
+from payi_middleware.counting.tokens import Tokens
 from payi_middleware.events import Unpriced
 from payi_middleware.providers import find
 from payi_middleware.providers.base import Endpoint
-from payi_middleware.tokens import Tokens
 
 UNTOLD = stream_of(["The ", "fox"], usage=False)
 ASKED = request(stream=True)

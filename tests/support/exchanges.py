@@ -14,8 +14,8 @@ import httpx
 import httpx2
 
 from payi_middleware import CallEvent, Meter
+from payi_middleware.counting.tokens import Tokens
 from payi_middleware.sinks.memory import MemorySink
-from payi_middleware.tokens import Tokens
 
 __all__ = [
     "ANSWER",

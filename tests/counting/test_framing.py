@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payi_middleware.framing import framing
+from payi_middleware.counting.framing import framing
 from payi_middleware.providers.base import Texts
 from payi_middleware.providers.families import family_of
 from payi_middleware.providers.functions import functions

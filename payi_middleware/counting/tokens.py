@@ -13,14 +13,14 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from . import health
+from .. import health
+from ..providers.families import Family, family_of
 from .framing import framing
-from .providers.families import Family, family_of
 
 if TYPE_CHECKING:
     import tiktoken
 
-    from .providers.base import Texts
+    from ..providers.base import Texts
 
 __all__ = ["LENGTH_ERROR", "Counted", "Tokens"]
 

@@ -14,8 +14,8 @@ from exchanges import REQUEST, URL, answer, mock, request
 
 from payi_middleware import Meter, PayiTransport, use_case
 from payi_middleware.beforehand import Figure
+from payi_middleware.counting.tokens import Tokens
 from payi_middleware.exceptions import RequestError
-from payi_middleware.tokens import Tokens
 
 IN, OUT = Decimal("0.15e-6"), Decimal("0.60e-6")  # gpt-4o-mini
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 from recorded import CORPUS, exchanges
 
+from payi_middleware.counting.tokens import LENGTH_ERROR, Tokens
 from payi_middleware.providers import find
 from payi_middleware.providers.base import Texts
 from payi_middleware.providers.families import family_of
-from payi_middleware.tokens import LENGTH_ERROR, Tokens
 
 ENOUGH = 30
 """Calls of a family whose median says something."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payi_middleware.learned import ENOUGH, Learned
-from payi_middleware.tokens import Counted
+from payi_middleware.counting.learned import ENOUGH, Learned
+from payi_middleware.counting.tokens import Counted
 
 
 def counted(prompt: int, answer: int, mode: str = "o200k_base") -> Counted:

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from payi_middleware import health, tokens
+from payi_middleware import health
+from payi_middleware.counting import tokens
+from payi_middleware.counting.tokens import Counted, Tokens
 from payi_middleware.providers import Texts
 from payi_middleware.providers.families import family_of
-from payi_middleware.tokens import Counted, Tokens
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from .providers.base import Texts
-from .providers.families import Family
-from .providers.functions import functions
+from ..providers.base import Texts
+from ..providers.families import Family
+from ..providers.functions import functions
 
 __all__ = ["framing"]
 

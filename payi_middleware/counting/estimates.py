@@ -10,14 +10,14 @@ import threading
 from collections import Counter
 from typing import NamedTuple
 
-from . import health
-from .events import Units, Unpriced
+from .. import health
+from ..events import Units, Unpriced
+from ..providers import media
+from ..providers.attached import attached_tokens
+from ..providers.base import Endpoint, Texts
+from ..providers.families import family_of
+from ..providers.media import BY_LENGTH, NOT_COUNTED
 from .learned import ENOUGH, Learned
-from .providers import media
-from .providers.attached import attached_tokens
-from .providers.base import Endpoint, Texts
-from .providers.families import family_of
-from .providers.media import BY_LENGTH, NOT_COUNTED
 from .tokens import Counted, Tokens
 
 __all__ = ["BY_LENGTH", "NOT_COUNTED", "Estimates"]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from recorded import CORPUS, exchanges
 
-from payi_middleware.estimates import Estimates
+from payi_middleware.counting.estimates import Estimates
 from payi_middleware.providers import find
 
 TEXT = 12
