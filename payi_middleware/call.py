@@ -14,12 +14,13 @@ from . import attempts, context, health, record
 from .body import WHOLE, Body
 from .costing import Costed, conditions, cost_of
 from .counting.estimates import BY_LENGTH
-from .events import CostSource, Outcome, Part, Units
+from .events import CostSource, Outcome, Units
 from .frames import Activity, Attributed, with_own
 from .headers import given_by_headers
-from .once import event_id
+from .once import event_id, with_firsts
+from .outcomes import outcome_of, why_nothing
 from .providers._errors import headers_error
-from .providers.base import Asked, Facts, Headers, Provider, Reading, Route, summed
+from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
 
 if TYPE_CHECKING:
     from .meter import Meter
@@ -229,7 +230,7 @@ class Call:
 
     def failed(self, error: BaseException) -> None:
         """No answer came, or it broke off with an error."""
-        self.end(_outcome_of(error), type(error).__name__)
+        self.end(outcome_of(error), type(error).__name__)
 
     def end(self, outcome: Outcome | None = None, error_type: str | None = None) -> None:
         """The call is over; only the first end counts. Never raises.
@@ -272,7 +273,7 @@ class Call:
                 self._forget()
                 return
             if reading.firsts:
-                reading = self._with_firsts(reading)
+                reading = with_firsts(reading, self.provider.id, self.meter.told)
         broke_off = error_type is not None
         outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
         if broke_off and outcome != "ok":
@@ -312,18 +313,6 @@ class Call:
             self.group = shared
         self.id = shared
         return True
-
-    def _with_firsts(self, reading: Reading) -> Reading:
-        """The reading with what is charged once and was not told before, as parts of its own."""
-        told = self.meter.told
-        new = [first for first in reading.firsts if told.is_new(event_id(self.provider.id, first.id))]
-        if not new:
-            return reading
-        parts = reading.parts
-        if not parts and reading.units:
-            parts = (Part(None, reading.units, reading.service_tier),)  # terms of the reading hold for all
-        parts += tuple(first.part for first in new)
-        return reading._replace(parts=parts, units=summed(parts))
 
     def _read(self) -> tuple[Reading, bytes, bool]:
         """What the answer tells, its bytes (for counting, if need be), and whether it is a stream."""
@@ -391,7 +380,7 @@ class Call:
         """The cost; of source `estimate` or `usage` without a cost if it has to wait for the draining thread."""
         stated = reading.stated_ticks
         if units is None and stated is None:
-            return Costed(None, "none", reading.unpriced, _why_nothing(outcome, self.status, reason))
+            return Costed(None, "none", reading.unpriced, why_nothing(outcome, self.status, reason))
         prices = self.meter.prices
         if stated is None and (reading.units is None or not prices.ready or (reading.estimated and reading.by_length)):
             return Costed(None, source, reading.unpriced, reason)
@@ -477,21 +466,3 @@ class Call:
 _ASKED_NOTHING = Asked()
 _NO_HEADERS: Headers = {}
 _NO_ANSWER = Reading(complete=False, reason="no answer came")
-
-
-def _why_nothing(outcome: Outcome, status: int | None, reason: str | None) -> str:
-    if status is not None and not 200 <= status < 300:
-        return f"the provider answered {status}"
-    if reason:
-        return reason
-    return "no usage was told" if outcome == "ok" else f"the call ended as {outcome} without usage"
-
-
-def _outcome_of(error: BaseException) -> Outcome:
-    """How a call ended that broke off with an error, by the error's name: each library has types of its own."""
-    name = type(error).__name__
-    if "Timeout" in name:
-        return "timeout"
-    if "Cancelled" in name or isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
-        return "aborted"
-    return "error"

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["Told", "event_id"]
+from .events import Part
+from .providers.base import Reading, summed
+
+__all__ = ["Told", "event_id", "with_firsts"]
 
 _MOST = 4096
 
@@ -38,3 +41,15 @@ class Told:
             except RuntimeError:
                 pass  # another thread told something between the two: the next one makes room
         return True
+
+
+def with_firsts(reading: Reading, provider: str, told: Told) -> Reading:
+    """The reading with what is charged once and was not told before, as parts of its own."""
+    new = [first for first in reading.firsts if told.is_new(event_id(provider, first.id))]
+    if not new:
+        return reading
+    parts = reading.parts
+    if not parts and reading.units:
+        parts = (Part(None, reading.units, reading.service_tier),)  # terms of the reading hold for all
+    parts += tuple(first.part for first in new)
+    return reading._replace(parts=parts, units=summed(parts))
