@@ -323,6 +323,41 @@ def test_a_guardrail_in_a_stream() -> None:
     assert STREAMED.read_stream(chunk(ending)).units == {"text": (12, 100), "guardrail_content": (2, 0)}
 
 
+def test_a_trace_stands_in_one_chunk_of_a_guarded_stream() -> None:
+    """Every chunk tells what the guardrail did; one of the last tells what it took."""
+    guardrail = {"outputs": [{"g": {"invocationMetrics": {"usage": {"wordPolicyUnits": 1}}}}]}
+    guarded = {"outputText": "a", "amazon-bedrock-guardrailAction": "INTERVENED"}
+    ending = {"amazon-bedrock-trace": {"guardrail": guardrail}}
+
+    reading = STREAMED.read_stream(chunk(guarded) + chunk(guarded | ending) + chunk(metrics()))
+
+    assert reading.units == {"text": (12, 100), "guardrail_word_free": (1, 0)}
+    assert reading.unpriced == ()
+
+
+def test_a_prompt_that_a_guardrail_blocked_in_a_stream() -> None:
+    """No model was asked, so the tokens of the message in its place are not billed; the guardrail is."""
+    guardrail = {"input": {"g": {"invocationMetrics": {"usage": {"topicPolicyUnits": 1}}}}}
+    blocked = {
+        "outputText": "Blocked",
+        "totalOutputTextTokenCount": 3.0,
+        "inputTextTokenCount": 6.0,
+        "amazon-bedrock-guardrailAction": "INTERVENED",
+    }
+
+    reading = STREAMED.read_stream(chunk(blocked | {"amazon-bedrock-trace": {"guardrail": guardrail}}))
+
+    assert (reading.units, reading.reason, reading.complete) == ({"guardrail_topic": (1, 0)}, None, True)
+
+
+def test_counts_written_with_a_point() -> None:
+    """Titan answers a guarded call with `28.0`; a part of a token is none."""
+    told = {"inputTextTokenCount": 28.0, "results": [{"tokenCount": 197.0}]}
+
+    assert INVOKE.read(body(told)).units == {"text": (28, 197)}
+    assert INVOKE.read(body(told | {"inputTextTokenCount": 28.5})).units is None
+
+
 STREAM = b"".join(claude())
 
 
