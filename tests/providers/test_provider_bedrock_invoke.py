@@ -135,6 +135,15 @@ def test_a_body_comes_before_headers() -> None:
     assert refined(INVOKE.read(whole), headers=COUNTED).units == BODIES["Claude"][1]
 
 
+def test_headers_tell_the_output_where_the_body_leaves_it_out() -> None:
+    """Nova tells the input alone of an answer that a guardrail changed."""
+    guarded = {"usage": {"inputTokens": 30}, "output": {"message": {"role": "assistant", "content": []}}}
+    headers = {"x-amzn-bedrock-input-token-count": "30", "x-amzn-bedrock-output-token-count": "51"}
+
+    assert refined(INVOKE.read(body(guarded)), headers=headers).units == {"text": (30, 51)}
+    assert refined(INVOKE.read(body(guarded))).units == {"text": (30, 0)}
+
+
 @pytest.mark.parametrize("count", ["", "-1", "x", "1.5", "٣", "9" * 20])
 def test_headers_that_are_no_counts(count: str) -> None:
     """Nothing is made of them."""
