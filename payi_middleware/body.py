@@ -191,10 +191,8 @@ class _Brotli:
                 yield process(raw[start : start + 1024])
             return
         piece = process(raw, output_buffer_limit=_STEP)
-        while piece:
+        while piece:  # that it can accept more does not say that nothing is left to hand out
             yield piece
-            if self._inner.can_accept_more_data():
-                return
             piece = process(b"", output_buffer_limit=_STEP)
 
 

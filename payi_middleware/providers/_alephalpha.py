@@ -17,7 +17,10 @@ __all__ = ["COMPLETE"]
 def _read(value: dict[str, Any]) -> Reading:
     counts = Counts(value, "answer")
     units = {"text": (counts.get("num_tokens_prompt_total"), counts.get("num_tokens_generated"))}
-    return told(units, counts, model=name_of(value, "model_version") or name_of(value))
+    version = name_of(value, "model_version")  # a name with one, or no more than a date
+    if version is not None and version[0].isdigit():
+        version = None
+    return told(units, counts, model=version or name_of(value))
 
 
 COMPLETE: Final = plain(

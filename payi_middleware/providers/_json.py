@@ -72,7 +72,15 @@ _END: Final = 1 << 12
 
 _STEP: Final = re.compile(r"\.([\w-]+)|\[(\d+)\]")
 _STRING: Final = re.compile(rb'\s*:\s*"((?:[^"\\]|\\.){1,256})"')
-_objects = json.JSONDecoder(parse_float=Decimal)
+_WHOLE: Final = re.compile(r"-?\d{1,18}\.0+")
+
+
+def _number(text: str) -> int | Decimal:
+    """A number with a decimal point: some makers write counts as `28.0`."""
+    return int(text.partition(".")[0]) if _WHOLE.fullmatch(text) else Decimal(text)
+
+
+_objects = json.JSONDecoder(parse_float=_number)
 _OPENS: Final = re.compile(rb"\s*:\s*\{")
 _OPENS_ARRAY: Final = re.compile(rb"\s*:\s*\[")
 
@@ -80,7 +88,7 @@ _OPENS_ARRAY: Final = re.compile(rb"\s*:\s*\[")
 def parse(body: bytes) -> Any:
     """Any JSON, NaN and broken UTF-8 included, with exact decimals; None for what is no JSON (and for null)."""
     try:
-        return json.loads(body.decode("utf-8-sig", "replace"), parse_float=Decimal)
+        return json.loads(body.decode("utf-8-sig", "replace"), parse_float=_number)
     except (ValueError, ArithmeticError, RecursionError):
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from . import _chat
 from ._complete import COMPLETE
 from ._messages import messages
 from ._messages_batches import RESULTS
@@ -18,6 +19,7 @@ HOSTS: Final = re.compile(r"api\.anthropic\.com|claude\.googleapis\.com|aws-exte
 """Sources: the base URLs of Anthropic's SDK for its own API and for what it runs itself in the clouds of Google and AWS."""
 
 _MESSAGES: Final = messages()
+_CHAT: Final = _chat.endpoint("/v1/chat/completions")
 _RESULTS: Final = re.compile(r"/messages/batches/[^/]+/results$")
 _SESSION: Final = re.compile(r"/v\d+/sessions/[^/]+$")
 _ARCHIVED: Final = re.compile(r"/v\d+/sessions/[^/]+/archive$")
@@ -39,6 +41,8 @@ def _find_route(method: str, path: str) -> Route | None:
         return None
     if path.endswith("/messages"):
         return Route(_MESSAGES)
+    if path.endswith("/chat/completions"):  # OpenAI's shape, its usage too
+        return Route(_CHAT)
     if path.endswith("/complete"):
         return Route(COMPLETE)
     if _ARCHIVED.search(path):

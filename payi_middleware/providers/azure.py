@@ -23,14 +23,16 @@ HOSTS: Final = re.compile(
     r"[^.]+\.(?:openai\.azure\.(?:com|us|cn)|cognitiveservices\.azure\.(?:com|us|cn)|services\.ai\.azure\.(?:com|us|cn)"
     r"|azure-api\.net)"
     r"|[^.]+\.[^.]+\.(?:(?:models|inference)\.ai\.azure\.com|inference\.ml\.azure\.com)"
-    r"|[^.]+\.api\.azureml\.ms"
+    r"|[^.]+\.api\.azureml\.ms|[a-z0-9]+\.api\.cognitive\.microsoft\.com"
 )
-"""Azure's own, Azure API Management in front of them, a model's own host in a region, and the one of earlier agents."""
+"""Azure's own, named by the customer or by the region alone, Azure API Management in front of them, a model's own host in
+a region, and the one of earlier agents."""
 
 _DIALECT: Final = Dialect(cached_may_be_extra=True)
 _BASE: Final = "/openai/deployments/{deployment}"
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)(?:/extensions)?(/.+)$")
-_GENERATIVE: Final = re.compile(r"/(?:openai|anthropic|models|providers)/")
+_GENERATIVE: Final = re.compile(r"/(?:openai|anthropic|models|providers(?!/(?i:microsoft)\.))/")
+"""Azure's resource management has `providers` in its paths too, Microsoft's own."""
 _PROJECT: Final = re.compile(r"/(?:api/projects|agents/v[\d.]+)/")
 """Where Foundry has its agents, between whatever else belongs to a project."""
 _TIER: Final = "azureai-processed-tier"
@@ -38,6 +40,8 @@ _TIER: Final = "azureai-processed-tier"
 
 def _served(reading: Reading, facts: Facts) -> Reading:
     """The tier as a header tells it: what was asked for may have been served as another."""
+    if reading.stated_ticks == 0:  # in the usage of xAI's models, whose charge is Azure's affair
+        reading = reading._replace(stated_ticks=None)
     tier = facts.headers.get(_TIER)
     if not tier or len(tier) > 64 or reading.units is None:
         return reading

@@ -70,6 +70,7 @@ OURS: Final = free(
     "safety",
     "skills",
     "threads",  # but for runs
+    "traces/ingest",
     "videos/characters",
     "vector_stores(?!/[^/]+/search)",
 )

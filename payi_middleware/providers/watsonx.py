@@ -174,6 +174,9 @@ PROVIDER: Final = Provider(
     "system.watsonx",
     by_path(
         {
+            # Before the version was `v1`; the template is that of today.
+            r"ml/v1-beta/generation/text": _generation("/ml/v1/text/generation"),
+            r"ml/v1-beta/generation/text_stream": _generation("/ml/v1/text/generation_stream", streams=True),
             r"text/generation": _generation("/ml/v1/text/generation"),
             r"text/generation_stream": _generation("/ml/v1/text/generation_stream", streams=True),
             r"text/chat": _chatting("/ml/v1/text/chat"),

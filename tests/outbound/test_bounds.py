@@ -255,6 +255,19 @@ def test_no_library_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept.unknown == "br"
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("size", [70_000, 100_108, 131_072, 400_001])
+@pytest.mark.parametrize("step", [1000, 1 << 20])
+def test_a_compressed_answer_is_decoded_to_its_last_byte(coding: str, size: int, step: int) -> None:
+    """Whatever its size is to the pieces in which it is decoded: the usage stands at the end."""
+    plain = random.Random(size).randbytes(size // 2).hex().encode()[:size]
+    packed = encoded(coding, plain)
+
+    kept = fed(coding, [packed[at : at + step] for at in range(0, len(packed), step)])
+
+    assert kept.parts() == (plain, b"")
+
+
 def test_brotli_without_a_bound_on_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before brotli 1.2 it gets little at a time."""
     import brotli

@@ -50,6 +50,15 @@ def test_the_tier_of_several_models() -> None:
     )
 
 
+def test_a_charge_of_nothing_is_none() -> None:
+    """xAI's usage passes through with a charge of zero, which is not what Azure asks; any other is a gateway's word."""
+    free = answer(usage=openai_usage() | {"cost_in_usd_ticks": 0})
+    charged = answer(usage=openai_usage() | {"cost_in_usd_ticks": 70})
+
+    assert exchanged(HOST, CHAT, free).stated_ticks is None
+    assert exchanged(HOST, CHAT, charged).stated_ticks == 70
+
+
 def test_a_refused_call_has_no_tier() -> None:
     """Where nothing was served, there is no tier."""
     assert exchanged(HOST, CHAT, b"{}", headers={"azureai-processed-tier": "priority"}).service_tier is None

@@ -135,6 +135,15 @@ def test_a_body_comes_before_headers() -> None:
     assert refined(INVOKE.read(whole), headers=COUNTED).units == BODIES["Claude"][1]
 
 
+def test_headers_tell_the_output_where_the_body_leaves_it_out() -> None:
+    """Nova tells the input alone of an answer that a guardrail changed."""
+    guarded = {"usage": {"inputTokens": 30}, "output": {"message": {"role": "assistant", "content": []}}}
+    headers = {"x-amzn-bedrock-input-token-count": "30", "x-amzn-bedrock-output-token-count": "51"}
+
+    assert refined(INVOKE.read(body(guarded)), headers=headers).units == {"text": (30, 51)}
+    assert refined(INVOKE.read(body(guarded))).units == {"text": (30, 0)}
+
+
 @pytest.mark.parametrize("count", ["", "-1", "x", "1.5", "٣", "9" * 20])
 def test_headers_that_are_no_counts(count: str) -> None:
     """Nothing is made of them."""
@@ -321,6 +330,41 @@ def test_a_guardrail_in_a_stream() -> None:
     ending = {"amazon-bedrock-guardrailAction": "NONE", "amazon-bedrock-trace": {"guardrail": guardrail}} | metrics()
 
     assert STREAMED.read_stream(chunk(ending)).units == {"text": (12, 100), "guardrail_content": (2, 0)}
+
+
+def test_a_trace_stands_in_one_chunk_of_a_guarded_stream() -> None:
+    """Every chunk tells what the guardrail did; one of the last tells what it took."""
+    guardrail = {"outputs": [{"g": {"invocationMetrics": {"usage": {"wordPolicyUnits": 1}}}}]}
+    guarded = {"outputText": "a", "amazon-bedrock-guardrailAction": "INTERVENED"}
+    ending = {"amazon-bedrock-trace": {"guardrail": guardrail}}
+
+    reading = STREAMED.read_stream(chunk(guarded) + chunk(guarded | ending) + chunk(metrics()))
+
+    assert reading.units == {"text": (12, 100), "guardrail_word_free": (1, 0)}
+    assert reading.unpriced == ()
+
+
+def test_a_prompt_that_a_guardrail_blocked_in_a_stream() -> None:
+    """No model was asked, so the tokens of the message in its place are not billed; the guardrail is."""
+    guardrail = {"input": {"g": {"invocationMetrics": {"usage": {"topicPolicyUnits": 1}}}}}
+    blocked = {
+        "outputText": "Blocked",
+        "totalOutputTextTokenCount": 3.0,
+        "inputTextTokenCount": 6.0,
+        "amazon-bedrock-guardrailAction": "INTERVENED",
+    }
+
+    reading = STREAMED.read_stream(chunk(blocked | {"amazon-bedrock-trace": {"guardrail": guardrail}}))
+
+    assert (reading.units, reading.reason, reading.complete) == ({"guardrail_topic": (1, 0)}, None, True)
+
+
+def test_counts_written_with_a_point() -> None:
+    """Titan answers a guarded call with `28.0`; a part of a token is none."""
+    told = {"inputTextTokenCount": 28.0, "results": [{"tokenCount": 197.0}]}
+
+    assert INVOKE.read(body(told)).units == {"text": (28, 197)}
+    assert INVOKE.read(body(told | {"inputTextTokenCount": 28.5})).units is None
 
 
 STREAM = b"".join(claude())

@@ -138,6 +138,8 @@ def test_aleph_alpha_counts_beside_the_text() -> None:
 
     assert reading.units == {"text": (9, 4)}
     assert reading.model == "llama-3.1-8b-instruct"
+    dated = reads("api.aleph-alpha.com", "/complete", answer | {"model_version": "2022-04"}, {"model": "luminous-base"})
+    assert dated.model is None  # a date names no model; the request does
     assert reads("api.aleph-alpha.com", "/complete", {"num_tokens_generated": "4"}).units is None
     survives("api.aleph-alpha.com", "/complete", body(answer))
 

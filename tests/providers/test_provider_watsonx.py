@@ -34,6 +34,16 @@ def test_each_result_tells_its_counts() -> None:
     assert endpoint(HOST, GENERATE).ask(body(ASKED)).model == "ibm/granite-3-8b-instruct"
 
 
+def test_the_paths_before_the_version() -> None:
+    """Clients of 2024 ask under `v1-beta`, in another order."""
+    answer = {"model_id": "google/flan-ul2", "results": [result(2, 7, why="eos_token")]}
+
+    assert reads(HOST, "/ml/v1-beta/generation/text", answer, ASKED).units == {"text": (7, 2)}
+    assert read(HOST, "/ml/v1-beta/generation/text_stream", stream(result(2, 7, why="eos_token")), ASKED).units == {
+        "text": (7, 2)
+    }
+
+
 @pytest.mark.parametrize(
     ("results", "units"),
     [

@@ -30,6 +30,7 @@ _COUNTS: Final = (b'"inputTextTokenCount"', b'"prompt_token_count"', _METRICS)
 _BROKEN_OFF: Final = "the stream broke off before its usage"
 _IN_ERROR: Final = "the stream ended in an error"
 _GUARDED: Final = b'"amazon-bedrock-guardrailAction"'
+_TRACED: Final = b'"amazon-bedrock-trace"'
 
 
 class _Result(msgspec.Struct, gc=False, rename="camel"):
@@ -159,7 +160,8 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
     if ending and not last[-1].failed and _METRICS in ending[-1]:
         begun = _eventstream.first(head)
         received = chunks([begun] if begun is not None else []) + ending
-        guarded = next((chunk for chunk in received if _GUARDED in chunk), None)
+        # Each chunk tells of the guardrail; the trace is in one of the last.
+        guarded = next((chunk for name in (_TRACED, _GUARDED) for chunk in received if name in chunk), None)
         reading = _ended(received)
         return reading if guarded is None else _with_guardrail(reading, guarded)
     stream = _eventstream.Stream.of(head, tail)
@@ -223,6 +225,10 @@ def _broken_off(received: list[bytes], stream: _eventstream.Stream, cut: int) ->
             _IN_ERROR if failed else _BROKEN_OFF if stream.messages else "the answer is no event stream"
         )
         return Reading(complete=False, reason=reason, error_type=failed)
+    if _GUARDED in received[-1] and _TRACED in received[-1] and not failed:
+        # The end, without Bedrock's counts: the prompt was blocked, no model was asked, and what counts the message that
+        # stands in for an answer is not billed. Source: AWS's page "How charges are calculated for Bedrock Guardrails".
+        return _with_guardrail(Reading(), received[-1])
     reading = _read_any(received, cut)
     if failed:
         reason = reading.reason or _IN_ERROR

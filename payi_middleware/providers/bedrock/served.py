@@ -51,6 +51,12 @@ def invoked(reading: Reading, facts: Facts) -> Reading:
         counted = _counted(facts.headers)
         if counted is not None:
             reading = reading._replace(units=counted, complete=True, reason=None, estimated=False)
+    elif reading.units is not None and not any(made for _, made in reading.units.values()):
+        # Of an answer that a guardrail changed, Nova's body tells the input alone.
+        made = _count(facts.headers, "x-amzn-bedrock-output-token-count")
+        if made:
+            taken, _ = reading.units.get("text", (0, 0))
+            reading = reading._replace(units=reading.units | {"text": (taken, made)})
     if model is not None and reading.error_type is None:
         reading = _by_the_piece(reading, model, facts)
     headers = facts.headers
