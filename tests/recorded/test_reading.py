@@ -270,10 +270,46 @@ def test_cassettes_as_vcrpy_writes_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "tagged",
+    [
+        f"!binary |-\n        {base64.b64encode(ANSWER).decode()}",
+        f"!!binary {base64.b64encode(ANSWER).decode()}",
+        f"!ruby/string:Encoded '{ANSWER.decode()}'",
+        f"!!python/unicode '{ANSWER.decode()}'",
+    ],
+)
+def test_bodies_with_tags_of_other_languages(tmp_path: Path, tagged: str) -> None:
+    """Ruby keeps a body that is not ASCII as `!binary`, and Python 2 kept text with a tag of its own."""
+    text = f"""
+http_interactions:
+- request: {{method: post, uri: "{URL}"}}
+  response:
+    status: !ruby/object:Status {{code: 200}}
+    headers: {{date: !ruby/array:List ["{DATE}"]}}
+    body:
+      string: {tagged}
+"""
+    found = one(written(tmp_path, "made.yml", text))
+
+    assert (found.body, found.status, found.date_ns) == (ANSWER, 200, DATE_NS)
+
+
+def test_no_object_is_made_of_a_tag(tmp_path: Path) -> None:
+    """A file from elsewhere runs nothing."""
+    made = tmp_path / "made"
+    text = f"interactions: [!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{made}']]]"
+
+    assert unreadable(written(tmp_path, "a.yaml", text)) == [
+        Unreadable("a.yaml interaction 1", "the request is missing")
+    ]
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(
     ("name", "content", "why"),
     [
         ("a.yaml", "a: [", r"a\.yaml is no YAML \(line 2\)"),
-        ("a.yaml", "a: !!python/object:os.system {}", "no YAML"),
+        ("a.yaml", "a: !!binary é", "no YAML"),
         ("a.yaml", "- 1", "neither JSON lines of exchanges nor a HAR file nor a VCR cassette"),
         ("a.har", "{", "no JSON document"),
         ("a.json", '{"a":\n 1}', "neither JSON lines"),
