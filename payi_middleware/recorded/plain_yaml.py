@@ -23,6 +23,8 @@ def _loader(yaml: ModuleType) -> Any:
     loader: Any = type("_Loader", (safe,), {})
     loader.add_constructor("!binary", safe.construct_yaml_binary)  # Ruby writes `!binary` for YAML's own `!!binary`
     loader.add_multi_constructor("!", _plain)
+    for made in ("apply", "new"):
+        loader.add_multi_constructor(f"tag:yaml.org,2002:python/object/{made}:", _made)
     loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
     return loader
 
@@ -34,3 +36,9 @@ def _plain(loader: Any, _tag: str, node: Any) -> Any:
     if node.id == "sequence":
         return loader.construct_sequence(node, deep=True)
     return loader.construct_scalar(node)
+
+
+def _made(loader: Any, tag: str, node: Any) -> Any:
+    """What a Python object is made of: its one argument, as aiohttp's names of headers have it, or all of them."""
+    value = _plain(loader, tag, node)
+    return value[0] if isinstance(value, list) and len(value) == 1 else value

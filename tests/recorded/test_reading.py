@@ -294,6 +294,29 @@ http_interactions:
     assert (found.body, found.status, found.date_ns) == (ANSWER, 200, DATE_NS)
 
 
+def test_headers_as_aiohttp_names_them(tmp_path: Path) -> None:
+    """vcrpy keeps such a name as the Python object that it is."""
+    text = f"""
+interactions:
+- request:
+    method: POST
+    uri: {URL}
+    headers:
+      ? !!python/object/apply:multidict._multidict.istr
+      - Accept
+      : - application/json
+  response:
+    status: {{code: 200}}
+    headers:
+      ? !!python/object/new:multidict._multidict.istr [Date]
+      : - {DATE}
+    body: {{string: '{ANSWER.decode()}'}}
+"""
+    found = one(written(tmp_path, "made.yaml", text))
+
+    assert (found.body, found.date_ns) == (ANSWER, DATE_NS)
+
+
 def test_no_object_is_made_of_a_tag(tmp_path: Path) -> None:
     """A file from elsewhere runs nothing."""
     made = tmp_path / "made"
