@@ -19,6 +19,7 @@ HOSTS = {
     "aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "europe-west4-aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "aiplatform.eu.rep.googleapis.com": ("google", "system.google.vertex"),
+    "<location>-aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "claude.googleapis.com": ("anthropic", "system.anthropic"),
     "aws-external-anthropic.eu-west-1.api.aws": ("anthropic", "system.anthropic"),
     "bedrock-runtime.eu-central-1.amazonaws.com": ("aws", "system.aws.bedrock"),
@@ -79,7 +80,9 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
         named("opnai")
 
 
-ROUTERS = {"cloudflare-gateway", "github-models", "helicone", "huggingface", "huggingface_cohere"}
+ROUTERS = {"cloudflare-gateway", "github-models", "helicone", "huggingface", "huggingface_cohere"} | {
+    "huggingface_deepinfra"
+}
 ROUTERS |= {"litellm", "portkey", "pydantic-gateway", "vercel"}
 AT_HOME = {"llamacpp", "lmstudio", "ollama", "self-hosted", "tgi", "vllm"}
 UNLISTED = {"ai21", "alibaba", "deepinfra", "featherless", "friendli", "hyperbolic", "inception", "jina", "lambda"}
