@@ -325,9 +325,10 @@ def stated(usage: Usage) -> int | None:
     """What the host itself says it took: xAI in the very ticks we use, OpenRouter and Perplexity in USD.
 
     Whatever host it is, since a gateway may stand behind the name of any. With a key of one's own, what the provider
-    behind OpenRouter takes comes on top.
+    behind OpenRouter takes comes on top. No ticks at all are no charge that anybody counted: so Azure's streams of xAI's models
+    have it, which Azure bills by its own list.
     """
-    if usage.cost_in_usd_ticks is not None:
+    if usage.cost_in_usd_ticks:
         return usage.cost_in_usd_ticks
     cost = usage.cost
     if isinstance(cost, _CostParts):
