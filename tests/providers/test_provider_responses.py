@@ -206,7 +206,10 @@ def test_a_picture_of_the_first_model() -> None:
 
     reading = RESPONSES.read(body(response(output=output, tools=[{"type": "image_generation", "size": "auto"}])))
 
+    others = RESPONSES.read(body(response(model="grok-9", output=output, tools=[{"type": "image_generation"}])))
+
     assert reading.parts[1:] == (Part("gpt-image-1", {"image": (0, 1056)}),)
+    assert others.parts == ()
 
 
 def test_pictures_of_an_unknown_size() -> None:
