@@ -19,8 +19,10 @@ _LONGEST: Final = 1 << 16
 """Characters of a field's value that are kept: a prompt, at most."""
 
 _BOUNDARY: Final = re.compile(r'boundary="?([^";,]{1,200})"?', re.IGNORECASE)
-_FIRST_LINE: Final = re.compile(rb"--([^\s\"]{1,200})\r?\ncontent-disposition:[ \t]*form-data", re.IGNORECASE)
-_NAME: Final = re.compile(rb'[;\s]name="([^"]{0,256})"', re.IGNORECASE)
+_FIRST_LINE: Final = re.compile(
+    rb"--([^\s\"]{1,200})\r?\n(?:content-[\w-]+:[^\n]{0,200}\n){0,2}?content-disposition:[ \t]*form-data", re.IGNORECASE
+)
+_NAME: Final = re.compile(rb'[;\s]name=(?:"([^"]{0,256})"|([^\s";]{1,256}))', re.IGNORECASE)  # .NET writes no quotes
 _FILE: Final = re.compile(rb"[;\s]filename\*?=", re.IGNORECASE)
 _TYPE: Final = re.compile(rb"^content-type:[ \t]*([\w.+/-]{1,128})", re.IGNORECASE | re.MULTILINE)
 
@@ -107,7 +109,7 @@ def _field(body: bytes, start: int, end: int) -> Field | None:
     if end > begins and body[end - 1 : end] == b"\r":
         end -= 1
     kind = _TYPE.search(head)
-    named = name[1].decode("utf-8", "replace")
+    named = (name[1] or name[2] or b"").decode("utf-8", "replace")
     if _FILE.search(head) is None:
         return Field(named, body[begins : min(end, begins + 4 * _LONGEST)].decode("utf-8", "replace"))
     return Field(named, "", max(end - begins, 0), kind[1].decode() if kind else "")

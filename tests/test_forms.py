@@ -115,3 +115,16 @@ def test_any_bytes(body: bytes, boundary: str) -> None:
     """Nothing raises, whatever a form is made of."""
     json.loads(forms.as_json(b"--x" + body, "multipart/form-data; boundary=x"))
     forms.as_json(body, f"multipart/form-data; boundary={boundary}")
+
+
+def test_a_form_without_quotes() -> None:
+    """As .NET writes it: names are in quotes only where they must be."""
+    form = (
+        b"--b1\r\nContent-Type: text/plain\r\nContent-Disposition: form-data; name=model\r\n\r\ngpt-image-1\r\n"
+        b"--b1\r\nContent-Disposition: form-data; name=image; filename=a.png; filename*=utf-8''a.png\r\n\r\nPNG\r\n--b1--\r\n"
+    )
+
+    told = json.loads(forms.as_json(form, "multipart/form-data; boundary=b1"))
+
+    assert told == {"model": "gpt-image-1", "files": [{"name": "image", "size": 3, "type": ""}]}
+    assert json.loads(forms.as_json(form)) == told

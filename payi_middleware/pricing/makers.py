@@ -51,6 +51,7 @@ _NAMES: Final[dict[str, str]] = {
     "cloudflare": "workers-ai",
     "cohere": "cohere_chat",
     "databricks": "",
+    "deepinfra": "",
     "deepseek": "",
     "elevenlabs": "",
     "fireworks": "fireworks-ai fireworks_ai",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 __all__ = ["goes_on", "has_one_output", "is_another", "is_for_audio", "is_tuned", "spellings"]
 
 _DATE = re.compile(r"[-@]20\d{2}-?\d{2}-?\d{2}$")
+_PRECISION = re.compile(r"-(?:fp8|fp4|nvfp4|mxfp4|bf16|int8|int4|awq|gptq)$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+$")
 # Bedrock: an inference profile before the maker, a version behind the model (`us.MAKER.MODEL-v1:0`).
 _AT_BEDROCK = re.compile(
@@ -27,7 +28,8 @@ _AUDIO = frozenset({"audio", "live", "realtime", "speech", "transcribe", "tts", 
 def spellings(model: str) -> Iterator[str]:
     """The name as given, without its path (`models/NAME`, `publishers/VENDOR/models/NAME`), and without its date.
 
-    Bedrock's also without the profile, where that is as good as none, and without the version.
+    Also without the precision of its weights, which hosts of open models leave out of their lists. Bedrock's also without the
+    profile, where that is as good as none, and without the version.
     """
     yield model
     yield from _at_bedrock(model)
@@ -37,6 +39,9 @@ def spellings(model: str) -> Iterator[str]:
     undated = _DATE.sub("", bare)
     if undated != bare:
         yield undated
+    unpacked = _PRECISION.sub("", undated)
+    if unpacked != undated:
+        yield unpacked
 
 
 def _at_bedrock(model: str) -> Iterator[str]:

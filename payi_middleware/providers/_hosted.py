@@ -43,6 +43,9 @@ MEMORY_TERMS: Final = {"4g": ("memory:4g",), "16g": ("memory:16g",), "64g": ("me
 _NO_CONTAINER: Final = "the answer does not name the container in which it ran"
 _OTHER_MODEL: Final = "tokens of the image tool's own model, which the answer does not name"
 _INPUT_NOT_TOLD: Final = "what went into the image tool's own model is not told"
+_OPENAI_S: Final = re.compile(r"gpt-|o\d")
+_FIRST_MODEL: Final = "gpt-image-1"
+"""OpenAI's image tool where the answer repeats it without a model: so it was in 2025, when there was no other."""
 _NO_TOKENS: Final = "neither the tokens of the picture nor its size and quality are told"
 _BLOCK: Final = 8000
 _BLOCK_ADDED: Final = f"search content is billed as {_BLOCK} input tokens a call, which usage does not tell"
@@ -79,7 +82,7 @@ class Item(msgspec.Struct, gc=False):
     """An item of a response's output, as far as it may cost."""
 
     type: Name | None = None
-    action: _Action | None = None
+    action: _Action | Name | None = None  # of a picture it is a word
     container_id: Name | None = None
     environment: _Environment | None = None
     size: Name | None = None
@@ -140,7 +143,7 @@ def hosted(items: Sequence[Item], told: ToolUsage | None, units: Units, model: s
     found = Found((), (), terms, (), reason)
     pictures = [item for item in called if item.type == "image_generation_call"]
     if pictures or pictured:
-        found = _pictures(found, pictures, bool(pictured), raw)
+        found = _pictures(found, pictures, bool(pictured), model, raw)
     places = [item for item in called if item.type in ("code_interpreter_call", "shell_call")]
     if not places or "code_execution_request" in units:  # a host with a fee for each call has told them
         return found
@@ -152,7 +155,8 @@ def _searches(items: Sequence[Item], told: ToolUsage | None) -> int:
     if told is not None and told.web_search is not None and told.web_search.num_requests is not None:
         return told.web_search.num_requests
     return sum(
-        item.type == "web_search_call" and (item.action is None or item.action.type in (None, "search"))
+        item.type == "web_search_call"
+        and (not isinstance(item.action, _Action) or item.action.type in (None, "search"))
         for item in items
     )
 
@@ -199,9 +203,10 @@ def _offered(raw: bytes, kind: str) -> dict[str, Any]:
     return {}
 
 
-def _pictures(found: Found, items: Sequence[Item], told: bool, raw: bytes) -> Found:
+def _pictures(found: Found, items: Sequence[Item], told: bool, asked: str | None, raw: bytes) -> Found:
     """The image tool's own model: its tokens as told, else what came out of it by size and quality."""
-    model = _offered(raw, "image_generation").get("model")
+    offered = _offered(raw, "image_generation")
+    model = offered.get("model", _FIRST_MODEL if offered and _OPENAI_S.match(asked or "") else None)
     model = model if isinstance(model, str) and model else None
     parts = tuple(svg_part(item.svg_usage) for item in items if item.svg_usage is not None)
     if told:

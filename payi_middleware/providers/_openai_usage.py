@@ -94,6 +94,8 @@ class Dialect:
     """Tokens that only `total_tokens` counts are thoughts (Gemini's compatible endpoint)."""
     rest_is_audio: bool = False
     """Tokens that only `total_tokens` counts are audio that was heard, and is billed by its length (Mistral's Voxtral)."""
+    thoughts_are_extra: bool = False
+    """More reasoning than completion tokens are not a contradiction but come on top, of the total too (Gemini's by Vercel)."""
     writes_may_overlap: bool = False
     """What is written to the cache may be read from it at once, both being told in full (Gemini's by OpenRouter)."""
 
@@ -196,7 +198,7 @@ def _input(
         units["text_cache_write"], written = (written, 0), None
     parts = {
         "text_cache_write": written,
-        "audio": details.audio_tokens,
+        "audio": None if dialect.rest_is_audio else details.audio_tokens,  # what is no part of the prompt is none here
         "vision": details.image_tokens,
         "video": details.video_tokens,
     }
@@ -221,7 +223,11 @@ def _output(
     elif not reasoning or total == prompt + completion + reasoning:
         pass  # xAI's chat counts reasoning on top of completion_tokens, as its total shows
     elif reasoning > completion:
-        faults.append(f"usage tells {reasoning} reasoning of {completion} output tokens: counted on top of them")
+        if total == prompt + completion and not dialect.thoughts_are_extra:  # some count thoughts by another tokenizer
+            faults.append(f"usage tells {reasoning} reasoning of {completion} output tokens: counted as {completion}")
+            reasoning, rest = completion, 0
+        else:
+            faults.append(f"usage tells {reasoning} reasoning of {completion} output tokens: counted on top of them")
     else:
         rest -= reasoning
     if reasoning:
@@ -319,9 +325,10 @@ def stated(usage: Usage) -> int | None:
     """What the host itself says it took: xAI in the very ticks we use, OpenRouter and Perplexity in USD.
 
     Whatever host it is, since a gateway may stand behind the name of any. With a key of one's own, what the provider
-    behind OpenRouter takes comes on top.
+    behind OpenRouter takes comes on top. No ticks at all are no charge that anybody counted: so Azure's streams of xAI's models
+    have it, which Azure bills by its own list.
     """
-    if usage.cost_in_usd_ticks is not None:
+    if usage.cost_in_usd_ticks:
         return usage.cost_in_usd_ticks
     cost = usage.cost
     if isinstance(cost, _CostParts):

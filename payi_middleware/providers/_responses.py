@@ -24,6 +24,8 @@ __all__ = ["compact", "poll", "read", "read_cut", "read_stream", "responses"]
 
 _KEY: Final = b'"usage"'
 _TERMINAL: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
+_WHOLE: Final = 8 << 20
+"""Bytes of an answer that are kept whole: pictures of the image tool are large, and what they cost stands around them."""
 _TOOLS_UNSEEN: Final = "the answer was too large to look for calls of hosted tools"
 _TIER_UNSEEN: Final = "the answer was too large to look for the service tier; standard rate used"
 _RECEIVED: Final = strings("delta")
@@ -239,7 +241,7 @@ def responses(dialect: Dialect = OPENAI, template: str = "/v1/responses") -> End
     reads = partial(read, dialect=dialect)
     reads_cut = partial(read_cut, dialect=dialect)
     reads_stream = partial(read_stream, dialect=dialect)
-    return Endpoint(template, ask, reads, reads_cut, reads_stream, responses_texts, repeats=True)
+    return Endpoint(template, ask, reads, reads_cut, reads_stream, responses_texts, repeats=True, whole=_WHOLE)
 
 
 def compact(dialect: Dialect = OPENAI) -> Endpoint:

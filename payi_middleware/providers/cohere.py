@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import openai
+from . import _transcripts, openai
 from ._cohere import endpoint
 from ._paths import by_path
 from .base import Provider
@@ -30,6 +30,7 @@ PROVIDER: Final = Provider(
             r"v2/rerank": endpoint("/v2/rerank", None),
             r"v1/classify": endpoint("/v1/classify", None),
             r"v2/parse": endpoint("/v2/parse", None),
+            r"v2/audio/transcriptions": _transcripts.transcriptions("/v2/audio/transcriptions"),
             r"v1/check-api-key": None,
             r"v1/embed-jobs(?:/.*)?": None,  # billed when they are done, which no answer tells
         },

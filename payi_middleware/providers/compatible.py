@@ -9,7 +9,20 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from . import _alephalpha, _chat, _groq, _images, _mistral, _openrouter, _perplexity, _transcripts, _xai, openai
+from . import (
+    _alephalpha,
+    _chat,
+    _groq,
+    _images,
+    _mistral,
+    _openrouter,
+    _perplexity,
+    _speech,
+    _transcripts,
+    _xai,
+    _xai_voice,
+    openai,
+)
 from ._openai_usage import OPENAI, Dialect
 from ._paths import FindRoute, Paths, by_path
 from .base import Provider, Refine, refined_by
@@ -67,6 +80,7 @@ _TABLE: Final[dict[str, tuple[str, ...]]] = {
     "together": ("api.together.xyz", "api.together.ai"),
     "upstage": ("api.upstage.ai",),
     "voyageai": ("api.voyageai.com", "ai.mongodb.com"),
+    "venice": ("api.venice.ai",),
     "volcengine": ("ark.cn-beijing.volces.com",),
     "wandb": ("api.inference.wandb.ai",),
     "writer": ("api.writer.com",),
@@ -106,6 +120,7 @@ _FREE: Final = {
 _EVERYWHERE: Final[Paths] = {
     r"audio/transcriptions": _transcripts.transcriptions("/v1/audio/transcriptions"),
     r"audio/translations": _transcripts.translations("/v1/audio/translations"),
+    r"audio/speech": _speech.speech("/v1/audio/speech"),
     r"images/(?:edits|generations|variations)": _images.images("/v1/images/generations"),
     r"(?:v\d/)?rerank": _chat.embeddings(OPENAI, "/v1/rerank"),
 }
@@ -141,6 +156,8 @@ _MORE: Final[dict[str, Paths]] = {
     "writer": {r"v1/chat": _chat.endpoint("/v1/chat"), r"v1/applications/[^/]+/(?:graphs|jobs).*": None},
     "x-ai": {
         r"images/(?:generations|edits)": _xai.IMAGES,
+        r"tts": _xai_voice.SPOKEN,
+        r"stt": _xai_voice.HEARD,
         r"videos/(?:generations|edits|extensions)": _xai.VIDEOS,
         r"GET videos/[^/]+": _xai.VIDEO,
         r"GET chat/deferred-completion/[^/]+": refined_by(

@@ -11,7 +11,8 @@ from typing import Any, Final
 from ._json import parse
 from ._paths import by_path
 from ._plain import name_of, plain
-from .base import Asked, Facts, Provider, Reading, Route
+from ._spoken import spoken
+from .base import Asked, Provider, Reading, Route
 from .other import OTHER
 
 __all__ = ["HOSTS", "PROVIDER"]
@@ -31,14 +32,6 @@ def _read(value: dict[str, Any]) -> Reading:
     return Reading(reason="usage is missing")
 
 
-def _spoken(reading: Reading, facts: Facts) -> Reading:
-    asked = parse(facts.request or b"")
-    text = asked.get("text") if isinstance(asked, dict) else None
-    if reading.error_type is not None or not isinstance(text, str) or not text:
-        return reading
-    return reading._replace(units={"text_character": (len(text), 0)}, complete=True, reason=None)
-
-
 def _otherwise(method: str, path: str) -> Route | None:
     return Route(OTHER) if method == "POST" and _PAID.search(path) else None
 
@@ -49,7 +42,7 @@ PROVIDER: Final = Provider(
     by_path(
         {
             r"v1/text-to-speech/[^/]+(?:/stream)?(?:/with-timestamps)?": plain(
-                "/v1/text-to-speech/{voice_id}", _read, asks=_ask, refine=_spoken
+                "/v1/text-to-speech/{voice_id}", _read, asks=_ask, refine=spoken("text")
             )
         },
         _otherwise,

@@ -18,6 +18,7 @@ from ..events import Part
 from ..pricing.makers import maker_of, provider_named
 from . import openai
 from ._json import last_object
+from ._openai_usage import OPENAI, Dialect
 from ._paths import FindRoute
 from ._plain import dollars
 from .base import Facts, Provider, Reading, Refine, Route, refined_by
@@ -51,6 +52,9 @@ _BASES: Final = {
     "portkey": re.compile(r"/v1/proxy/"),
     "pydantic-gateway": re.compile(r"/(?:proxy/)?"),
 }
+
+
+_DIALECTS: Final = {"vercel": Dialect(thoughts_are_extra=True)}
 
 
 def cached(reading: Reading, facts: Facts) -> Reading:
@@ -136,10 +140,10 @@ def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine
     return find_route
 
 
-def _shared(refine: Refine) -> FindRoute:
+def _shared(refine: Refine, dialect: Dialect) -> FindRoute:
     """The shapes that a gateway speaks whoever answers: OpenAI's, all of them, and Anthropic's."""
-    ours = {end: refined_by(endpoint, refine) for end, endpoint in openai.endpoints().items()}
-    routes = openai.routes(ours)
+    ours = {end: refined_by(endpoint, refine) for end, endpoint in openai.endpoints(dialect).items()}
+    routes = openai.routes(ours, dialect=dialect)
     own = openai.by_end({end: refined_by(endpoint, refine) for end, endpoint in openai.own_endpoints().items()})
     other = Route(refined_by(OTHER, refine))  # what nobody here reads may state its cost all the same
 
@@ -179,6 +183,6 @@ def gateways(by_host: Find, by_id: Find) -> dict[str, Provider]:
     }
     found: dict[str, Provider] = {}
     for id, refine in refines.items():
-        find_route = _routed(by_id, _BASES.get(id), _shared(refine), refine)
+        find_route = _routed(by_id, _BASES.get(id), _shared(refine, _DIALECTS.get(id, OPENAI)), refine)
         found[id] = Provider(id, f"system.{id}", find_route)
     return found

@@ -27,7 +27,7 @@ from .other import OTHER
 __all__ = ["HOSTS", "PROVIDER"]
 
 HOSTS: Final = re.compile(
-    r"(?:[a-z0-9-]+-)?(?:generativelanguage|aiplatform)\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"
+    r"(?:[^./]+-)?(?:generativelanguage|aiplatform)\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"
 )
 """Sources: the service endpoints of the Gemini API and of Vertex AI, regional ones included."""
 

@@ -15,6 +15,7 @@ HOSTS: Final = ("router.huggingface.co", "api-inference.huggingface.co")
 _BEHIND: Final = (
     "cerebras",
     "cohere",
+    "deepinfra",
     "fireworks-ai",
     "groq",
     "hyperbolic",

@@ -29,10 +29,11 @@ def prices() -> Prices:
             ["publishers/google/models/gemini-3-20260101", "gemini-3-20260101", "gemini-3"],
         ),
         ("gpt-4-0613", ["gpt-4-0613"]),
+        ("Qwen/Qwen3.5-397B-A17B-FP8", ["Qwen/Qwen3.5-397B-A17B-FP8", "Qwen/Qwen3.5-397B-A17B"]),
     ],
 )
 def test_spellings_go_from_the_whole_name_to_the_bare_one(given: str, tried: list[str]) -> None:
-    """A name is tried whole first, then without its path, then without its date."""
+    """A name is tried whole first, then without its path, then without its date or precision."""
     assert list(spellings(given)) == tried
 
 
@@ -51,6 +52,7 @@ def test_spellings_go_from_the_whole_name_to_the_bare_one(given: str, tried: lis
         ("anthropic", "claude-opus-5-5-20261001", "claude-opus-5-5"),
         ("anthropic", "claude-sonnet-4-20250514", "claude-sonnet-4-0"),
         ("google", "gemini-2.0-flash-001", "gemini-2.0-flash"),
+        ("doubleword", "Qwen/Qwen3.5-397B-A17B-FP8", "Qwen/Qwen3.5-397B-A17B"),
     ],
 )
 def test_names_of_answers_find_their_model(prices: Prices, provider: str, name: str, model: str) -> None:

@@ -90,3 +90,14 @@ def test_a_first_chunk_without_a_model() -> None:
     reading = exchanged(HOST, CHAT, events(first, last), {"stream": True})
 
     assert (reading.model, reading.units) == ("gpt-4.1-2025-04-14", {"text": (100, 30)})
+
+
+def test_no_ticks_are_no_cost() -> None:
+    """Streams of xAI's models tell a charge of 0, which Azure makes by its own list; a charge that is one is believed."""
+    told = openai_usage(205, 18)
+
+    free = exchanged(HOST, CHAT, answer(model="grok-4-1-fast-non-reasoning", usage={**told, "cost_in_usd_ticks": 0}))
+    paid = exchanged(HOST, CHAT, answer(model="grok-4-1-fast-non-reasoning", usage={**told, "cost_in_usd_ticks": 7}))
+
+    assert (free.stated_ticks, free.units) == (None, {"text": (205, 18)})
+    assert paid.stated_ticks == 7

@@ -21,6 +21,7 @@ def behind(name: str, method: str, path: str) -> Endpoint:
 
 ENDPOINTS = {
     "cohere": endpoint("api.cohere.com", "/v2/chat"),
+    "deepgram": endpoint("api.deepgram.com", "/v1/listen"),
     "elevenlabs": endpoint("api.elevenlabs.io", "/v1/text-to-speech/v"),
     "groq": endpoint("api.groq.com", "/openai/v1/chat/completions"),
     "groq audio": endpoint("api.groq.com", "/openai/v1/audio/transcriptions"),

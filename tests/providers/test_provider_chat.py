@@ -188,7 +188,7 @@ def test_what_the_units_leave_out_is_listed() -> None:
     ("usage", "units", "word"),
     [
         (openai_usage(10, 3, cached=50), {"text": (0, 3), "text_cache_read": (10, 0)}, "50 cached of 10"),
-        (openai_usage(10, 3, reasoning=5), {"text": (10, 3), "reasoning": (0, 5)}, "5 reasoning of 3"),
+        (openai_usage(10, 3, reasoning=5), {"text": (10, 0), "reasoning": (0, 3)}, "5 reasoning of 3"),
         (
             {"prompt_tokens": 4, "completion_tokens": 2, "prompt_tokens_details": {"audio_tokens": 9}},
             {"text": (0, 2), "audio": (4, 0)},

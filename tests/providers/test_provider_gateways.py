@@ -162,6 +162,19 @@ def test_vercel_states_a_cost(told: dict[str, Any], ticks: int | None) -> None:
     assert read("ai-gateway.vercel.sh", CHAT, answer, {"model": "openai/gpt-5"}).stated_ticks == ticks
 
 
+def test_vercel_counts_the_thoughts_of_gemini_beside_its_words() -> None:
+    """And in no total; at any other host more thoughts than words are a slip of a tokenizer."""
+    usage = {**openai_usage(9, 2), "completion_tokens_details": {"reasoning_tokens": 25}}
+    answer = body({"id": "v", "model": "google/gemini-2.5-flash", "usage": usage})
+
+    beside = read("ai-gateway.vercel.sh", CHAT, answer, {"model": "google/gemini-2.5-flash"})
+    within = read("api.doubleword.ai", CHAT, answer, {"model": "Qwen/Qwen3.5-9B"})
+
+    assert beside.units == {"text": (9, 2), "reasoning": (0, 25)}
+    assert within.units == {"text": (9, 0), "reasoning": (0, 2)}
+    assert within.reason == "usage tells 25 reasoning of 2 output tokens: counted as 2"
+
+
 def test_gateways_are_known_by_their_hosts() -> None:
     """Those that stand where their owner puts them are named in `hosts`."""
     hosts = ("oai.helicone.ai", "api.portkey.ai", "ai-gateway.vercel.sh", "gateway.pydantic.dev")

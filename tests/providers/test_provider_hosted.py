@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from answers import body, events, openai_usage
+from answers import body, endpoint, events, openai_usage
 from exchanged import read, reads, survives
 
 from payi_middleware.events import Units
@@ -123,6 +123,77 @@ def test_elevenlabs_bills_characters() -> None:
     assert read(host, path, b"ID3\x04", asked).units == {"text_character": (5, 0)}
     assert read(host, path, b"ID3\x04", {"text": ""}).units is None
     assert read(host, path, body({"error": {"code": "x"}}), asked).units is None
+
+
+def test_deepgram_bills_what_it_heard() -> None:
+    """Its answer tells the length, for each channel, and the model, under a name that is turned round."""
+    known = {"u-1": {"name": "general-nova-3", "arch": "nova-3"}}
+    metadata = {"request_id": "r-1", "duration": 3.2, "channels": 2, "model_info": known}
+    answer = body({"metadata": metadata, "results": {"channels": []}})
+
+    reading = read("api.deepgram.com", "/v1/listen", answer)
+
+    assert reading.units == {"audio_second": (8, 0)}
+    assert (reading.model, reading.response_id) == ("nova-3-general", "r-1")
+    survives("api.deepgram.com", "/v1/listen", answer)
+
+
+@pytest.mark.parametrize(
+    ("described", "model"),
+    [
+        ({"name": "2-medical-nova-2", "arch": "nova-2"}, "nova-2-2-medical"),
+        ({"name": "custom", "arch": "nova-3"}, "custom"),
+        ({"arch": "nova-3"}, "nova-3"),
+        ({}, None),
+        ("x", None),
+    ],
+)
+def test_deepgram_names_its_models(described: Any, model: str | None) -> None:
+    """What does not end with its family is left as it is."""
+    metadata = {"duration": 1, "model_info": {"u-1": described}}
+
+    assert reads("api.deepgram.com", "/v1/listen", {"metadata": metadata}).model == model
+
+
+def test_a_long_transcript_of_deepgram() -> None:
+    """Its length stands at its begin, whatever is left out behind."""
+    listen = endpoint("api.deepgram.com", "/v1/listen")
+    head = b'{"metadata":{"duration":3600.5,"channels":1},"results":{"channels":[{"alternatives":[{"words":['
+
+    assert listen.read_cut(head, b"]}]}]}}").units == {"audio_second": (3601, 0)}
+    assert listen.read_cut(b'{"results":{', b"}}").units is None
+    assert reads("api.deepgram.com", "/v1/listen", {"metadata": [], "request_id": "r-1"}).units is None
+
+
+@pytest.mark.parametrize(("counted", "characters"), [("64", 64), ("0", 5), ("x", 5), (None, 5)])
+def test_deepgram_speaks_by_characters(counted: str | None, characters: int) -> None:
+    """Its headers tell how many it counted, and the voice; else the request tells the text."""
+    headers = {"dg-model-name": "aura-2-thalia-en"} | ({} if counted is None else {"dg-char-count": counted})
+
+    reading = read("api.deepgram.com", "/v1/speak", b"ID3\x04", {"text": "Grüße"}, headers)
+
+    assert reading.units == {"text_character": (characters, 0)}
+    assert reading.model == "aura-2-thalia-en"
+
+
+def test_cohere_transcribes() -> None:
+    """It tells nothing but the words."""
+    reading = reads(
+        "api.cohere.com", "/v2/audio/transcriptions", {"text": "Some words."}, {"model": "cohere-transcribe-03-2026"}
+    )
+
+    assert reading.estimated
+    assert reading.units is not None
+
+
+def test_any_host_may_speak() -> None:
+    """By the characters of the text, in OpenAI's shape."""
+    asked = {"model": "voxtral-mini-tts-latest", "input": "Some words."}
+
+    assert read("api.mistral.ai", "/v1/audio/speech", body({"audio_data": "AAAA"}), asked).units == {
+        "text_character": (11, 0)
+    }
+    assert read("api.venice.ai", "/api/v1/audio/speech", b"ID3\x04", asked).units == {"text_character": (11, 0)}
 
 
 def test_aleph_alpha_counts_beside_the_text() -> None:

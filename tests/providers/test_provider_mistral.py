@@ -27,6 +27,17 @@ def chat(**usage: Any) -> dict[str, Any]:
         ),
         ({"prompt_tokens": 3, "completion_tokens": 11, "total_tokens": 389}, {"text": (3, 11)}, [("audio", 375)]),
         (
+            {
+                "prompt_tokens": 12,
+                "completion_tokens": 11,
+                "total_tokens": 398,
+                "prompt_audio_seconds": 5,
+                "prompt_tokens_details": {"audio_tokens": 375, "cached_tokens": 9},
+            },
+            {"text": (3, 11), "text_cache_read": (9, 0), "audio_second": (5, 0)},
+            [],
+        ),
+        (
             {"prompt_tokens": 3, "completion_tokens": 11, "total_tokens": 14, "prompt_audio_seconds": {}},
             {"text": (3, 11)},
             [],

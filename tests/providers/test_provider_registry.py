@@ -20,9 +20,11 @@ HOSTS = {
     "aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "europe-west4-aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "aiplatform.eu.rep.googleapis.com": ("google", "system.google.vertex"),
+    "<location>-aiplatform.googleapis.com": ("google", "system.google.vertex"),
     "claude.googleapis.com": ("anthropic", "system.anthropic"),
     "aws-external-anthropic.eu-west-1.api.aws": ("anthropic", "system.anthropic"),
     "bedrock-runtime.eu-central-1.amazonaws.com": ("aws", "system.aws.bedrock"),
+    "bedrock-runtime.<aws_region>.amazonaws.com": ("aws", "system.aws.bedrock"),
     "bedrock-mantle.us-east-1.api.aws": ("aws", "system.aws.bedrock"),
     "api.groq.com": ("groq", "system.groq"),
     "dbc-1.cloud.databricks.com": ("databricks", "system.databricks.aws"),
@@ -32,6 +34,8 @@ HOSTS = {
     "org-acc.eu-central-1.snowflakecomputing.com": ("snowflake", "system.snowflake"),
     "eu-de.ml.cloud.ibm.com": ("watsonx", "system.watsonx"),
     "api.us.elevenlabs.io": ("elevenlabs", "system.elevenlabs"),
+    "api.eu.deepgram.com": ("deepgram", "system.deepgram"),
+    "api.venice.ai": ("venice", "system.venice"),
     "api.portkey.ai": ("portkey", "system.portkey"),
     "us-east-1.api.x.ai": ("x-ai", "system.x-ai"),
     "router.huggingface.co": ("huggingface", "system.huggingface"),
@@ -77,13 +81,15 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
         named("opnai")
 
 
-ROUTERS = {"cloudflare-gateway", "github-models", "helicone", "huggingface", "huggingface_cohere"}
+ROUTERS = {"cloudflare-gateway", "github-models", "helicone", "huggingface", "huggingface_cohere"} | {
+    "huggingface_deepinfra"
+}
 ROUTERS |= {"litellm", "portkey", "pydantic-gateway", "vercel"}
 AT_HOME = {"llamacpp", "lmstudio", "ollama", "self-hosted", "tgi", "vllm"}
 UNLISTED = {"ai21", "alibaba", "deepinfra", "featherless", "friendli", "hyperbolic", "inception", "jina", "lambda"}
 UNLISTED |= {"nebius", "nscale", "nvidia", "ollama-cloud", "parasail", "reka", "replicate", "sambanova", "scaleway"}
 UNLISTED |= {"aleph-alpha", "baidu", "chutes", "heroku", "poe", "publicai", "requesty", "tencent", "volcengine"}
-UNLISTED |= {"siliconflow", "snowflake", "stepfun", "upstage", "wandb", "watsonx", "writer"}
+UNLISTED |= {"deepgram", "venice"} | {"siliconflow", "snowflake", "stepfun", "upstage", "wandb", "watsonx", "writer"}
 STRANGERS = {
     "ai.mongodb.com",
     "api.llama.com",
@@ -125,6 +131,7 @@ KNOWN = [
     ("api.openai.com", "/v1/responses", "/v1/responses", None),
     ("api.openai.com", "/v1/responses/compact", "/v1/responses/compact", None),
     ("api.groq.com", "/openai/v1/chat/completions", "/v1/chat/completions", None),
+    ("api.deepgram.com", "/v1/read", "(other)", None),
     ("api.fireworks.ai", "/inference/v1/chat/completions", "/v1/chat/completions", None),
     ("api.deepseek.com", "/anthropic/v1/messages", "/v1/messages", None),
     ("x.openai.azure.com", "/openai/v1/responses", "/v1/responses", None),
@@ -375,6 +382,7 @@ FREE = [
     ("POST", "api.cloudflare.com", "/client/v4/accounts/a/workers/scripts"),
     ("GET", "openrouter.ai", "/api/v1/generation"),
     ("POST", "api.elevenlabs.io", "/v1/voices/add"),
+    ("POST", "api.deepgram.com", "/v1/auth/grant"),
     ("POST", "api.replicate.com", "/v1/predictions/p/cancel"),
 ]
 

@@ -188,7 +188,7 @@ def test_an_image_tool_of_unknown_model() -> None:
 def test_pictures_without_tokens(told: Any, quality: str, tokens: int, guessed: bool) -> None:
     """Pictures whose tokens are told nowhere are counted by size and quality, which is a guess where one is not told."""
     output = [
-        {"type": "image_generation_call", "size": "1024x1536", "quality": "low"},
+        {"type": "image_generation_call", "size": "1024x1536", "quality": "low", "action": "generate"},
         {"type": "image_generation_call", "size": "1024x1024", "quality": quality},
     ]
 
@@ -198,6 +198,18 @@ def test_pictures_without_tokens(told: Any, quality: str, tokens: int, guessed: 
     assert [(u.unit, u.quantity) for u in reading.unpriced] == [("image_generation_call", 2)]
     assert reading.reason == "the tokens of pictures are counted by size and quality"
     assert reading.estimated is guessed
+
+
+def test_a_picture_of_the_first_model() -> None:
+    """The tool is repeated without a model where there was but one."""
+    output = [{"type": "image_generation_call", "size": "1024x1024", "quality": "medium"}]
+
+    reading = RESPONSES.read(body(response(output=output, tools=[{"type": "image_generation", "size": "auto"}])))
+
+    others = RESPONSES.read(body(response(model="grok-9", output=output, tools=[{"type": "image_generation"}])))
+
+    assert reading.parts[1:] == (Part("gpt-image-1", {"image": (0, 1056)}),)
+    assert others.parts == ()
 
 
 def test_pictures_of_an_unknown_size() -> None:

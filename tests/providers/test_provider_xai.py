@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from answers import body, openai_usage
+from answers import body, endpoint, openai_usage
 from exchanged import read, reads, survives
 
 HOST = "api.x.ai"
@@ -126,3 +126,17 @@ def test_a_response_counts_each_tool_once() -> None:
     }
     assert reading.unpriced == ()
     assert reading.parts == ()
+
+
+def test_voices() -> None:
+    """Speech is billed by the characters of the request, a transcription by the length that its answer tells."""
+    heard = reads(HOST, "/v1/stt", {"text": "Some words.", "duration": 3.7, "words": []})
+
+    assert read(HOST, "/v1/tts", b"ID3\x04", {"text": "Some words."}).units == {"text_character": (11, 0)}
+    assert read(HOST, "/v1/tts", b"ID3\x04").units is None
+    assert heard.units == {"audio_second": (4, 0)}
+    assert reads(HOST, "/v1/stt", {"text": "x", "duration": "long"}).reason == "transcript.duration: malformed"
+    assert [found.ask(b"{}").model for found in map(endpoint, (HOST, HOST), ("/v1/tts", "/v1/stt"))] == [
+        "grok-tts",
+        "grok-stt",
+    ]

@@ -22,10 +22,10 @@ from .texts import converse_texts, invoke_texts
 __all__ = ["HOSTS", "PROVIDER"]
 
 HOSTS: Final = re.compile(
-    r"(?:[a-z0-9-]+\.)*bedrock-(?:agent-)?(?:runtime|mantle)(?:-fips)?\.[a-z0-9-]+\."
+    r"(?:[a-z0-9-]+\.)*bedrock-(?:agent-)?(?:runtime|mantle)(?:-fips)?\.[^./]+\."
     r"(?:(?:vpce\.)?amazonaws\.com(?:\.cn)?|api\.aws)"
 )
-"""Public, FIPS and dual-stack hosts, and those of VPC endpoints."""
+"""Public, FIPS and dual-stack hosts, and those of VPC endpoints. Recorders put a word of theirs (`<region>`) for the region."""
 
 Ask: TypeAlias = Callable[[bytes], Asked]
 Read: TypeAlias = Callable[[bytes], Reading]
