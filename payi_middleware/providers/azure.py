@@ -40,8 +40,6 @@ _TIER: Final = "azureai-processed-tier"
 
 def _served(reading: Reading, facts: Facts) -> Reading:
     """The tier as a header tells it: what was asked for may have been served as another."""
-    if reading.stated_ticks == 0:  # in the usage of xAI's models, whose charge is Azure's affair
-        reading = reading._replace(stated_ticks=None)
     tier = facts.headers.get(_TIER)
     if not tier or len(tier) > 64 or reading.units is None:
         return reading
