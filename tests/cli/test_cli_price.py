@@ -298,6 +298,6 @@ def test_nothing_found_in_the_catalogue() -> None:
     assert "no model's name has 'unheard-of' in it" in run("models", "unheard-of", code=1).stderr
     assert "in it at openai" in run("models", "claude-opus", "--provider", "openai", code=1).stderr
     assert (
-        "no provider is named 'nobody'; use one of: ai21, anthropic, "
+        "no provider is named 'nobody'; use one of: ai21, alibaba, anthropic, "
         in run("models", "--provider", "nobody", code=1).stderr
     )

@@ -134,6 +134,7 @@ def test_voices() -> None:
 
     assert read(HOST, "/v1/tts", b"ID3\x04", {"text": "Some words."}).units == {"text_character": (11, 0)}
     assert read(HOST, "/v1/tts", b"ID3\x04").units is None
+    assert read(HOST, "/v1/tts", body({})).reason == "usage is missing"
     assert heard.units == {"audio_second": (4, 0)}
     assert reads(HOST, "/v1/stt", {"text": "x", "duration": "long"}).reason == "transcript.duration: malformed"
     assert [found.ask(b"{}").model for found in map(endpoint, (HOST, HOST), ("/v1/tts", "/v1/stt"))] == [
