@@ -111,7 +111,8 @@ class Call:
         self.exchange = exchange
         self.asked = asked = route.endpoint.ask(exchange.body) if exchange.body else _ASKED_NOTHING
         own = exchange.own_headers
-        self.attributed = attributed = with_own(attributed, given_by_headers(own), activity) if own else attributed
+        attributed = with_own(attributed, given_by_headers(own), activity) if own else attributed
+        self.attributed = attributed = attributed if meter.pseudonyms is None else meter.pseudonyms.of(attributed)
         self.status: int | None = None
         self.taken = False
         """Whether an inner face took this exchange over."""

@@ -26,6 +26,7 @@ from .intake import label_of, orphans
 from .once import Told
 from .pending import finished
 from .pricing import Prices, owners
+from .pseudonyms import Pseudonyms
 from .settings import Options, Settings, StoreOptions, load, shown_setting
 from .spool import Spool, waiting_bytes
 from .types import Sink
@@ -90,6 +91,8 @@ class Meter:
         self._updates = Updates(self._placed.store_path, self.settings.update_prices)
         self.prices = Prices(owners(self.settings.prices), fetched=self._updates.snapshot)
         self.told = Told()
+        key = self.settings.pseudonymize
+        self.pseudonyms = Pseudonyms(key) if key else None
         self.carrier_key: bytes | None = None
         self.hooks: dict[str, str] = {}
         """What is hooked: library -> `seam`, `fallback` (less of it is seen), `waiting` (until the application imports it),
@@ -422,6 +425,10 @@ def _check_same(meter: Meter, given: Mapping[str, Any]) -> None:
             f"the default meter exists already with other settings: {'; '.join(sorted(differing))}; "
             "give all faces the same settings, or make a Meter and hand it to each"
         )
+
+
+def _shown(settings: Settings, name: str) -> str:
+    return shown_setting(name, getattr(settings, name))
 
 
 def _at_exit() -> None:

@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     api_key: str | None
     base_url: str
     create_resources: bool
+    pseudonymize: str | None
     disabled: bool
 
 
@@ -76,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Pay-i, or a server of your own."""
     create_resources: bool = False
     """Makes the resources that Pay-i does not know, with our rates."""
+    pseudonymize: str | None = None
+    """A key of 16 characters or more: users are stored and sent under pseudonyms, see `pseudonyms.py`; empty for none."""
     disabled: bool = False
     """Makes every face a no-op."""
 
@@ -99,8 +102,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 MAX_SECONDS = 86_400
+SHORTEST_KEY = 16
 
-SECRET = frozenset(("api_key", "carrier_key"))
+SECRET = frozenset(("api_key", "carrier_key", "pseudonymize"))
 
 
 def shown_setting(name: str, value: Any) -> str:
@@ -133,6 +137,11 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     _check_hosts(settings.trusted_hosts)
     _check_key(settings.api_key)
     settings = msgspec.structs.replace(settings, base_url=_checked_url(settings.base_url))
+    if settings.pseudonymize and len(settings.pseudonymize) < SHORTEST_KEY:
+        raise SettingsError(
+            f"setting pseudonymize is not valid: a key of at least {SHORTEST_KEY} characters, as short ones can be tried out; "
+            "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+        )
     for name in ("flush_interval", "flush_timeout"):
         seconds = getattr(settings, name)
         if not 0 < seconds <= MAX_SECONDS:
@@ -183,6 +192,7 @@ _VALID = {
     "flush_timeout": "a number of seconds",
     "hosts": "a mapping of host or host:port to a provider's name, such as {'127.0.0.1:9001': 'openai'}",
     "prices": "the path of a TOML file, or a mapping of what is in one",
+    "pseudonymize": "text",
     "spool_bytes": "a whole number of bytes",
     "update_prices": "a number of seconds, or 0 for none",
     "trusted_hosts": "addresses, networks and 'unix', such as ('10.0.0.0/8', 'unix')",

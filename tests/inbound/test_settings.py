@@ -41,6 +41,7 @@ EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "api_key": ("payi_1\n", "payi_1", "payi_2"),
     "base_url": ("https://a.test:8600/x/", "https://a.test:8600/x", "http://b.test"),
     "create_resources": ("true", True, False),
+    "pseudonymize": ("a key of some length", "a key of some length", "another key, as long"),
     "disabled": ("1", True, False),
 }
 """As the environment spells it, what that means, and a keyword."""
