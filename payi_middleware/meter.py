@@ -439,10 +439,6 @@ def _at_exit() -> None:
             health.note("exit", "the last events could not be delivered at exit; they wait in the spool", exc_info=True)
 
 
-def _shown(settings: Settings, name: str) -> str:
-    return shown_setting(name, getattr(settings, name))
-
-
 _held: list[Meter] = []
 """The meters of a fork under way."""
 

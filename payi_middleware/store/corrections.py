@@ -17,11 +17,11 @@ import msgspec
 from ..events import CallEvent, Cost, CostSource, Unpriced
 from .fold import KEYS, add_up, prepare
 from .interned import Names
-from .kinds import kind_of
+from .kinds import as_attributed, kind_of
 from .pack import COLUMNS, unpacked
 from .schema import CORRECTED, DAY, DIMENSIONS, FAILURE, OTHER, TAG
 
-__all__ = ["LAST", "Correction", "any_corrections", "correct", "corrected", "walk"]
+__all__ = ["LAST", "Correction", "any_corrections", "correct", "corrected", "gather", "to_other", "walk"]
 
 LAST = "(SELECT c.rest FROM corrections AS c WHERE c.event = e.id ORDER BY c.id DESC LIMIT 1)"
 """The column of an event's last correction."""
@@ -47,8 +47,8 @@ def corrected(event: CallEvent, packed: bytes | None) -> CallEvent:
 
 
 def any_corrections(connection: sqlite3.Connection) -> bool:
-    """Whether the store has corrections."""
-    found: int = connection.execute("SELECT EXISTS (SELECT 1 FROM corrections)").fetchone()[0]
+    """Whether the store has corrections, or what is left of them: the sums, where the events are gone."""
+    found: int = connection.execute(f"SELECT EXISTS (SELECT 1 FROM rollup WHERE dim >= {CORRECTED})").fetchone()[0]
     return found == 1
 
 
@@ -74,28 +74,42 @@ def correct(connection: sqlite3.Connection, changed: Sequence[tuple[int, CallEve
     first: int = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()[0]
     connection.executemany(
         "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, rest) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        _rows(changed, time.time_ns()),
+        list(_rows(connection, changed, time.time_ns())),
     )
     prepare(connection)
     for statement in _GATHER:
         connection.execute(statement, (first,))
-    for dim in DIMENSIONS:
-        connection.execute(_TO_OTHER, {"dim": dim})
+    to_other(connection)
     add_up(connection)
 
 
-def _rows(changed: Iterable[tuple[int, CallEvent, CallEvent]], now: int) -> Iterator[tuple[object, ...]]:
+def to_other(connection: sqlite3.Connection) -> None:
+    """Give what was gathered the key "(other)" where the rollups count the value so."""
+    for dim in DIMENSIONS:
+        connection.execute(_TO_OTHER, {"dim": dim})
+
+
+def _rows(
+    connection: sqlite3.Connection, changed: Iterable[tuple[int, CallEvent, CallEvent]], now: int
+) -> Iterator[tuple[object, ...]]:
     for number, before, after in changed:
+        recorded = connection.execute("SELECT kind FROM events WHERE id = ?", (number,)).fetchone()
+        if recorded is None:  # it was pruned meanwhile
+            continue
+        kinds = [as_attributed(kind_of(event), recorded[0]) for event in (before, after)]
         rest = Correction(after.cost, after.cost_source, after.unpriced, after.reason, after.price_version)
-        yield (number, now, kind_of(before), _ticks(before), kind_of(after), _ticks(after), _encode(rest))
+        yield number, now, kinds[0], _ticks(before), kinds[1], _ticks(after), _encode(rest)
 
 
 def _ticks(event: CallEvent) -> int:
     return 0 if event.cost is None else event.cost.total_ticks
 
 
-def _gather(dim: int, *, after: bool) -> str:
-    """The differences of a dimension: what is taken from the kind before, or given to the kind after."""
+def gather(dim: int, which: str, *, after: bool) -> str:
+    """The differences of a dimension: what is taken from the kind before, or given to the kind after.
+
+    Over the corrections of which `which` is true.
+    """
     sign, kind, ticks = ("", "c.kind", "c.ticks") if after else ("-", "c.old_kind", "c.old_ticks")
     source = "corrections AS c JOIN events AS e ON e.id = c.event"
     if dim == TAG:
@@ -104,11 +118,11 @@ def _gather(dim: int, *, after: bool) -> str:
     return (
         f"INSERT INTO temp.delta SELECT {dim + CORRECTED}, e.hour, {KEYS[dim]} AS the_key, {kind} AS the_kind, "
         f"{sign}count(*), {sign}sum(e.input_tokens), {sign}sum(e.output_tokens), {sign}sum({ticks}), x'', x'' "
-        f"FROM {source} WHERE c.id > ?{only} GROUP BY e.hour, the_key, the_kind"
+        f"FROM {source} WHERE {which}{only} GROUP BY e.hour, the_key, the_kind"
     )
 
 
-_GATHER = [_gather(dim, after=after) for dim in KEYS for after in (False, True)]
+_GATHER = [gather(dim, "c.id > ?", after=after) for dim in KEYS for after in (False, True)]
 _TO_OTHER = f"""
 UPDATE temp.delta SET key = {OTHER} WHERE dim = :dim + {CORRECTED} AND key > 0 AND EXISTS (
     SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = {OTHER}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ..events import CallEvent
 from .corrections import LAST, corrected
 from .interned import Names
+from .keeping import last
 from .pack import COLUMNS, unpacked
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Rejection",
     "deliveries",
     "done",
+    "forget_events",
     "last",
     "offer_again",
     "undelivered",
@@ -111,12 +113,6 @@ SELECT count(*) FROM (
 _WHY = "SELECT code, message, count(*) AS n, max(at_ns) FROM rejected WHERE delivery = ? GROUP BY code ORDER BY n DESC"
 
 
-def last(connection: sqlite3.Connection) -> int:
-    """The number of the newest event."""
-    number: int = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
-    return number
-
-
 def undelivered(connection: sqlite3.Connection, place: Place, upto: int, size: int, looked: int = 0) -> Batch | None:
     """What to hand over next, of the events up to a number; None if there is nothing.
 
@@ -150,6 +146,13 @@ def done(connection: sqlite3.Connection, place: Place, batch: Batch, rejected: S
         "INSERT OR REPLACE INTO rejected (delivery, event, at_ns, again, status, code, message) VALUES (?, ?, ?, 0, ?, ?, ?)",
         [(number, batch.numbers[one.at], now, one.status, one.code, one.message[:_LONGEST]) for one in rejected],
     )
+
+
+def forget_events(connection: sqlite3.Connection, numbers: Sequence[tuple[int]]) -> None:
+    """The events of these numbers go, and with them what is told of their refusal. Within a transaction that writes."""
+    for (place,) in connection.execute("SELECT id FROM deliveries").fetchall():
+        rows = [(place, *number) for number in numbers]
+        connection.executemany("DELETE FROM rejected WHERE delivery = ? AND event = ?", rows)
 
 
 def deliveries(connection: sqlite3.Connection) -> list[Delivered]:

@@ -14,7 +14,7 @@ import sqlite3
 from .periods import day_of_month, month_of_hour
 from .schema import ACCOUNT, DAY, DIMENSIONS, FAILURE, HOUR, MONTH, NOT_GIVEN, OTHER, ROUTE, TAG, USER, WIDE
 
-__all__ = ["EVERY", "KEYS", "MOST_KEYS", "add_up", "fold", "prepare", "waiting"]
+__all__ = ["EVERY", "KEYS", "MOST_KEYS", "add_hours", "add_up", "fold", "gather", "prepare", "spill", "waiting"]
 
 EVERY = 10_000
 """Events that may wait before they are folded."""
@@ -44,12 +44,13 @@ KEYS = {
 """Dimension -> its key, as a column of `events`, or of `tags AS t`."""
 
 
-def _gather(dim: int) -> str:
+def gather(dim: int, which: str) -> str:
+    """The statement that gathers the sums of a dimension over the events of which `which` is true."""
     source = "events AS e LEFT JOIN tags AS t ON t.tags = e.tags" if dim == TAG else "events AS e"
     only = " AND failure != 0" if dim == FAILURE else ""
     return (
         f"INSERT INTO temp.delta SELECT {dim}, hour, {KEYS[dim]} AS the_key, kind, count(*), sum(input_tokens), "
-        f"sum(output_tokens), sum(cost_ticks), {_JOINED} FROM {source} WHERE id > ?{only} GROUP BY hour, the_key, kind"
+        f"sum(output_tokens), sum(cost_ticks), {_JOINED} FROM {source} WHERE {which}{only} GROUP BY hour, the_key, kind"
     )
 
 
@@ -70,7 +71,7 @@ def _add(grain: int, period: str, measures: str, group: str) -> str:
     )
 
 
-_GATHER = {dim: _gather(dim) for dim in KEYS}
+_GATHER = {dim: gather(dim, "id > ?") for dim in KEYS}
 _GROUPED = "GROUP BY dim, period, key, kind"
 _ADD_HOURS = _add(HOUR, "hour", _MEASURES, "")  # they are gathered by hour, in this order
 _ADD_DAYS = _add(DAY, "hour / 24", f"{_SUMS}, {_JOINED}", _GROUPED)
@@ -91,9 +92,9 @@ def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> None:
     prepare(connection)
     for statement in _GATHER.values():
         connection.execute(statement, (mark,))
-    _spill(connection, most_keys)
+    spill(connection, most_keys)
     add_up(connection)
-    connection.execute("UPDATE folded SET id = coalesce((SELECT max(id) FROM events), 0)")
+    connection.execute("UPDATE folded SET id = max(id, coalesce((SELECT max(e.id) FROM events AS e), 0))")
 
 
 def prepare(connection: sqlite3.Connection) -> None:
@@ -104,7 +105,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 def add_up(connection: sqlite3.Connection) -> None:
     """Add what was gathered to the rollups."""
-    connection.execute(_ADD_HOURS, _EVER)
+    add_hours(connection)
     connection.execute(_ADD_DAYS, _EVER)
     hours = connection.execute("SELECT min(hour), max(hour) FROM temp.delta").fetchone()
     if hours[0] is not None:
@@ -113,7 +114,12 @@ def add_up(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM temp.delta")
 
 
-def _spill(connection: sqlite3.Connection, most_keys: int) -> None:
+def add_hours(connection: sqlite3.Connection) -> None:
+    """Add what was gathered to the rollups by hour alone."""
+    connection.execute(_ADD_HOURS, _EVER)
+
+
+def spill(connection: sqlite3.Connection, most_keys: int) -> None:
     """Give the key "(other)" to what exceeds the bound of a day."""
     for dim in DIMENSIONS:
         for day, new in connection.execute(_NEW_KEYS, (dim,)).fetchall():

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from ..events import COST_SOURCES, OUTCOMES, CallEvent, CostSource, Outcome
 
-__all__ = ["PLAIN", "is_retried", "is_unattributed", "is_unpriced", "kind_of", "outcome_of", "source_of"]
+__all__ = [
+    "PLAIN",
+    "as_attributed",
+    "is_retried",
+    "is_unattributed",
+    "is_unpriced",
+    "kind_of",
+    "outcome_of",
+    "source_of",
+]
 
 _RETRIED = 1 << 5
 _PARTLY = 1 << 6
@@ -30,6 +39,11 @@ def kind_of(event: CallEvent) -> int:
     if event.attribution.user_id is None:
         kind |= _NOBODY
     return kind
+
+
+def as_attributed(kind: int, recorded: int) -> int:
+    """The kind of an event whose user may have been forgotten since: as to that, it is counted as it was recorded."""
+    return kind & ~_NOBODY | recorded & _NOBODY
 
 
 def outcome_of(kind: int) -> Outcome:

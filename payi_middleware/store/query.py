@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .corrections import any_corrections
+from .keeping import kept
 from .periods import HOUR_NS, Span, cut
-from .schema import ACCOUNT, CORRECTED, FAILURE, NOT_GIVEN, ROUTE, TAG, USER, WIDE
+from .schema import ACCOUNT, CORRECTED, FAILURE, HOUR, NOT_GIVEN, ROUTE, TAG, USER, WIDE
 
 __all__ = ["BY", "Group", "Grouping", "extent", "grouping", "read"]
 
@@ -22,6 +23,13 @@ _KEYED = {"user": USER, "account": ACCOUNT, "tag": TAG, "route": ROUTE}
 _SUMS = "sum(input_tokens), sum(output_tokens), sum(cost_ticks)"
 _JOINED = "CAST(group_concat(latency, '') AS BLOB), CAST(coalesce(group_concat(first_byte, ''), '') AS BLOB)"
 
+
+_OF_ROLLUP = f"FROM rollup WHERE dim = {WIDE} AND grain = {HOUR}"
+_HOURS = (
+    "SELECT min(hour) FROM events UNION ALL SELECT max(hour) FROM events "
+    f"UNION ALL SELECT min(period) {_OF_ROLLUP} UNION ALL SELECT max(period) {_OF_ROLLUP}"
+)
+"""The first and the last hour, each asked for by itself, so that an index answers."""
 
 Group = tuple[Any, ...]
 """Calls of one key and kind: the key's members, then kind, calls, tokens in, tokens out, ticks and two histograms."""
@@ -58,20 +66,23 @@ class Extent(NamedTuple):
     """Between when (nanoseconds) the events beyond the mark began; None without any."""
     corrected: bool
     """Whether there are corrections that are to be taken into account."""
+    before_hour: int | None
+    """The hour before which events were removed and at most their sums stayed."""
 
 
 def extent(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Extent | None:
     """What the store holds; None for nothing. `as_recorded`: whether to pass over its corrections."""
-    first = connection.execute("SELECT min(hour) FROM events").fetchone()[0]
-    if first is None:
+    # Of the events that were removed the sums may have stayed.
+    hours = [row[0] for row in connection.execute(_HOURS) if row[0] is not None]
+    if not hours:
         return None
-    last: int = connection.execute("SELECT max(hour) FROM events").fetchone()[0]
     mark: int = connection.execute("SELECT id FROM folded").fetchone()[0]
     low, high = connection.execute(
         "SELECT min(started_ns), max(started_ns) FROM events WHERE id > ?", (mark,)
     ).fetchone()
     corrected = not as_recorded and any_corrections(connection)
-    return Extent(first, last + 1, mark, None if low is None else (low, high), corrected)
+    tail = None if low is None else (low, high)
+    return Extent(min(hours), max(hours) + 1, mark, tail, corrected, kept(connection).before_hour)
 
 
 def read(connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, held: Extent) -> Iterator[Group]:

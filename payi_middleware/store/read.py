@@ -11,10 +11,12 @@ from ..events import CallEvent
 from .corrections import LAST, corrected
 from .interned import Names
 from .pack import COLUMNS, request_key, unpacked
+from .periods import HOUR_NS
 
-__all__ = ["by_ids", "count", "latest", "of_request", "oldest_first"]
+__all__ = ["by_ids", "latest", "of_request", "oldest_first"]
 
 _ASKED_AT_ONCE = 500  # ids in one question
+_EVER = (1 << 63) - 1  # nanoseconds
 _COLUMNS = ", ".join([LAST, *(f"e.{name}" for name in COLUMNS.split(", "))])
 
 _OF_REQUEST = f"""
@@ -28,10 +30,22 @@ JOIN events AS e ON e.hour = hours.hour AND e.request_key = ? ORDER BY e.started
 """
 
 
-def oldest_first(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Iterator[CallEvent]:
-    """All events, one by one; with their costs as corrected last, unless `as_recorded`."""
+def oldest_first(
+    connection: sqlite3.Connection,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    *,
+    as_recorded: bool = False,
+) -> Iterator[CallEvent]:
+    """The events that began in [since, until), one by one; with their costs as corrected last, unless `as_recorded`."""
     names = Names(connection)
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM events AS e ORDER BY hour, started_ns, id"):
+    low, high = -_EVER if since_ns is None else since_ns, _EVER if until_ns is None else until_ns
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM events AS e WHERE hour >= ? AND hour <= ? AND started_ns >= ? AND started_ns < ? "
+        "ORDER BY hour, started_ns, id",
+        (low // HOUR_NS, high // HOUR_NS, low, high),
+    )
+    for row in rows:
         yield _event(row, names, as_recorded=as_recorded)
 
 
@@ -70,9 +84,3 @@ def of_request(connection: sqlite3.Connection, request_id: str, *, as_recorded: 
 
 def _event(row: tuple[Any, ...], names: Names, *, as_recorded: bool) -> CallEvent:
     return corrected(unpacked(row[1:], names), None if as_recorded else row[0])
-
-
-def count(connection: sqlite3.Connection) -> int:
-    """How many events there are, without counting them: they are only ever added."""
-    n: int = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
-    return n

@@ -104,7 +104,7 @@ def report(
             rows += _named(groups, how, names, by, day)
     rows.sort(key=_dearest(by))
     seconds = time.perf_counter() - began
-    note = _note(how, parts, seconds)
+    note = "; ".join(filter(None, [_note(how, parts, seconds), _lacking(how, parts, held)])) or None
     return Report(by, since_ns, until_ns, timezone, rows, total, unpriced, seconds, note)
 
 
@@ -201,6 +201,17 @@ def _note(how: Grouping, parts: list[tuple[str, int, int]], seconds: float) -> s
         return None
     what = "days of the range cut" if parts[0][0] else "the range cuts"
     return f"{what} an hour: the events of its edges were read, which took {seconds:.2f} s"
+
+
+def _lacking(how: Grouping, parts: list[tuple[str, int, int]], held: Extent | None) -> str | None:
+    """That events which would have been read were removed; sums alone lack nothing."""
+    if held is None or held.before_hour is None:
+        return None
+    before = held.before_hour * HOUR_NS
+    read_at = [low if how.dim is None else edge for _, low, high in parts for edge in (low, high)]
+    if not any(moment < before and (how.dim is None or moment % HOUR_NS) for moment in read_at):
+        return None
+    return f"events before {format_time(before)[:10]} were pruned: calls that began before are missing here"
 
 
 def _told(ns: int | None) -> str | None:

@@ -9,6 +9,7 @@ Plain SQL, so that a twin for another database can follow; what only SQLite know
 `corrections` one row a correction of an event's cost, see `corrections.py`.
 `processes` the health of each process that writes.
 `deliveries` up to which event a server has the events of an application; `rejected` those that it refused.
+`keeping`   what was removed, see `keeping.py`.
 """
 
 from __future__ import annotations
@@ -158,6 +159,14 @@ CREATE TABLE rejected (
 ) WITHOUT ROWID
 """
 
+_KEEPING = """
+CREATE TABLE keeping (
+    removed INTEGER NOT NULL,
+    before_hour INTEGER,
+    generation INTEGER NOT NULL
+)
+"""
+
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         _EVENTS,
@@ -174,6 +183,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     (_CORRECTIONS, "CREATE INDEX corrections_by_event ON corrections (event)"),
     (_DELIVERIES, _REJECTED),
+    (_KEEPING, "INSERT INTO keeping (removed, before_hour, generation) VALUES (0, NULL, 0)"),
 )
 """Step n takes a schema of version n to n + 1. Steps are only ever added."""
 

@@ -16,7 +16,7 @@ from .histogram import packed
 from .patience import BUSY_TIMEOUT, patiently
 from .schema import MIGRATIONS, VERSION
 
-__all__ = ["connect", "translated"]
+__all__ = ["connect", "schema_version", "translated"]
 
 _APPLICATION_ID = 0x50617969  # "Payi": what file(1) and we ourselves know the file by
 _CACHE_KIB = 8192
@@ -58,6 +58,24 @@ def connect(path: Path | None, *, create: bool, timeout: float = BUSY_TIMEOUT) -
             _make_file(path)
         # Without a timeout: waiting is `patiently`'s.
         return _prepared(_open(path, "rw", 0), path, timeout)
+
+
+def schema_version(path: Path) -> int:
+    """The version of the schema of the store at `path`.
+
+    Raises:
+        StoreError: There is none, or it is another program's; the message names the cure.
+    """
+    with translated(path):
+        _refuse_link(path)
+        if not path.exists():
+            raise _no_store(path)
+        _refuse_odd(path)
+        with contextlib.closing(_open(path, "ro", BUSY_TIMEOUT)) as connection:
+            version = _version(connection, path)
+    if version == 0:
+        raise _no_store(path)
+    return version
 
 
 @contextlib.contextmanager
@@ -191,7 +209,9 @@ def _connect_reading(path: Path, timeout: float) -> sqlite3.Connection:
     connection.close()
     if version == 0:
         raise _no_store(path)
-    raise StoreError(f"store {path} has an older schema ({version}); start the application once to bring it up to date")
+    raise StoreError(
+        f"store {path} has an older schema ({version}); bring it up to date: payi store upgrade, or start the application once"
+    )
 
 
 def _is_denied(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ from ..settings import Settings
 from . import deliveries, inherited, replaced, sqlite
 from .corrections import walk
 from .fold import EVERY, MOST_KEYS
+from .keeping import count
 from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
-from .read import by_ids, count, latest, of_request, oldest_first
+from .read import by_ids, latest, of_request, oldest_first
 from .report import Report, failures, report
 from .write import Batch, Writer
 
@@ -67,6 +69,7 @@ class Store:
         self._file = replaced.file_at(path) if path is not None else None
         self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
         self._writes = create
+        self.most_keys = most_keys
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._writer = Writer(self._connection, fold_every=fold_every, most_keys=most_keys, timeout=timeout)
@@ -170,10 +173,12 @@ class Store:
         with self._lock, sqlite.translated(self.path):
             return self._writer.offer_again()
 
-    def events(self, *, as_recorded: bool = False) -> Iterator[CallEvent]:
-        """All events, in the order in which their calls began."""
+    def events(
+        self, since_ns: int | None = None, until_ns: int | None = None, *, as_recorded: bool = False
+    ) -> Iterator[CallEvent]:
+        """The events that began in [since, until), in the order in which their calls began."""
         with sqlite.translated(self.path):
-            yield from oldest_first(self._connection, as_recorded=as_recorded)
+            yield from oldest_first(self._connection, since_ns, until_ns, as_recorded=as_recorded)
 
     def latest(self, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
         """The last `n` events, newest last."""
@@ -191,6 +196,36 @@ class Store:
     def count(self) -> int:
         """How many events the store holds."""
         return self._ask(lambda: count(self._connection))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that writes, for housekeeping; taken back if the block raises.
+
+        Raises:
+            StoreError: Nothing was written; the message names the cure.
+        """
+        with self._lock, sqlite.translated(self.path), self._writer.transaction():
+            yield self._connection
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Several questions of housekeeping to one state of the store; temporary tables may be written."""
+        with self._lock, sqlite.translated(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """The connection, outside of any transaction."""
+        with self._lock, sqlite.translated(self.path):
+            yield self._connection
+
+    def fold(self) -> None:
+        """Bring the rollups up to date, within a `transaction`."""
+        self._writer.fold()
 
     def checkpoint(self) -> None:
         """Move the log into the file as far as nobody is hindered, so that a copy of the file alone has nearly everything."""

@@ -14,6 +14,7 @@ from ..events import CallEvent
 from . import deliveries
 from .corrections import correct
 from .fold import EVERY, MOST_KEYS, fold, waiting
+from .keeping import generation, next_number
 from .pack import COLUMNS, Packer
 from .patience import BUSY_TIMEOUT, patiently
 from .processes import put
@@ -25,6 +26,7 @@ _INSERTS = [
     (size, f"INSERT INTO events ({COLUMNS}) VALUES {', '.join([f'({_MARKS})'] * size)}")
     for size in (40, 5, 1)  # 40 rows have 800 parameters; every database takes that many
 ]
+_NUMBERED = f"INSERT INTO events (id, {COLUMNS}) VALUES (?, {_MARKS})"
 _ASKED_AT_ONCE = 500  # ids in one question
 
 
@@ -58,6 +60,7 @@ class Writer:
         self._packer = Packer(connection)
         self._fold_every = fold_every
         self._most_keys = most_keys
+        self._generation = 0
 
     def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
         """Store the events that are new, and this process's health with them; how many were new.
@@ -124,10 +127,21 @@ class Writer:
             fold(self._connection, most_keys=self._most_keys)
 
     @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction of somebody else's statements over the same connection; taken back if the block raises."""
+        with self._transaction():
+            yield
+
+    def fold(self) -> None:
+        """Bring the rollups up to date. Within a transaction that writes."""
+        fold(self._connection, most_keys=self._most_keys)
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         # Immediate: which events are new must still hold when they are written.
         patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout)
         try:
+            self._remember()
             yield
             self._connection.execute("COMMIT")
         except BaseException:
@@ -136,9 +150,20 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
 
+    def _remember(self) -> None:
+        """Forget the numbers of texts if any were removed: another text may have got the number."""
+        now = generation(self._connection)
+        if now != self._generation:
+            self._packer.forget()
+            self._generation = now
+
     def _insert(self, rows: list[tuple[Any, ...]]) -> None:
         """Many rows a statement: with each, Python lets go of the interpreter's lock, and has to win it back."""
         at = 0
+        number = next_number(self._connection) if rows else None
+        if number is not None:
+            self._connection.execute(_NUMBERED, (number, *rows[0]))
+            at = 1
         for size, statement in _INSERTS:
             while len(rows) - at >= size:
                 self._connection.execute(statement, list(itertools.chain.from_iterable(rows[at : at + size])))

@@ -1,0 +1,65 @@
+"""What the store no longer holds, and the numbers that are never given twice.
+
+Events have numbers in the order in which they were written. Rollups, corrections and deliveries refer to them, so a
+number must stay its event's also after that was removed, the newest one's included: the mark in `folded` remembers it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+__all__ = ["Kept", "changed", "count", "generation", "kept", "last", "next_number", "removed"]
+
+_LAST = "max(coalesce((SELECT max(id) FROM events), 0), (SELECT id FROM folded))"
+
+
+class Kept(NamedTuple):
+    """What housekeeping has left."""
+
+    removed: int
+    """Events that were removed."""
+    before_hour: int | None
+    """The hour before which events were removed while their sums may have stayed, the first of a day; None for never."""
+    generation: int
+    """Counts how often interned values were removed, so that writers forget the numbers that they remember."""
+
+
+def kept(connection: sqlite3.Connection) -> Kept:
+    """What housekeeping has left of the store."""
+    return Kept(*connection.execute("SELECT removed, before_hour, generation FROM keeping").fetchone())
+
+
+def generation(connection: sqlite3.Connection) -> int:
+    """Which numbers of interned values hold."""
+    number: int = connection.execute("SELECT generation FROM keeping").fetchone()[0]
+    return number
+
+
+def changed(connection: sqlite3.Connection) -> None:
+    """Interned values were removed, or are others now. Within the transaction that did so."""
+    connection.execute("UPDATE keeping SET generation = generation + 1")
+
+
+def removed(connection: sqlite3.Connection, events: int) -> None:
+    """Events were removed, all of which were in the rollups. Within the transaction that did so."""
+    connection.execute("UPDATE keeping SET removed = removed + ?", (events,))
+
+
+def last(connection: sqlite3.Connection) -> int:
+    """The number of the newest event, be it still there or not."""
+    number: int = connection.execute(f"SELECT {_LAST}").fetchone()[0]
+    return number
+
+
+def next_number(connection: sqlite3.Connection) -> int | None:
+    """The number that the next event must be given, since the database would give that of a removed one; else None."""
+    row = connection.execute(
+        "SELECT id + 1 FROM folded WHERE id > (SELECT coalesce(max(id), 0) FROM events)"
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """How many events there are, without counting them: each number was given once."""
+    return last(connection) - kept(connection).removed

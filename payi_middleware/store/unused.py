@@ -1,0 +1,81 @@
+"""Interned values that nothing refers to any more.
+
+What is used is looked up in one snapshot, without a lock; what was written since is looked at again in the transaction that
+removes, so nothing that is in use goes. Each such transaction lets all writers forget the numbers that they remember.
+"""
+
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .. import forks
+from .keeping import changed, last
+from .schema import CORRECTED, WIDE
+
+if TYPE_CHECKING:
+    from .store import Store
+
+__all__ = ["remove_unused"]
+
+_AT_ONCE = 500
+_REST = 0.02  # seconds between two transactions
+
+_COLUMNS = {
+    "tags": ("tags",),
+    "texts": ("user", "account", "route", "tags", "failure"),
+    "wide": ("wide",),
+    "shapes": ("shape",),
+}
+"""Table -> the columns of `events` that refer to it. Sets of tags come first: their members are texts."""
+
+_IN_SUMS = f"SELECT key FROM rollup WHERE dim {{}} {WIDE} AND dim {{}} {WIDE + CORRECTED}"
+_ELSEWHERE = {
+    "texts": ("SELECT tag FROM tags", _IN_SUMS.format("!=", "!=")),
+    "wide": (f"SELECT key FROM rollup WHERE dim IN ({WIDE}, {WIDE + CORRECTED})",),
+}
+_ID = {"tags": "tags"}
+
+
+def remove_unused(store: Store) -> Iterator[int]:
+    """Remove what nothing uses, and tell of each step how much.
+
+    Raises:
+        StoreError: A step failed; those before it hold.
+    """
+    for table in _COLUMNS:
+        seen, unused = _unused(store, table)
+        for start in range(0, len(unused), _AT_ONCE):
+            with store.transaction() as connection:
+                yield _removed(connection, table, unused[start : start + _AT_ONCE], seen)
+            forks.rest(_REST)
+
+
+def _unused(store: Store, table: str) -> tuple[int, list[int]]:
+    """The number of the newest event, and what was unused by then."""
+    with store.snapshot() as connection:
+        connection.execute("CREATE TEMP TABLE IF NOT EXISTS used (id INTEGER PRIMARY KEY)")
+        connection.execute("DELETE FROM temp.used")
+        questions = [f"SELECT {column} FROM events" for column in _COLUMNS[table]]
+        for question in (*questions, *_ELSEWHERE.get(table, ())):
+            connection.execute(f"INSERT OR IGNORE INTO temp.used {question}")
+        name = _ID.get(table, "id")
+        rows = connection.execute(f"SELECT DISTINCT {name} FROM {table} WHERE {name} NOT IN (SELECT id FROM temp.used)")
+        found = [row[0] for row in rows]
+        connection.execute("DELETE FROM temp.used")
+        return last(connection), found
+
+
+def _removed(connection: sqlite3.Connection, table: str, numbers: list[int], seen: int) -> int:
+    columns = ", ".join(_COLUMNS[table])
+    since: set[Any] = set()
+    for row in connection.execute(f"SELECT {columns} FROM events WHERE id > ?", (seen,)):
+        since.update(row)
+    if table == "texts":  # members of sets of tags that came meanwhile
+        since.update(row[0] for row in connection.execute("SELECT tag FROM tags"))
+    gone = [(number,) for number in numbers if number not in since]
+    connection.executemany(f"DELETE FROM {table} WHERE {_ID.get(table, 'id')} = ?", gone)
+    changed(connection)
+    return len(gone)
