@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from .interned import Interned, Names, Shape, Wide
 from .kinds import kind_of, outcome_of, source_of
 from .periods import HOUR_NS
 
-__all__ = ["COLUMNS", "Packer", "check", "request_key", "unpacked"]
+__all__ = ["COLUMNS", "Packer", "check", "packings", "request_key", "tells_request", "unpacked", "without"]
 
 COLUMNS = (
     "event_id, hour, started_ns, duration_ns, first_byte_ns, latency, first_byte, "
@@ -57,6 +58,7 @@ class _Rest(msgspec.Struct, frozen=True, array_like=True):
     rare: _Rare | None = None
 
 
+_TELLING_HEX = 16  # digits: ids of spans and traces have 16 and 32
 _NONE = (None, None, None)
 _NOTHING_RARE = _Rare({}, {}, (), (), None, None, {}, (), None)
 _DECODER = msgspec.msgpack.Decoder(_Rest)
@@ -278,6 +280,53 @@ def _hex_or_text(text: str | None) -> bytes | str | None:
 
 def _hex(packed: bytes | str | None) -> str | None:
     return packed.hex() if isinstance(packed, bytes) else packed
+
+
+def packings(text: str, *, whole: bool) -> set[bytes]:
+    """The bytes as which a text stands in a packed row; `whole`: with their length before, not within a longer text."""
+    forms: set[Any] = {text, _uuid_or_text(text)}
+    if len(text) >= _TELLING_HEX:
+        forms.add(_hex_or_text(text))
+    return {_ENCODER.encode(form) if whole or isinstance(form, bytes) else form.encode() for form in forms}
+
+
+def tells_request(packed: bytes) -> bool:
+    """Whether a row has a request's id."""
+    return _DECODER.decode(packed).request_id is not None
+
+
+def without(packed: bytes, tells: Callable[[str], bool]) -> bytes | None:
+    """What a row has packed without the texts that `tells` is true of; None if there are none of them."""
+    rest = _DECODER.decode(packed)
+    rare = None if rest.rare is None else _rare_without(rest.rare, tells)
+    kept = msgspec.structs.replace(
+        rest,
+        use_case_id=_unless(_uuid(rest.use_case_id), rest.use_case_id, tells),
+        request_id=_unless(_uuid(rest.request_id), rest.request_id, tells),
+        trace_id=_unless(_hex(rest.trace_id), rest.trace_id, tells),
+        span_id=_unless(_hex(rest.span_id), rest.span_id, tells),
+        response_id=_unless(rest.response_id, rest.response_id, tells),
+        rare=rare,
+    )
+    return None if kept == rest else _ENCODER.encode(kept)
+
+
+def _unless(text: str | None, packed: Any, tells: Callable[[str], bool]) -> Any:
+    return None if text is not None and tells(text) else packed
+
+
+def _rare_without(rare: _Rare, tells: Callable[[str], bool]) -> _Rare:
+    def of(mapping: dict[str, str]) -> dict[str, str]:
+        return {key: value for key, value in mapping.items() if not tells(key) and not tells(value)}
+
+    return msgspec.structs.replace(
+        rare,
+        request_properties=of(rare.request_properties),
+        use_case_properties=of(rare.use_case_properties),
+        limit_ids=tuple(name for name in rare.limit_ids if not tells(name)),
+        limit_tags=tuple(name for name in rare.limit_tags if not tells(name)),
+        limits=of(rare.limits),
+    )
 
 
 class _Row(NamedTuple):

@@ -1,0 +1,307 @@
+"""A person out of the store: their calls stay, as nobody's, or go too.
+
+First the events, some at a time, then in one transaction the sums and the name itself; from then on nothing tells of the
+person. A process that is killed between leaves the name, and the next one goes on.
+"""
+
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from .keeping import changed, kept, last, removed
+from .pack import packings, tells_request, without
+from .periods import month_of_hour
+from .prune import rest
+from .rebuild import DIMS, day_again, month_again
+from .schema import ACCOUNT, CORRECTED, DAY, HOUR, NOT_GIVEN, OTHER, USER
+
+if TYPE_CHECKING:
+    from .store import Store
+
+__all__ = ["TELLING", "Forgotten", "Person", "forget", "would_forget"]
+
+TELLING = 8
+"""Characters from which an id within a longer text is no chance; of a shorter one only a text that is the id is cleared."""
+
+_AT_ONCE = 500  # events of one transaction
+
+
+class Person(NamedTuple):
+    """Who is to be forgotten, and of what."""
+
+    id: str
+    application: str | None = None
+    """Only of the events of this application; None for all."""
+    events: bool = False
+    """Whether their events go, instead of losing the name."""
+
+    def is_told_by(self, text: str) -> bool:
+        """Whether a text holds the id."""
+        if text == self.id:
+            return True
+        return len(self.id) >= TELLING and re.search(_apart(self.id), text) is not None
+
+
+def _apart(text: str) -> str:
+    """The text, not as a part of a longer word or number."""
+    return rf"(?<![0-9A-Za-z]){re.escape(text)}(?![0-9A-Za-z])"
+
+
+class Forgotten(NamedTuple):
+    """What was done, or would be."""
+
+    events: int = 0
+    """That were the person's."""
+    cleared: int = 0
+    """Others' that held the id elsewhere."""
+    sums: int = 0
+    """Rows of rollups."""
+    left: tuple[str, ...] = ()
+    """Where the id still stands."""
+
+    def plus(self, other: Forgotten) -> Forgotten:
+        """Both together."""
+        return Forgotten(
+            self.events + other.events,
+            self.cleared + other.cleared,
+            self.sums + other.sums,
+            (*self.left, *(where for where in other.left if where not in self.left)),
+        )
+
+
+def would_forget(store: Store, person: Person) -> Forgotten:
+    """What `forget` would do."""
+    found = Forgotten()
+    with store.snapshot() as connection:
+        name = _number(connection, person.id)
+        after = 0
+        while batch := _found(connection, person, name, after):
+            after = batch[-1].number
+            for row in batch:
+                is_theirs = name in (row.user, row.account)
+                found = found.plus(Forgotten(events=int(is_theirs), cleared=int(not is_theirs)))
+        sums = 0 if name is None else sum(len(_sums(connection, dim, name)) for dim in _DIMS)
+        return found._replace(sums=sums if person.application is None else 0)
+
+
+def forget(store: Store, person: Person) -> Iterator[Forgotten]:
+    """Forget a person, and tell of each step what it did. Free pages still hold the id: then `compact.vacuum`.
+
+    Raises:
+        StoreError: A step failed; those before it hold, and it can be done again.
+    """
+    with store.transaction() as connection:
+        store.fold()
+        name = _number(connection, person.id)
+    days: set[int] = set()
+    after = 0
+    while True:
+        began = time.monotonic()
+        with store.snapshot() as connection:
+            batch = _found(connection, person, name, after)
+        if not batch:
+            break
+        after = batch[-1].number
+        with store.transaction() as connection:
+            yield _cleared(connection, person, name, batch, days)
+        rest(began)
+    with store.transaction() as connection:
+        store.fold()
+        while late := _found(connection, person, name, after):  # what was written since
+            after = late[-1].number
+            yield _cleared(connection, person, name, late, days)
+        if name is not None and person.application is None:
+            yield Forgotten(sums=sum(_moved(connection, dim, name) for dim in _DIMS))
+        again = [day for day in sorted(days) if _is_to_be_made_anew(connection, person, day)]
+    for day in again:
+        began = time.monotonic()
+        with store.transaction() as connection:
+            day_again(connection, day, store.most_keys)
+            for dim in DIMS:
+                month_again(connection, dim, month_of_hour(day * 24))
+        rest(began)
+    yield _without_name(store, person, name)
+
+
+class _Found(NamedTuple):
+    number: int
+    hour: int
+    user: int
+    account: int
+    rest: bytes
+
+
+def _number(connection: sqlite3.Connection, text: str) -> int | None:
+    row = connection.execute("SELECT id FROM texts WHERE packed = ?", (text,)).fetchone()
+    return None if row is None else row[0]
+
+
+def _found(connection: sqlite3.Connection, person: Person, name: int | None, after: int) -> list[_Found]:
+    """The next events with the person's name, or with the id in what they have packed."""
+    needles = sorted(packings(person.id, whole=len(person.id) < TELLING))
+    packed = " OR ".join(["instr(e.rest, ?) > 0"] * len(needles))
+    source, only, more = "events AS e", "", []
+    if person.application is not None:
+        source, only, more = (
+            "events AS e JOIN wide AS w ON w.id = e.wide",
+            "AND w.application = ? ",
+            [person.application],
+        )
+    found: list[_Found] = []
+    while not found:
+        rows = connection.execute(
+            f"SELECT e.id, e.hour, e.user, e.account, e.rest FROM {source} "
+            f"WHERE e.id > ? AND (e.user = ? OR e.account = ? OR {packed}) {only}ORDER BY e.id LIMIT ?",
+            (after, name or -1, name or -1, *needles, *more, _AT_ONCE),
+        ).fetchall()
+        if not rows:
+            break
+        after = rows[-1][0]
+        every = [_Found(*row) for row in rows]
+        found = [
+            row for row in every if name in (row.user, row.account) or without(row.rest, person.is_told_by) is not None
+        ]
+    return found
+
+
+def _cleared(
+    connection: sqlite3.Connection, person: Person, name: int | None, batch: list[_Found], days: set[int]
+) -> Forgotten:
+    theirs = [row for row in batch if name in (row.user, row.account)]
+    gone = [row for row in theirs if person.events and row.user == name]
+    numbers = {row.number for row in gone}
+    days.update(row.hour // 24 for row in theirs)
+    connection.executemany("DELETE FROM corrections WHERE event = ?", [(row.number,) for row in gone])
+    connection.executemany("DELETE FROM events WHERE id = ?", [(row.number,) for row in gone])
+    removed(connection, len(gone))
+    for row in batch:
+        if row.number in numbers:
+            continue
+        packed = without(row.rest, person.is_told_by)
+        connection.execute(
+            "UPDATE events SET user = ?, account = ?, rest = ? WHERE id = ?",
+            (
+                NOT_GIVEN if row.user == name else row.user,
+                NOT_GIVEN if row.account == name else row.account,
+                row.rest if packed is None else packed,
+                row.number,
+            ),
+        )
+        if packed is not None and not tells_request(packed):
+            connection.execute("UPDATE events SET request_key = NULL WHERE id = ?", (row.number,))
+    return Forgotten(events=len(theirs), cleared=len(batch) - len(theirs))
+
+
+_DIMS = [dim + more for dim in (USER, ACCOUNT) for more in (0, CORRECTED)]
+
+# Period by period, as the index has them: a key of one dimension is at one place of each.
+_OF_KEY = """
+WITH RECURSIVE periods (grain, period) AS (
+    SELECT grains.column1, (SELECT min(period) FROM rollup WHERE dim = :dim AND grain = grains.column1)
+    FROM (VALUES (0), (1), (2)) AS grains
+    UNION ALL
+    SELECT p.grain, (SELECT min(r.period) FROM rollup AS r WHERE r.dim = :dim AND r.grain = p.grain AND r.period > p.period)
+    FROM periods AS p WHERE p.period IS NOT NULL
+)
+SELECT r.grain, r.period, r.kind FROM periods AS p
+JOIN rollup AS r ON r.dim = :dim AND r.grain = p.grain AND r.period = p.period AND r.key = :key
+"""
+_MEASURES = "calls, input_tokens, output_tokens, cost_ticks, latency, first_byte"
+_MOVE = f"""
+INSERT INTO rollup (dim, grain, period, key, kind, {_MEASURES})
+SELECT dim, grain, period, {NOT_GIVEN}, kind, {_MEASURES} FROM rollup
+WHERE dim = ? AND grain = ? AND period = ? AND key = ? AND kind = ?
+ON CONFLICT (dim, grain, period, key, kind) DO UPDATE SET
+    calls = calls + excluded.calls, input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens, cost_ticks = cost_ticks + excluded.cost_ticks,
+    latency = hist_packed(CAST(latency || excluded.latency AS BLOB)),
+    first_byte = hist_packed(CAST(first_byte || excluded.first_byte AS BLOB))
+"""
+_NO_SUM = "DELETE FROM rollup WHERE dim = ? AND grain = ? AND period = ? AND key = ? AND kind = ?"
+
+
+def _sums(connection: sqlite3.Connection, dim: int, key: int) -> list[tuple[int, int, int]]:
+    """(grain, period, kind) of a key's rows."""
+    return connection.execute(_OF_KEY, {"dim": dim, "key": key}).fetchall()
+
+
+def _moved(connection: sqlite3.Connection, dim: int, key: int) -> int:
+    """Add a key's sums to those of calls without one; how many rows that were."""
+    rows = [(dim, grain, period, key, kind) for grain, period, kind in _sums(connection, dim, key)]
+    connection.executemany(_MOVE, rows)
+    connection.executemany(_NO_SUM, rows)
+    return len(rows)
+
+
+def _is_to_be_made_anew(connection: sqlite3.Connection, person: Person, day: int) -> bool:
+    """Whether the sums of a day, whose events are all there, cannot be right by moving the person's alone."""
+    before = kept(connection).before_hour
+    if before is not None and day * 24 < before:
+        return False
+    if person.events or person.application is not None:
+        return True
+    question = "SELECT EXISTS (SELECT 1 FROM rollup WHERE dim = ? AND grain = ? AND period = ? AND key = ?)"
+    return any(connection.execute(question, (dim, DAY, day, OTHER)).fetchone()[0] for dim in (USER, ACCOUNT))
+
+
+def _without_name(store: Store, person: Person, name: int | None) -> Forgotten:
+    """Remove the name itself, unless it stands for something else too."""
+    with store.snapshot() as connection:
+        seen = last(connection)
+        is_used = name is not None and _is_used(connection, name, 0)
+    with store.transaction() as connection:
+        if name is not None and not is_used and not _is_used_since(connection, name, seen):
+            connection.execute("DELETE FROM texts WHERE id = ?", (name,))
+            changed(connection)
+    with store.snapshot() as connection:
+        return Forgotten(left=tuple(_left(connection, person)))
+
+
+def _is_used(connection: sqlite3.Connection, name: int, seen: int) -> bool:
+    """Whether anything refers to a name: sums, sets of tags, events."""
+    if any(_sums(connection, dim, name) for dim in DIMS if dim % CORRECTED):
+        return True
+    found: int = connection.execute("SELECT EXISTS (SELECT 1 FROM tags WHERE ?1 IN (tag, tags))", (name,)).fetchone()[0]
+    return found == 1 or _is_used_since(connection, name, seen)
+
+
+def _is_used_since(connection: sqlite3.Connection, name: int, seen: int) -> bool:
+    question = "SELECT EXISTS (SELECT 1 FROM events WHERE id > ? AND ? IN (user, account, route, tags, failure))"
+    found: int = connection.execute(question, (seen, name)).fetchone()[0]
+    return found == 1
+
+
+def _left(connection: sqlite3.Connection, person: Person) -> Iterator[str]:
+    """Where the id still stands, in words."""
+    before, name = kept(connection).before_hour, _number(connection, person.id)
+    if person.application is not None:  # others may have the name, and it is theirs to have
+        if name is not None and before is not None and _sums_before(connection, name, before):
+            yield "sums of pruned days, which are not told apart by application: forget the user of all applications"
+        return
+    if name is not None:
+        yield "calls, tags or routes that have the very name: if calls came meanwhile, do it again"
+    for where, question in _TEXTS:
+        rows = connection.execute(question, (person.id.encode(), person.id))
+        if any(person.is_told_by(_text(row[0])) for row in rows):
+            yield where
+
+
+_TEXTS = [
+    ("tags, accounts or routes", "SELECT packed FROM texts WHERE instr(CAST(packed AS BLOB), ?) > 0 AND packed != ?"),
+    ("use cases, their steps, or models", "SELECT packed FROM wide WHERE instr(packed, ?) > 0 AND packed != ?"),
+    ("endpoints or models", "SELECT packed FROM shapes WHERE instr(packed, ?) > 0 AND packed != ?"),
+    ("what processes told of themselves", "SELECT health FROM processes WHERE instr(health, ?) > 0 AND health != ?"),
+]
+
+
+def _text(packed: str | bytes) -> str:
+    return packed if isinstance(packed, str) else packed.decode("utf-8", "replace")
+
+
+def _sums_before(connection: sqlite3.Connection, name: int, before: int) -> bool:
+    return any(grain == HOUR and period < before for dim in _DIMS for grain, period, _ in _sums(connection, dim, name))
