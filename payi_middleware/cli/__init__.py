@@ -6,7 +6,23 @@ from typing import Annotated
 
 import typer
 
-from . import demo, doctor, events, keys, models, price, prices, report, reprice, serve, spool
+from . import (
+    demo,
+    doctor,
+    events,
+    export,
+    forget,
+    keep,
+    keys,
+    models,
+    price,
+    prices,
+    prune,
+    report,
+    reprice,
+    serve,
+    spool,
+)
 
 __all__ = ["app", "main"]
 
@@ -19,6 +35,10 @@ app.command("events")(events.command)
 app.add_typer(prices.app, name="prices")
 app.command("reprice")(reprice.command)
 app.add_typer(spool.app, name="spool")
+app.command("export")(export.command)
+app.command("prune")(prune.command)
+app.command("forget")(forget.command)
+app.add_typer(keep.app, name="store")
 app.command("doctor")(doctor.command)
 app.command("demo")(demo.command)
 app.command("price")(price.command)

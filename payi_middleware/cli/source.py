@@ -13,7 +13,7 @@ from .faults import warn
 if TYPE_CHECKING:
     from ..store import Store
 
-__all__ = ["opened", "settings_of"]
+__all__ = ["opened", "opened_to_write", "settings_of"]
 
 
 def settings_of(store: str | None) -> Settings:
@@ -41,4 +41,26 @@ def opened(store: str | None) -> Iterator[Store]:
     except (StoreError, OSError) as error:
         warn(f"what waits in the spool is not shown, it cannot be taken in: {error}")
     with open_store(settings, create=False) as found:
+        yield found
+
+
+@contextmanager
+def opened_to_write(store: str | None) -> Iterator[Store]:
+    """The store, for housekeeping, with what dead processes left taken in. It is never created here.
+
+    Raises:
+        SettingsError, StoreError: As they say; the spool too must be there for us.
+    """
+    from ..intake import take_in
+    from ..store import open_store
+    from ..store.sqlite import schema_version
+
+    settings = settings_of(store)
+    if settings.store_path is not None:
+        schema_version(settings.store_path)
+    try:
+        take_in(settings)
+    except OSError as error:
+        raise StoreError(f"what waits in the spool cannot be taken in: {error}") from error
+    with open_store(settings, create=True) as found:
         yield found

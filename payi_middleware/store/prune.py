@@ -5,6 +5,7 @@ that is cut keeps the sum of its remaining days. A process that is killed meanwh
 next one goes on where it stood.
 """
 
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
 import sqlite3

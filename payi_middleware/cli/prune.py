@@ -1,0 +1,119 @@
+"""`payi prune`: old calls out of the store."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from .faults import WrongOption, told
+from .moments import moment, timezone
+from .source import opened, opened_to_write
+
+if TYPE_CHECKING:
+    from ..store.compact import Compacted
+    from ..store.prune import Pruned
+
+__all__ = ["command"]
+
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def command(
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="90d, 12w, or a date: calls of the days (UTC) before it go.")
+    ],
+    store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    keep_sums: Annotated[
+        bool, typer.Option("--keep-sums/--drop-sums", help="Whether the sums that reports read stay, or go too.")
+    ] = True,
+    undelivered: Annotated[
+        bool, typer.Option("--undelivered", help="Also calls that a server, to which they are sent, does not have yet.")
+    ] = False,
+    vacuum: Annotated[bool, typer.Option("--vacuum", help="Give the space back: nobody can write meanwhile.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Remove old calls, a few at a time, while applications write. Reports go on, of their sums."""
+    with told():
+        day = _day(older_than)
+        what = _What(day, keep_sums, undelivered)
+        found, compacted = _dry(store, what) if dry_run else _prune(store, what, vacuum)
+        if as_json:
+            _print_json(day, found, compacted, keep_sums=keep_sums, dry_run=dry_run)
+        else:
+            _print(day, found, compacted, keep_sums=keep_sums, dry_run=dry_run)
+
+
+def _day(text: str) -> int:
+    from ..store.prune import day_before
+
+    found = moment("--older-than", text, timezone("UTC"))
+    assert found is not None
+    if found > time.time_ns():
+        raise WrongOption("--older-than", "must be in the past")
+    return day_before(found)
+
+
+class _What(NamedTuple):
+    day: int
+    keep_sums: bool
+    undelivered: bool
+
+
+def _dry(store: str | None, what: _What) -> tuple[Pruned, None]:
+    from ..store.prune import would_prune
+
+    with opened(store) as source:
+        return would_prune(source, what.day, keep_sums=what.keep_sums, undelivered=what.undelivered), None
+
+
+def _prune(store: str | None, what: _What, and_vacuum: bool) -> tuple[Pruned, Compacted | None]:
+    from ..store.compact import vacuum
+    from ..store.patience import BUSY_TIMEOUT
+    from ..store.prune import Pruned, prune
+    from .progress import counted
+
+    found = Pruned()
+    with opened_to_write(store) as target:
+        steps = prune(target, what.day, keep_sums=what.keep_sums, undelivered=what.undelivered)
+        for step in counted(steps, "Pruning", lambda step: step.events + step.sums):
+            found = found.plus(step)
+        return found, vacuum(target, BUSY_TIMEOUT) if and_vacuum else None
+
+
+def _print_json(day: int, found: Pruned, compacted: Compacted | None, *, keep_sums: bool, dry_run: bool) -> None:
+    import msgspec
+
+    document = {
+        "schema": 1,
+        "dry_run": dry_run,
+        "before": _date(day),
+        "keep_sums": keep_sums,
+        **found._asdict(),
+        "vacuum": None if compacted is None else compacted._asdict(),
+    }
+    typer.echo(msgspec.json.encode(document))
+
+
+def _print(day: int, found: Pruned, compacted: Compacted | None, *, keep_sums: bool, dry_run: bool) -> None:
+    from .amounts import calls, count
+    from .keep import compacted_text
+
+    verb = "would be removed" if dry_run else "removed"
+    sums = "their sums stay" if keep_sums else f"{count(found.sums)} sums"
+    typer.echo(
+        f"{calls(found.events)} before {_date(day)} {verb}, {count(found.corrections)} of their corrections; {sums}."
+    )
+    if found.waiting:
+        typer.echo(f"{calls(found.waiting)} stay until a server has them: payi doctor; --undelivered removes them too.")
+    if compacted is not None:
+        typer.echo(compacted_text(compacted))
+    elif found.events and not dry_run:
+        typer.echo("New calls fill the space; `payi store vacuum` gives it back to the disk.")
+
+
+def _date(day: int) -> str:
+    return datetime.date.fromordinal(day + _EPOCH).isoformat()
