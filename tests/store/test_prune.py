@@ -18,7 +18,7 @@ from made import DAY, START_NS, call
 from writing import write_overlapping
 
 from payi_middleware.events import CallEvent, Cost
-from payi_middleware.store import Store, open_store
+from payi_middleware.store import Store, open_store, unused
 from payi_middleware.store.prune import Pruned, day_before, prune, would_prune
 from payi_middleware.store.query import BY
 
@@ -149,6 +149,31 @@ def test_a_writer_forgets_numbers_that_were_given_to_others(tmp_path: Path) -> N
 
         assert {row.key[0]: row.sums.calls for row in store.report(("user",)).rows} == {"jane": 1, "paul": 1}
         assert {row.key[0] for row in store.report(("tag",)).rows} == {"red", None}
+        assert problems(store) == []
+
+
+@pytest.mark.parametrize("table", ["tags", "texts", "wide", "shapes"])
+def test_a_name_that_comes_into_use_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    """What another process writes between the look and the removal keeps its user, tags, model and shape."""
+    gone = {"user_id": "jane", "request_tags": ("red", "blue"), "resource": "old", "endpoint": "/v1/old"}
+    with made(tmp_path, []) as store, open_store(url(tmp_path), create=True) as other:
+        other.write([call(started_ns=START_NS - 40 * DAY, **gone)])
+        looked, again = unused._unused, call(**gone)
+
+        def look(at: Store, which: str) -> tuple[int, list[int]]:
+            found = looked(at, which)
+            if which == table:
+                assert found[1] != []
+                other.write([again])
+            return found
+
+        monkeypatch.setattr(unused, "_unused", look)
+        pruned(store, keep_sums=False)
+
+        assert list(store.events()) == [again]
+        assert {row.key[0] for row in store.report(("tag",)).rows} == {"red", "blue"}
         assert problems(store) == []
 
 
