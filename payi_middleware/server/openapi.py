@@ -57,20 +57,26 @@ def _complete(document: dict[str, Any]) -> None:
     array = {"type": "array", "items": bulk}
     headers = [{"name": name, "in": "header", "schema": {"type": "string"}} for name in _HEADERS]
     paths["/api/v1/ingest"] = _post("One event; for whom stands in headers.", "application/json", single, headers)
-    paths["/api/v1/ingest/bulk"] = _post("Many events; errors are told by index.", "application/json", array)
+    paths["/api/v1/ingest/bulk"] = _post(
+        "Many events; errors are told by index.", "application/json", array, answer=_BULK
+    )
     paths["/api/v1/ingest/bulk-upsert"] = _post(
-        "Many events; those that are there already are corrected.", "application/json", array
+        "Many events; those that are there already are corrected.", "application/json", array, answer=_BULK
     )
-    paths["/api/v1/events"] = _post(
-        "Events of payi-middleware, one a line; errors are told by line.", "application/x-ndjson", {"type": "string"}
-    )
+    lines = "Events of payi-middleware, one a line; errors are told by line."
+    paths["/api/v1/events"] = _post(lines, "application/x-ndjson", {"type": "string"}, answer=_LINES)
     for methods in paths.values():
         for operation in methods.values():
             _with_errors(operation)
 
 
 def _post(
-    summary: str, media_type: str, schema: dict[str, Any], parameters: list[dict[str, Any]] | None = None
+    summary: str,
+    media_type: str,
+    schema: dict[str, Any],
+    parameters: list[dict[str, Any]] | None = None,
+    *,
+    answer: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     return {
         "post": {
@@ -78,7 +84,7 @@ def _post(
             "tags": ["ingest"],
             "parameters": parameters or [],
             "requestBody": {"content": {media_type: {"schema": schema}}},
-            "responses": {"200": {"description": "Stored.", "content": {"application/json": {"schema": {}}}}},
+            "responses": {"200": {"description": "Stored.", "content": {"application/json": {"schema": answer or {}}}}},
         }
     }
 
@@ -111,5 +117,47 @@ _API_ERROR = {
             "properties": {"code": {"type": ["string", "null"]}, "message": {"type": "string"}},
         },
         "xproxy_result": {"type": "object"},
+    },
+}
+
+_COUNT = {"type": "integer", "minimum": 0}
+
+_BULK = {
+    "type": "object",
+    "required": ["request_id", "ingest_timestamp", "ingest_count", "error_count", "item_error_count", "total_count"],
+    "properties": {
+        "request_id": {"type": "string"},
+        "ingest_timestamp": {"type": "string", "format": "date-time"},
+        "ingest_count": _COUNT,
+        "error_count": _COUNT,
+        "item_error_count": _COUNT,
+        "total_count": _COUNT,
+        "errors": {
+            "type": ["array", "null"],
+            "items": {
+                "type": "object",
+                "required": ["item_index", "xproxy_result"],
+                "properties": {"item_index": _COUNT, "xproxy_result": {"$ref": _REF.format(name="ApiError")}},
+            },
+        },
+    },
+}
+
+_LINES = {
+    "type": "object",
+    "required": ["request_id", "stored", "duplicates", "error_count", "errors"],
+    "properties": {
+        "request_id": {"type": "string"},
+        "stored": _COUNT,
+        "duplicates": _COUNT,
+        "error_count": _COUNT,
+        "errors": {
+            "type": "array",
+            "items": {
+                "allOf": [{"$ref": _REF.format(name="ApiError")}],
+                "required": ["line"],
+                "properties": {"line": {"type": "integer", "minimum": 1}},
+            },
+        },
     },
 }

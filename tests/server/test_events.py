@@ -69,6 +69,7 @@ def test_bad_lines_are_told_by_number_and_the_others_stored(server: Server) -> N
         "request_processing_error",
     ]
     assert (only_bad.status_code, only_bad.json()["stored"]) == (400, 0)
+    assert only_bad.json()["message"] == "no line could be stored; `errors` tells why"
     assert len(stored(server, "lines")) == 2
 
 

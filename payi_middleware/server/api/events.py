@@ -37,7 +37,9 @@ async def events(request: Request) -> Response:
             raise ApiError(413, f"line {taken.number + 1} is longer than {LINE} bytes")
     await taken.line(rest)
     await taken.flush()
-    return Answer(taken.answer(), 400 if taken.refused and not taken.stored + taken.duplicates else 200)
+    if not taken.refused or taken.stored + taken.duplicates:
+        return Answer(taken.answer())
+    return Answer(taken.answer() | ApiError(400, "no line could be stored; `errors` tells why").body(), 400)
 
 
 class _Taken:
