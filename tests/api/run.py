@@ -5,13 +5,16 @@ Run by `tox run -e api`; what is given behind `--` goes to `schemathesis run`, a
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # The rest of schemathesis' checks ask for more than the document promises, such as a refusal of whatever it does not name.
 CHECKS = (
@@ -39,10 +42,56 @@ def serving(folder: Path) -> Iterator[tuple[str, str]]:
         process.communicate(timeout=30)
 
 
+NAMES = tuple(f"known-{n}" for n in range(8))
+"""Of what is there beforehand: a name that is made up is nowhere, and its operation is done at once."""
+
+_KNOWN_AS = ("limit_id", "category", "resource", "resource_id", "use_case_name", "use_case_id", "kpi_name")
+_KNOWN_AS += ("request_id", "provider_response_id")
+
+_PARAMETER = '"path.{name}" = {{ dictionary = "{name}", probability = 0.6 }}'
+
+
+def filled(address: str, key: str) -> dict[str, list[str]]:
+    """Have something of every kind, under `NAMES` or ids of the server's; by the names of parameters."""
+
+    def post(path: str, body: object = None) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"{address}/api/v1{path}", None if body is None else json.dumps(body).encode(), method="POST"
+        )
+        request.add_header("xProxy-api-key", key)
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request) as answer:
+            told: dict[str, Any] = json.load(answer)
+        return told
+
+    known: dict[str, list[str]] = {name: list(NAMES) for name in _KNOWN_AS}
+    known |= {"limit_id": [], "request_id": [], "resource_id": [], "use_case_id": []}
+    for name in NAMES:
+        known["limit_id"].append(post("/limits", {"limit_name": name, "max": 1})["limit"]["limit_id"])
+        units = {"units": {"request": {"input_price": 1}}}
+        known["resource_id"].append(post(f"/categories/{name}/resources/{name}", units)["resource_id"])
+        post("/use_cases/definitions", {"name": name, "description": name})
+        kpi = {"name": name, "description": name, "kpi_type": "boolean", "goal": 1}
+        post(f"/use_cases/definitions/{name}/kpis", kpi)
+        known["use_case_id"].append(post(f"/use_cases/instances/{name}")["use_case_id"])
+        event = {"category": name, "resource": name, "provider_response_id": name, "units": {"request": {"input": 1}}}
+        known["request_id"].append(post("/ingest", event)["xproxy_result"]["request_id"])
+    return known
+
+
+def configuration(known: dict[str, list[str]]) -> str:
+    """schemathesis' own, in TOML: most paths name what is there."""
+    dictionaries = "\n".join(f"[dictionaries.{name}]\nvalues = {json.dumps(ids)}" for name, ids in known.items())
+    return "\n".join([dictionaries, "[parameters]", *(_PARAMETER.format(name=name) for name in known)])
+
+
 def main() -> int:
     """Run schemathesis; its exit status."""
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as (address, key):
-        command = [sys.executable, "-P", "-m", "schemathesis.cli", "run", f"{address}/openapi.json"]
+        file = Path(folder) / "schemathesis.toml"
+        file.write_text(configuration(filled(address, key)))
+        program = [sys.executable, "-P", "-m", "schemathesis.cli", "--config-file", str(file)]
+        command = [*program, "run", f"{address}/openapi.json"]
         options = ["--checks", ",".join(CHECKS), "--header", f"xProxy-api-key: {key}", "--max-examples", "50"]
         environment = os.environ | {"SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("hooks.py"))}
         return subprocess.run([*command, *options, *sys.argv[1:]], env=environment, check=False).returncode
