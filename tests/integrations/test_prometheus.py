@@ -58,6 +58,7 @@ def test_promtool_passes(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_prometheus_scrapes_a_server(tmp_path: Path) -> None:
     """With its key, and as the configuration stands but for address, key and haste."""
     command, port = program("prometheus"), free_port()
