@@ -56,15 +56,17 @@ def _complete(document: dict[str, Any]) -> None:
     paths = document["paths"]
     array = {"type": "array", "items": bulk}
     headers = [{"name": name, "in": "header", "schema": {"type": "string"}} for name in _HEADERS]
-    paths["/api/v1/ingest"] = _post("One event; for whom stands in headers.", "application/json", single, headers)
+    paths["/api/v1/ingest"] = _post(
+        "One event; for whom stands in headers.", "application/json", single, _ITEM, headers
+    )
     paths["/api/v1/ingest/bulk"] = _post(
-        "Many events; errors are told by index.", "application/json", array, answer=_BULK
+        "Many events; errors are told by index.", "application/json", array, [_ITEM], answer=_BULK
     )
     paths["/api/v1/ingest/bulk-upsert"] = _post(
-        "Many events; those that are there already are corrected.", "application/json", array, answer=_BULK
+        "Many events; those that are there already are corrected.", "application/json", array, [_ITEM], answer=_BULK
     )
     lines = "Events of payi-middleware, one a line; errors are told by line."
-    paths["/api/v1/events"] = _post(lines, "application/x-ndjson", {"type": "string"}, answer=_LINES)
+    paths["/api/v1/events"] = _post(lines, "application/x-ndjson", {"type": "string"}, _LINE, answer=_LINES)
     for methods in paths.values():
         for operation in methods.values():
             _with_errors(operation)
@@ -74,6 +76,7 @@ def _post(
     summary: str,
     media_type: str,
     schema: dict[str, Any],
+    example: object,
     parameters: list[dict[str, Any]] | None = None,
     *,
     answer: dict[str, Any] | None = None,
@@ -83,7 +86,7 @@ def _post(
             "summary": summary,
             "tags": ["ingest"],
             "parameters": parameters or [],
-            "requestBody": {"content": {media_type: {"schema": schema}}},
+            "requestBody": {"content": {media_type: {"schema": schema, "example": example}}},
             "responses": {"200": {"description": "Stored.", "content": {"application/json": {"schema": answer or {}}}}},
         }
     }
@@ -96,6 +99,15 @@ def _with_errors(operation: dict[str, Any]) -> None:
     for status, description in _ERRORS.items():
         operation["responses"].setdefault(status, {"description": description, "content": error})
 
+
+_ITEM = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"input": 1000, "output": 100}}}
+
+_LINE = (
+    '{"schema": 1, "event_id": "01a0c450-6c00-7001-8000-000000000000", "application": "shop", "origin": "request", '
+    '"started_at": "2026-09-21T14:13:20Z", "ended_at": "2026-09-21T14:13:21Z", "provider": "openai", '
+    '"category": "system.openai", "resource": "gpt-4o", "outcome": "ok", "units": {"text": {"input": 1000, "output": 100}}, '
+    '"cost_source": "none"}\n'
+)
 
 _ERRORS = {
     "400": "The request is wrong; the code tells how.",

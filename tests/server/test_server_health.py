@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -141,6 +142,19 @@ def test_the_document_tells_every_operation(server: Server) -> None:
         for operation in methods.values():
             assert "422" not in operation["responses"]
             assert {"400", "401", "404"} <= operation["responses"].keys()
+
+
+def test_the_documents_examples_are_taken(server: Server) -> None:
+    """As they stand."""
+    with server.http() as http:
+        paths = http.get("/openapi.json").json()["paths"]
+        shown = [path for path in paths if path.startswith(("/api/v1/ingest", "/api/v1/events"))]
+        for path in shown:
+            ((kind, body),) = paths[path]["post"]["requestBody"]["content"].items()
+            content = body["example"] if isinstance(body["example"], str) else json.dumps(body["example"])
+            answer = http.post(path, content=content, headers={"Content-Type": kind})
+            assert (answer.status_code, answer.json().get("error_count", 0)) == (200, 0), path
+    assert len(shown) == 4
 
 
 @pytest.mark.parametrize("version", [2])
