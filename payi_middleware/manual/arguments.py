@@ -18,7 +18,7 @@ from ..attribution import NOTHING, Given, check_use_case, clean
 from ..events import TICKS_PER_USD, Units
 from ..exceptions import EventError
 
-__all__ = ["Told", "UnitsGiven", "Who", "told_of"]
+__all__ = ["AHEAD_NS", "OLDEST_NS", "Told", "UnitsGiven", "Who", "told_of"]
 
 MOST_COUNT: Final = 2**31 - 1
 """Of one side of a unit, and of milliseconds: Pay-i's bound."""
