@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -46,7 +45,7 @@ class Read(NamedTuple):
 class _Kind(msgspec.Struct):
     """By what an event of ours and Pay-i's items are told apart."""
 
-    event_id: msgspec.Raw | None = None
+    event_id: Any = None
 
 
 _kind_of = msgspec.json.Decoder(_Kind).decode
@@ -140,19 +139,26 @@ class _Text:
     def item(self) -> str | None:
         """The text of the next item, taken off; None if there is none that is whole."""
         while True:
-            try:
-                _, end = _decoder.raw_decode(self.rest)
-            except (ValueError, RecursionError):
-                end = len(self.rest)
+            end = _end_of(self.rest)
             # What ends where the text does may go on.
-            if end < len(self.rest):
-                item, self.rest = self.rest[:end], self.rest[end:]
-                return item
-            if len(self.rest) > LONGEST or not self.more():
-                return None
+            if end == len(self.rest) or not end:
+                if len(self.rest) <= LONGEST and self.more():
+                    continue
+                if not end:
+                    return None
+            item, self.rest = self.rest[:end], self.rest[end:]
+            return item
 
 
 _decoder = json.JSONDecoder()
+
+
+def _end_of(text: str) -> int:
+    """Where the JSON value ends with which a text begins; 0 if none is whole."""
+    try:
+        return _decoder.raw_decode(text)[1]
+    except (ValueError, RecursionError):
+        return 0
 
 
 def _of_array(text: _Text) -> Iterator[Read]:
@@ -181,9 +187,9 @@ def _encoded(item: str) -> CallEvent | BulkItem | EventError:
 
 
 def _of_table(first: bytes, file: BinaryIO, blank: int) -> Iterator[Read]:
-    text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
-    head = first.decode("utf-8", "surrogateescape")
-    rows = csv.reader(itertools.chain([head], text), delimiter=max(",;\t", key=head.count), strict=True)
+    lines = (line.decode("utf-8", "surrogateescape") for line in _lines(first, file))
+    delimiter = max(b",;\t", key=first.count)
+    rows = csv.reader(lines, delimiter=chr(delimiter), strict=True)
     columns = Columns(next(rows))
     while True:
         try:
