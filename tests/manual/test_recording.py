@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -21,8 +22,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from payi_middleware import EventError, Meter, PayiMiddleware, UseCaseError, current, health, track, use_case
+from payi_middleware import EventError, Meter, PayiMiddleware, UseCaseError, context, current, health, track, use_case
 from payi_middleware.events import CallEvent, format_id
+from payi_middleware.frames import LATE_SECONDS
 from payi_middleware.intake import take_in
 from payi_middleware.once import event_id
 from payi_middleware.settings import Settings
@@ -240,6 +242,18 @@ def test_an_event_belongs_to_what_runs(loaded: Kept) -> None:
     assert (another.use_case_name, another.attribution.use_case_step) == ("Chat", None)
     assert another.attribution.use_case_id not in (None, inner.attribution.use_case_id)
     assert "unattributed" not in health.counters()
+
+
+def test_long_after_its_request(loaded: Kept) -> None:
+    """What still runs a quarter of an hour after a request is nobody's, and counted as late."""
+    with track(user_id="jane"):
+        frame = context.frame.get()
+        assert frame is not None
+        frame.activity.ended = time.monotonic() - LATE_SECONDS - 1
+        event = recorded(loaded, "system.openai", "gpt-4o", TEXT)
+
+    assert event.user_id is None
+    assert health.counters()["late"] == 1
 
 
 def test_outside_of_everything(loaded: Kept) -> None:
