@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .asgi import PayiMiddleware
     from .blocks import track, use_case
     from .events import Attribution, CallEvent
-    from .exceptions import PayiError, SettingsError, StoreError, UseCaseError
+    from .exceptions import EventError, PayiError, SettingsError, StoreError, UseCaseError
     from .instrumentation import PayiTransport, instrument, uninstrument
     from .meter import Meter
     from .running import current
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Attribution",
     "CallEvent",
+    "EventError",
     "Meter",
     "PayiError",
     "PayiMiddleware",
@@ -40,7 +41,7 @@ _HOMES = {
     "asgi": ("PayiMiddleware",),
     "blocks": ("track", "use_case"),
     "events": ("Attribution", "CallEvent"),
-    "exceptions": ("PayiError", "SettingsError", "StoreError", "UseCaseError"),
+    "exceptions": ("EventError", "PayiError", "SettingsError", "StoreError", "UseCaseError"),
     "instrumentation": ("PayiTransport", "instrument", "uninstrument"),
     "meter": ("Meter",),
     "running": ("current",),

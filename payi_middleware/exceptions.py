@@ -5,16 +5,26 @@
     ├── UseCaseError        a use case is named wrongly, or twice (also a ValueError)
     ├── PricesError         rates could not be fetched, or what was fetched cannot be read; those in use stay
     ├── RequestError        a request cannot be told the cost of beforehand (also a ValueError)
+    ├── EventError          an event told by hand, or a file of such, cannot be read; names field and cure (also a ValueError)
     ├── RecordingError      a file of recorded exchanges cannot be read; the message names the cure
     └── StoreError          the store cannot be opened, read or written; the message names the cure
 
-Nothing of this reaches an application while it serves a request: settings and use cases fail at start or decoration, the
-store fails in our own thread and on the command line.
+Nothing of this reaches an application while it serves a request, but for what the application told wrongly itself: settings
+and use cases fail at start or decoration, an event where it is recorded, the store in our own thread and on the command line.
 """
 
 from __future__ import annotations
 
-__all__ = ["PayiError", "PricesError", "RecordingError", "RequestError", "SettingsError", "StoreError", "UseCaseError"]
+__all__ = [
+    "EventError",
+    "PayiError",
+    "PricesError",
+    "RecordingError",
+    "RequestError",
+    "SettingsError",
+    "StoreError",
+    "UseCaseError",
+]
 
 
 class PayiError(Exception):
@@ -35,6 +45,20 @@ class PricesError(PayiError):
 
 class RequestError(PayiError, ValueError):
     """A request whose cost is asked for beforehand is none, or goes where nothing can be told."""
+
+
+class EventError(PayiError, ValueError):
+    """An event that is told by hand is malformed, or a file of them cannot be read.
+
+    Args:
+        message: The field, what is wrong with it, and what to write instead.
+        code: What programs read, in Pay-i's words; None where it has none.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
 
 
 class RecordingError(PayiError):

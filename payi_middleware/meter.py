@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import datetime
 import os
 import secrets
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from importlib import metadata
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
@@ -23,6 +25,8 @@ from .exceptions import SettingsError
 from .flush import Flusher
 from .hosts import Hosts
 from .intake import label_of, orphans
+from .manual.arguments import UnitsGiven, Who, told_of
+from .manual.recording import recorded
 from .once import Told
 from .pending import finished
 from .pricing import Prices, owners
@@ -161,6 +165,60 @@ class Meter:
         who = frames.attributed(context.frame.get()).attribution
         name = use_case or who.use_case_name
         return beforehand(self.prices, self.estimates, self._placed, request, provider, endpoint, name, who)
+
+    def record(
+        self,
+        category: str,
+        resource: str | None,
+        units: UnitsGiven,
+        *,
+        at: datetime.datetime | str | None = None,
+        latency_ms: int = 0,
+        http_status: int | None = None,
+        provider_response_id: str | None = None,
+        cost: Decimal | int | None = None,
+        terms: Iterable[str] = (),
+        **who: Unpack[Who],
+    ) -> str:
+        """Tell an event by hand: a call that no hook sees, another service's, one of last month. Does no I/O.
+
+        It belongs to the running request or block, as a call would, counts into `current()`, and survives the process's death.
+
+        Args:
+            category: Pay-i's (`system.openai`), or a name of your own, to which the setting `prices` gives rates as a provider.
+            resource: The model, or what else has a rate.
+            units: Counts by unit: `{"text": (1200, 300)}`, `{"text": {"input": 1200, "output": 300}}`, `{"page": 3}` (input).
+            at: When it began, which also tells the rates that hold; without a zone UTC. None for one that ends now.
+            latency_ms: How long it took, milliseconds.
+            http_status: The answer's status; from 400 on it failed.
+            provider_response_id: With one, the same event of the same category is counted once, however often it is told.
+            cost: USD, where somebody states the cost; else it comes from the units.
+            terms: What else the rates depend on, `kind:value`: `region:eu`, `tier:batch`.
+            who: For whom and what, laid over what runs as `track` does: `user_id`, `account_name`, `request_tags`,
+                `request_properties`, `use_case_name`, `use_case_id`, `use_case_version`, `use_case_step`, `use_case_properties`,
+                `limit_ids`, `limit_tags`, `price_as`, `resource_scope`.
+
+        Returns:
+            The event's id.
+
+        Raises:
+            EventError: A value cannot be; the message names the field and the cure.
+            UseCaseError: The use case's name cannot be one.
+            TypeError: A field has another name.
+        """
+        told = told_of(
+            category,
+            resource,
+            units,
+            at=at,
+            latency_ms=latency_ms,
+            http_status=http_status,
+            provider_response_id=provider_response_id,
+            cost=cost,
+            terms=terms,
+            who=who,
+        )
+        return recorded(self, told)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Deliver everything that ended so far.

@@ -135,6 +135,27 @@ def test_script(standin: StandIn, store: str) -> None:
     assert re.findall(rf"^(\w+): 48 words for {cost}$", output, re.MULTILINE) == ["jane", "john"]
 
 
+def test_manual(standin: StandIn, store: str) -> None:
+    """Events told by hand belong to the users of their blocks; the owner's rate, the list's and a stated cost hold."""
+    command = [sys.executable, str(EXAMPLES / "manual.py")]
+    env = environment(standin, store, "openai")
+    output = subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    events = stored(store)
+    assert output == "jane: 2 events\njohn: 2 events\n"
+    assert {
+        (e["user_id"], e["use_case_name"], e["category"], e["cost_source"], e["cost"]["total"]) for e in events
+    } == {
+        ("jane", "Route-Planning", "maps", "usage", "0.015"),
+        ("john", "Route-Planning", "maps", "usage", "0.005"),
+        ("jane", "Route-Planning", "system.openai", "usage", "0.007"),
+        ("john", "Route-Planning", "system.openai", "usage", "0.007"),
+        ("jane", None, "transcripts", "provider", "0.54"),
+    }
+    assert len(events) == 5
+    assert {event["origin"] for event in events} == {"record"}
+
+
 def test_the_table_lists_every_example() -> None:
     """`examples/README.md` has a row for each file, and each file tells how to install what it imports."""
     readme = (EXAMPLES / "README.md").read_text()

@@ -12,6 +12,7 @@ from . import (
     events,
     export,
     forget,
+    ingest,
     keep,
     keys,
     models,
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("report")(report.command)
 app.command("events")(events.command)
+app.command("ingest")(ingest.command)
 app.add_typer(prices.app, name="prices")
 app.command("reprice")(reprice.command)
 app.add_typer(spool.app, name="spool")

@@ -76,7 +76,9 @@ class Catalogue:
                 return Plan(model, refusal=f"no rate for the fine-tuned {model}; that of its base model does not hold")
             info = None
         if info is None and not own.carries:
-            return self._of_another_maker(provider, model, at_ns, tier, terms)
+            theirs = self._of_another_maker(provider, model, at_ns, tier, terms)
+            if theirs is not None or not own.named:
+                return theirs
         known = model if info is None else info.id
         if own.tier in PROVISIONED and not own.knows_tier:
             return Plan(known, refusal=f"service tier {own.tier} is capacity bought beforehand, not billed by token")

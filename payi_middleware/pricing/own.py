@@ -39,6 +39,8 @@ class Own:
         self._known = frozenset[str]().union(*(entry.when for entry in in_force))
         self.carries = any(entry.carries and entry.holds(entry.when, day) for entry in entries)
         """Whether these entries alone make the model known, be it under conditions that do not hold."""
+        self.named = any(entry.replaces and entry.rates and entry.models != ("*",) for entry in in_force)
+        """Whether an entry that comes before all lists names the model, be it with fees alone: a service that nobody lists."""
         self.knows_tier = f"tier:{tier}" in self._known
         self.dates = [day for entry in entries for day in (entry.starts, entry.ends) if day is not None]
         """The days on which something changes."""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import itertools
 import json
-import lzma
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from ..exceptions import RecordingError
+from ..packed import DAMAGED, unpacked
 from . import har, jsonl, vcr
 from .exchange import Recorded, Unreadable
 
 __all__ = ["read"]
 
-_PACKED: dict[bytes, Callable[..., Any]] = {b"\xfd7zXZ\x00": lzma.open, b"\x1f\x8b": gzip.open, b"BZh": bz2.open}
-_DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _YAML_STARTS = (b"interactions:", b"http_interactions:", b"version:", b"recorded_with:", b"---", b"%YAML", b"#")
 
 
@@ -30,17 +25,10 @@ def read(path: Path) -> Iterator[Recorded | Unreadable]:
         RecordingError: The file as a whole cannot be read, or is of another kind.
     """
     try:
-        with _opened(path) as file:
+        with unpacked(path) as file:
             yield from _exchanges(file, path.name)
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _opened(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
-        start = file.read(6)
-    opener = next((opener for magic, opener in _PACKED.items() if start.startswith(magic)), None)
-    return path.open("rb") if opener is None else cast(BinaryIO, opener(path, "rb"))
 
 
 def _exchanges(file: BinaryIO, name: str) -> Iterator[Recorded | Unreadable]:
@@ -65,7 +53,7 @@ def _whole_lines(file: Iterable[bytes], damage: list[str]) -> Iterator[bytes]:
     """The lines of a file, as far as it can be unpacked; what ends it early is noted."""
     try:
         yield from file
-    except _DAMAGED as error:
+    except DAMAGED as error:
         damage.append(type(error).__name__)
 
 

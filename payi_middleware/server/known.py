@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, bindparam, func, select
 
 from ..events import format_id
+from ..manual.pricing import Price
 from ..record import new_id
-from .pricing import Price
 from .states import Running
 from .tables import instances, limits, resources, use_cases
 

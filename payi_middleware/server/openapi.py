@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
-from .items import BulkItem, Item
+from ..manual.items import BulkItem, Item
 
 __all__ = ["described"]
 

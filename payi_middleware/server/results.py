@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..events import CallEvent, format_id
-from .pricing import unknown_units
+from ..manual.pricing import unknown_units
 from .rows import money
 
 __all__ = ["result_of"]

@@ -8,15 +8,15 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from ..events import CallEvent, format_id
+from ..manual.items import Draft, is_use_case
+from ..manual.pricing import event_of
 from ..pricing import Prices
 from ..store.pack import check
 from ..store.read import by_ids
 from ..store.write import Batch
 from .errors import ApiError
-from .items import Draft, is_use_case
 from .keys import Caller
 from .known import Known
-from .pricing import event_of
 from .states import Running
 
 __all__ = ["Load", "Outcome", "Settled", "settle"]

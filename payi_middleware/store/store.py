@@ -189,6 +189,10 @@ class Store:
         found = self._ask(lambda: by_ids(self._connection, [event_id], as_recorded=as_recorded))
         return found[event_id][1] if found else None
 
+    def known(self, event_ids: Sequence[bytes]) -> set[bytes]:
+        """Of some ids those that the store has an event of."""
+        return set(self._ask(lambda: by_ids(self._connection, event_ids)))
+
     def of_request(self, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
         """The events of one web request, newest last."""
         return self._ask(lambda: of_request(self._connection, request_id, as_recorded=as_recorded))

@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...events import format_id, format_time
+from ...manual.items import BulkItem, Draft, Item
 from ..auth import SEND, allowed
 from ..errors import MALFORMED, Answer, ApiError
-from ..items import BulkItem, Draft, Item, draft_of, refusal_of
+from ..items import draft_of, refusal_of
 from ..keys import Caller
 from ..results import result_of
 from ..rows import new_request_id

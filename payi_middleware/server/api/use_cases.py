@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Row, select
 
+from ...manual.items import is_use_case
 from ..errors import Answer, ApiError, not_found
-from ..items import is_use_case
 from ..known import UseCase
 from ..paging import Paging, page
 from ..rows import Name, Text, money, new_request_id

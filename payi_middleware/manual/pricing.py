@@ -6,16 +6,14 @@ import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from ..costing import Costed, conditions, cost_of
+from ..costing import Costed, conditions, cost_of, provider_of
 from ..events import CallEvent, Inbound, Line, Side, Units, Unpriced
 from ..pricing import Prices, cost_of_lines
-from ..providers import PROVIDERS
 from .items import Draft
+from .naming import model_of, plain
 
 __all__ = ["Price", "event_of", "unknown_units"]
 
-_LARGE = "_large_context"
-_PROVIDERS = {provider.category: provider.id for provider in reversed(PROVIDERS)}
 _NO_INBOUND = Inbound()
 
 
@@ -30,8 +28,8 @@ class Price(NamedTuple):
 
 def event_of(draft: Draft, prices: Prices, own: tuple[Price, ...]) -> CallEvent:
     """The event of a draft, priced; `own` are the versions of its resource, the latest first."""
-    units = _plain(draft.units)
-    provider = _PROVIDERS.get(draft.category) or draft.category.removeprefix("system.")
+    units = plain(draft.units)
+    provider = provider_of(draft.category)
     if own:
         costed, version = _own_cost(units, own, draft)
     elif not units:
@@ -40,7 +38,7 @@ def event_of(draft: Draft, prices: Prices, own: tuple[Price, ...]) -> CallEvent:
         costed = cost_of(
             prices,
             provider,
-            _model(draft.category, draft.resource),
+            model_of(draft.category, draft.resource),
             units,
             draft.started_ns,
             terms=conditions(prices, draft.who, ()),
@@ -86,28 +84,6 @@ def unknown_units(event: CallEvent) -> Units:
         if any(left):
             unknown[unit] = left
     return unknown
-
-
-def _plain(units: Units) -> Units:
-    """Units without the mark of a long prompt: our plans see by the counts which rates hold."""
-    for name in units:
-        if name.endswith(_LARGE):
-            break
-    else:
-        return units
-    plain: Units = {}
-    for name, (taken, made) in units.items():
-        name = name.removesuffix(_LARGE)
-        before = plain.get(name, (0, 0))
-        plain[name] = before[0] + taken, before[1] + made
-    return plain
-
-
-def _model(category: str, resource: str | None) -> str | None:
-    """The model as its provider names it: on Vertex, Pay-i puts the maker before."""
-    if resource and category == "system.google.vertex":
-        return resource.removeprefix("google.").removeprefix("anthropic.")
-    return resource
 
 
 def _own_cost(units: Units, versions: tuple[Price, ...], draft: Draft) -> tuple[Costed, str | None]:

@@ -1,0 +1,56 @@
+"""Where a file's events go: the store, or nowhere, to see what would be new to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from ..events import CallEvent
+from ..settings import Settings
+from ..store import Store, open_store
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Target"]
+
+
+class Target:
+    """The store, made if missing; with `dry_run` it is only read, and need not be there.
+
+    Raises:
+        StoreError: It cannot be opened; the message names the cure.
+    """
+
+    def __init__(self, settings: Settings, *, dry_run: bool) -> None:
+        self._dry = dry_run
+        path = settings.store_path
+        is_there = path is not None and path.exists()
+        self._store: Store | None = open_store(settings, create=not dry_run) if is_there or not dry_run else None
+        self._seen: set[bytes] = set()
+
+    def new(self, events: Sequence[CallEvent]) -> list[CallEvent]:
+        """Store the events that are new, in one transaction; those.
+
+        Raises:
+            StoreError: Nothing of these was written; the message names the cure.
+        """
+        if not self._dry:
+            assert self._store is not None
+            with self._store.batch() as batch:
+                new = batch.new(events)
+                batch.add(new)
+            return new
+        known = self._seen | (self._store.known([event.event_id for event in events]) if self._store else set())
+        new = list({event.event_id: event for event in reversed(events) if event.event_id not in known}.values())
+        self._seen.update(event.event_id for event in new)
+        return new[::-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._store is not None:
+            self._store.close()
