@@ -1,4 +1,4 @@
-"""Events that no hook sees, told by hand: a service of one's own with rates of one's own, a model behind a queue, last month's bill.
+"""Events that no hook sees, told by hand: a service with rates of one's own, a model behind a queue, last month's bill.
 
 pip install payi-middleware
 python examples/manual.py

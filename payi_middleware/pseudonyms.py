@@ -10,6 +10,7 @@ import hmac
 
 import msgspec
 
+from .events import Attribution
 from .frames import Attributed
 
 __all__ = ["Pseudonyms", "pseudonym"]
@@ -36,8 +37,11 @@ class Pseudonyms:
         who = attributed.attribution
         if who.user_id is None:
             return attributed
-        known = msgspec.structs.replace(who, user_id=self._name(who.user_id))
-        return attributed._replace(attribution_raw=msgspec.Raw(_encode(known)))
+        return attributed._replace(attribution_raw=msgspec.Raw(_encode(self.named(who))))
+
+    def named(self, who: Attribution) -> Attribution:
+        """The attribution as it is to be recorded."""
+        return who if who.user_id is None else msgspec.structs.replace(who, user_id=self._name(who.user_id))
 
     def _name(self, user_id: str) -> str:
         name = self._known.get(user_id)

@@ -44,13 +44,14 @@ def test_neither_spool_nor_store_has_the_id(tmp_path: Path) -> None:
                 assert current().attribution.user_id == JANE
                 asking.post(URL, json=BODY)
             asking.post(URL, json=BODY)
+        meter.record("Crawler", "pages", {"page": 3}, user_id=JANE)
         assert files_with(tmp_path, JANE) == []
         assert [name for name in files_with(tmp_path, NAME) if name.endswith(".spool")] != []
     finally:
         uninstrument()
         meter.close()
 
-    assert sorted(event.user_id or "" for event in stored(tmp_path)) == ["", NAME, NAME, NAME, NAME]
+    assert sorted(event.user_id or "" for event in stored(tmp_path)) == ["", NAME, NAME, NAME, NAME, NAME]
     assert files_with(tmp_path, JANE) == []
 
 

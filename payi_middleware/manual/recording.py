@@ -106,7 +106,7 @@ def _event(
         streamed=False,
         attempt=1,
         call_group=own_id,
-        attribution=known.attribution,
+        attribution=known.attribution if meter.pseudonyms is None else meter.pseudonyms.named(known.attribution),
         inbound=_inbound_of(known.inbound_raw),
         units=units,
         cost=costed.cost,
