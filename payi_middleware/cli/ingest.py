@@ -47,7 +47,7 @@ def command(
         from .rates import loaded_prices
 
         settings, prices, summary = settings_of(store), loaded_prices(store), Summary()
-        loading = Loading(application or settings.application, prices)
+        loading = Loading(application or settings.application, prices, settings.pseudonymize)
         reads = counted(read(file), "Reading" if dry_run else "Storing")
         with Target(settings, dry_run=dry_run) as target:
             while part := list(itertools.islice(reads, _AT_ONCE)):

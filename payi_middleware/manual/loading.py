@@ -10,6 +10,7 @@ from ..events import CallEvent, format_id
 from ..exceptions import EventError
 from ..once import event_id
 from ..pricing import Prices
+from ..pseudonyms import pseudonym
 from ..store.pack import check
 from .items import BulkItem, Draft, draft_of
 from .pricing import event_of
@@ -25,9 +26,11 @@ class Loading:
     Args:
         application: Whose items of Pay-i's shape are; events of ours tell theirs.
         prices: Loaded.
+        key: The setting `pseudonymize`, for the users of such items.
     """
 
-    def __init__(self, application: str, prices: Prices) -> None:
+    def __init__(self, application: str, prices: Prices, key: str | None = None) -> None:
+        self._key = key
         self._application = application
         self._prices = prices
         self._alike: dict[bytes, int] = {}
@@ -53,6 +56,9 @@ class Loading:
         who = draft.who
         if who.use_case_name is not None and who.use_case_id is None:  # an instance of its own, as the server makes it
             who = msgspec.structs.replace(who, use_case_id=format_id(draft.event_id))
+        if self._key and who.user_id is not None:
+            who = msgspec.structs.replace(who, user_id=pseudonym(who.user_id, self._key))
+        if who is not draft.who:
             draft = msgspec.structs.replace(draft, who=who)
         return draft
 

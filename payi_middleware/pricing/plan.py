@@ -160,10 +160,7 @@ class Plan:
         """The same for every case: long prompts, fees, units without a rate of their own. About 20 µs."""
         used = _used(units)
         rates = self._rates(sum(quantity for unit, side, quantity in used if side == "input" and unit in INPUT_TOKENS))
-        if (
-            REQUEST,
-            "input",
-        ) in rates and REQUEST not in units:  # events told by hand may count the requests themselves
+        if (REQUEST, "input") in rates and REQUEST not in units:  # an event told by hand may count them itself
             used.append((REQUEST, "input", 1))
         lines: list[Line] = []
         unpriced = list(self._notes)

@@ -21,6 +21,7 @@ from payi_middleware.cli import app
 from payi_middleware.events import CallEvent
 from payi_middleware.manual.files import LONGEST
 from payi_middleware.once import event_id
+from payi_middleware.pseudonyms import pseudonym
 from payi_middleware.store import open_store
 
 ITEM: dict[str, Any] = {
@@ -143,6 +144,14 @@ def test_our_own_events_are_stored_as_they_are(folder: Folder) -> None:
     assert told["stored"] == 2
     assert event.to_dict() in [one.to_dict() for one in stored]
     assert {one.application for one in stored} == {"shop", "books"}
+
+
+def test_users_under_pseudonyms(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting `pseudonymize` the store never sees the users of items; events of ours have theirs already."""
+    monkeypatch.setenv("PAYI_PSEUDONYMIZE", "a key of many letters")
+    folder.run(lines([ITEM, call(user_id="u_1").to_dict(), ITEM | {"user_id": None, "use_case_name": "Digest"}]))
+
+    assert {event.user_id for event in folder.events()} == {pseudonym("jane", "a key of many letters"), "u_1", None}
 
 
 def test_what_is_wrong_is_told_by_line(folder: Folder) -> None:

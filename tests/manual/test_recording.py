@@ -27,6 +27,7 @@ from payi_middleware.events import CallEvent, format_id
 from payi_middleware.frames import LATE_SECONDS
 from payi_middleware.intake import take_in
 from payi_middleware.once import event_id
+from payi_middleware.pseudonyms import pseudonym
 from payi_middleware.settings import Settings
 from payi_middleware.sinks.memory import MemorySink
 
@@ -407,6 +408,15 @@ def test_a_fault_of_ours_is_not_the_applications(loaded: Kept, monkeypatch: pyte
     monkeypatch.setattr(loaded.meter.prices, "plan", broken)
     assert loaded.meter.record("system.openai", "gpt-4o", TEXT)
     assert health.counters()["record"] == 1
+
+
+def test_users_under_pseudonyms() -> None:
+    """With the setting `pseudonymize` the user stands nowhere, as with calls."""
+    kept = Kept(pseudonymize="a key of many letters")
+    kept.meter.record("system.openai", "gpt-4o", TEXT, user_id="jane")
+    kept.meter.record("system.openai", "gpt-4o", TEXT)
+
+    assert [event.user_id for event in kept.events()] == [pseudonym("jane", "a key of many letters"), None]
 
 
 def test_disabled() -> None:
