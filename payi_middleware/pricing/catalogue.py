@@ -101,6 +101,11 @@ class Catalogue:
             return plan
         return plan.noted(Unpriced("provider", 1, f"no rate for {model[:64]} of {provider}; that of {maker[0]} used"))
 
+    def has_dates(self, provider: str, model: str, at_ns: int) -> bool:
+        """Whether an entry for the model holds on some days only."""
+        _, _, entries = self._listed(provider, model, at_ns)
+        return any(entry.starts is not None or entry.ends is not None for entry in entries if "*" not in entry.models)
+
     def window(self, provider: str, model: str) -> int | None:
         """The context window of a model, in tokens, where genai-prices tells it."""
         host = self._host(provider)

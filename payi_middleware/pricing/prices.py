@@ -176,6 +176,8 @@ class Prices:
             return None
         catalogue, plans = self._loaded
         plan = catalogue.plan(provider, model, at_ns, tier, terms)
+        if plan is None and catalogue.has_dates(provider, model, at_ns):
+            return None  # on another day there may be a rate: a "no" holds for all days only if none is named
         if len(plans) >= _MOST:
             plans.clear()  # the models in use are back after a millisecond; who floods us with names pays for it
         plans[(provider, model, tier, terms) if terms else (provider, model, tier)] = plan

@@ -191,3 +191,62 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         file.write_bytes(content)
     with pytest.raises(SettingsError, match=r"rates\.toml' cannot be read"):
         owners(file)
+
+
+def day(text: str) -> int:
+    return int(datetime.datetime.fromisoformat(f"{text}T12:00:00+00:00").timestamp()) * 10**9
+
+
+@pytest.mark.parametrize("unit", ["tile", "request", "maps_request"])
+def test_a_service_that_nobody_lists(unit: str) -> None:
+    """A provider of the owner's own has a price for whatever unit it is billed by, and on the days that the entries say."""
+    prices = prices_of(
+        f"""
+        [[rate]]
+        provider = "maps"
+        models = ["geocoding"]
+        from = 2026-06-01
+        until = 2026-09-01
+        rates = {{ "{unit}.input" = "0.01" }}
+        """
+    )
+
+    def paid(when: str) -> Decimal | None:
+        costed = cost_of(prices, "maps", "geocoding", {unit: (3, 0)}, day(when))
+        return None if costed.cost is None else costed.cost.total
+
+    days = ["2026-05-31", "2026-06-01", "2026-08-31", "2026-09-01", "2026-06-01", "2026-05-31", "2026-07-01"]
+    assert [paid(when) for when in days] == [None, *[Decimal("0.03")] * 2, None, Decimal("0.03"), None, Decimal("0.03")]
+
+
+def test_requests_that_an_event_counts_itself() -> None:
+    """A fee for each request is charged once a call, unless the units tell how many there were."""
+    prices = prices_of(
+        """
+        [[rate]]
+        provider = "maps"
+        models = ["geocoding"]
+        rates = { "request.input" = "0.01", "tile.input" = "0.001" }
+        """
+    )
+
+    def paid(units: Units) -> Decimal:
+        return total(cost_of(prices, "maps", "geocoding", units, AT))
+
+    assert paid({"tile": (2, 0)}) == Decimal("0.012")
+    assert paid({"tile": (2, 0), "request": (3, 0)}) == Decimal("0.032")
+    assert paid({"request": (3, 0)}) == Decimal("0.03")
+
+
+def test_a_fee_alone_makes_no_model_known() -> None:
+    """A fee for a model that another maker lists leaves the rest of its price to that maker's list."""
+    prices = prices_of(
+        """
+        [[rate]]
+        provider = "openrouter-like"
+        models = ["gpt-4o"]
+        rates = { "web_search_request.output" = "0.01" }
+        """
+    )
+
+    assert total(cost(prices, "gpt-4o", "openrouter-like")) == LIST
