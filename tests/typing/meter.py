@@ -37,6 +37,14 @@ assert_type(meter.close(timeout=3), bool)
 assert_type(meter.estimate({"model": "gpt-5", "messages": []}), RequestEstimate)
 assert_type(meter.estimate(b"{}", provider="anthropic", endpoint="/v1/messages").most.cost, Decimal | None)
 meter.estimate("{}")  # type: ignore[arg-type]
+
+assert_type(meter.record("system.openai", "gpt-4o", {"text": (1, 2), "page": 3}), str)
+meter.record(
+    "maps", None, {"tile": {"input": 1}}, cost=Decimal("0.5"), user_id=7, request_tags=["a"], terms=("tier:batch",)
+)
+meter.record("maps", None, {"tile": "1"})  # type: ignore[dict-item]
+meter.record("maps", None, {}, cost=0.5)  # type: ignore[arg-type]
+meter.record("maps", None, {}, user="jane")  # type: ignore[call-arg]
 Meter(include_usage=True)
 
 assert_type(instrument(), None)
