@@ -9,7 +9,8 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from importlib import metadata
@@ -48,6 +49,7 @@ HEALTH_SECONDS = 20.0
 """Between two reports of a process that does nothing."""
 FORK_PATIENCE = 2.0
 """Seconds a fork waits for the draining threads to finish what they do: an import or a database, copied half-way, never ends."""
+_MOST_LATE = 3  # answers that wait to be read, each of 32 MB at most
 
 _VERSIONED = (
     "payi-middleware",
@@ -120,6 +122,8 @@ class Meter:
         self._delivers = given is None and bool(self.settings.api_key)
         self._delivery: Delivery | None = None
         """What sends events on to a server; made when there is something to send."""
+        self._late: deque[Callable[[], None]] = deque()
+        """Long results that wait to be read."""
         self._batch: list[CallEvent] = []
         """Taken from the spool, and not yet taken by the sinks: a refused batch is offered again as it is."""
         folder = self._placed.spool_path if captured is None else None
@@ -292,9 +296,24 @@ class Meter:
         else:
             self.request_ended()
 
+    def read_later(self, read: Callable[[], None]) -> None:
+        """Let the draining thread read an answer that would hold up an event loop; a few may wait, as they are large."""
+        self._late.append(read)
+        if len(self._late) > _MOST_LATE or not self.flusher.arm():
+            self._read_late()
+
+    def _read_late(self) -> None:
+        while self._late:
+            try:
+                read = self._late.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            read()
+
     def _drain(self) -> None:
         """Deliver what the spool has, a transaction a batch; what is written meanwhile comes later, or this would never end."""
         self.spool.listen()
+        self._read_late()
         if not self._waits():
             return
         self.prices.load()
@@ -311,7 +330,7 @@ class Meter:
             forks.rest(0)
 
     def _waits(self) -> bool:
-        return bool(self._batch) or self.spool.waiting or self._health_is_due()
+        return bool(self._batch) or bool(self._late) or self.spool.waiting or self._health_is_due()
 
     def _write(self, events: Sequence[CallEvent]) -> None:
         report = self.health()

@@ -138,4 +138,13 @@ def results(dialect: Dialect = OPENAI) -> Endpoint:
     def reads_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
         return read_cut(head, tail, dialect) if tail else read(head, dialect)
 
-    return Endpoint("/v1/files/{file}/content", ask_nothing, reads, reads_cut, reads_stream, refine=_once, whole=_WHOLE)
+    return Endpoint(
+        "/v1/files/{file}/content",
+        ask_nothing,
+        reads,
+        reads_cut,
+        reads_stream,
+        refine=_once,
+        whole=_WHOLE,
+        lines=True,
+    )

@@ -173,5 +173,12 @@ def _ask(body: bytes) -> Asked:
 
 BATCH: Final = Endpoint("/v1beta/batches/{id}", _ask, read, _cut, _stream, refine=_refine, whole=_WHOLE)
 RESULTS: Final = Endpoint(
-    "/v1beta/files/{file}:download", _ask, read_lines, _lines_cut, _lines_stream, refine=_refine, whole=_WHOLE
+    "/v1beta/files/{file}:download",
+    _ask,
+    read_lines,
+    _lines_cut,
+    _lines_stream,
+    refine=_refine,
+    whole=_WHOLE,
+    lines=True,
 )

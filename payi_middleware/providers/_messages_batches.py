@@ -96,4 +96,5 @@ RESULTS: Final = Endpoint(
     read_stream,
     refine=_refine,
     whole=_WHOLE,
+    lines=True,
 )

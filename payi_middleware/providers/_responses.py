@@ -196,7 +196,10 @@ def _read_broken(head: bytes, tail: bytes, dialect: Dialect) -> Reading:
     answer = last.response or _Answer(error=Error(code=last.code) if last.type == "error" else None)
     answer.id = answer.id or key_string(head[: 1 << 16], "id")
     answer.model = answer.model or key_string(head[: 1 << 16], "model")
-    return _reading(answer, dialect, _is_terminal(last.type), polled=_is_background(head[: 1 << 16]))
+    background, ended = _is_background(head[: 1 << 16]), _is_terminal(last.type)
+    if background and not ended and answer.error is None:
+        answer.status = "in_progress"  # it goes on without a reader, and a later poll tells all of it
+    return _reading(answer, dialect, ended, polled=background)
 
 
 def _is_background(data: bytes) -> bool:

@@ -150,7 +150,7 @@ class Pricer:
         call.answered(recorded.status, recorded.encoding, recorded.headers)
         call.parts.append(recorded.body)
         call.told_parts()
-        call.end()
+        call.end(here=True)
         return next(iter(finished(meter.spool.take(1), meter.prices, meter.estimates)), None)
 
     def _told(self, result: Result, event: CallEvent) -> Result:
