@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from .costing import conditions, cost_of
@@ -18,7 +20,7 @@ def repriced(event: CallEvent, prices: Prices) -> CallEvent | None:
     """
     if event.cost_source == "provider" or not event.units:
         return None
-    seen = tuple(entry for entry in event.unpriced if not _is_of_rates(entry))
+    seen = tuple(entry for entry in event.unpriced if not _is_of_rates(entry, prices))
     costed = cost_of(
         prices,
         event.provider,
@@ -28,26 +30,28 @@ def repriced(event: CallEvent, prices: Prices) -> CallEvent | None:
         tier=event.service_tier,
         price_as=event.attribution.price_as,
         source="usage" if event.cost_source == "none" else event.cost_source,
-        seen=seen,
         reason=_kept(event.reason),
         terms=conditions(prices, event.attribution, event.terms),
         parts=event.parts,
     )
-    if (costed.cost, costed.source, costed.unpriced) == (event.cost, event.cost_source, event.unpriced):
+    # what was never counted stays, and a doubt of the rates is said anew and not twice
+    unpriced = (*(entry for entry in seen if entry not in costed.unpriced), *costed.unpriced)
+    if (costed.cost, costed.source, Counter(unpriced)) == (event.cost, event.cost_source, Counter(event.unpriced)):
         return None
     return msgspec.structs.replace(
         event,
         cost=costed.cost,
         cost_source=costed.source,
-        unpriced=costed.unpriced,
+        unpriced=unpriced,
         reason=costed.reason,
         price_version=prices.version,
     )
 
 
-def _is_of_rates(entry: Unpriced) -> bool:
+def _is_of_rates(entry: Unpriced, prices: Prices) -> bool:
     """Whether something is unpriced for the want of a rate, which another catalogue may have; else it was never counted."""
-    return entry.reason.startswith(("no rate", "the fee of a request")) or "for a fee" in entry.reason
+    reason = entry.reason
+    return reason.startswith(("no rate", "the fee of a request")) or "for a fee" in reason or prices.is_doubt(reason)
 
 
 def _kept(reason: str | None) -> str | None:

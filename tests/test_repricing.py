@@ -164,3 +164,24 @@ def test_a_cost_may_become_none() -> None:
     assert new is not None
     assert (new.cost, new.cost_source) == (None, "none")
     assert isinstance(priced().cost, Cost)
+
+
+def test_a_doubt_of_a_rate_is_said_once_and_goes_with_the_rate() -> None:
+    """Else each time that calls are priced anew there is one more of it, and a correction for nothing."""
+    units = {"text": (10, 10), "container_session_request": (0, 1)}
+    event = priced(provider="openai", resource="gpt-5.2", units=units)
+    assert [entry.unit for entry in event.unpriced] == ["container_session_request"]
+    assert repriced(event, LISTED) is None
+
+    own = {"provider": "openai", "rates": {"container_session_request.output": "0.03"}, "replaces": True}
+    sure = repriced(event, prices_of({"rate": [own]}))
+
+    assert sure is not None
+    assert sure.unpriced == ()
+
+
+def test_capacity_bought_beforehand_is_said_once() -> None:
+    event = priced(provider="openai", resource="gpt-5.2", service_tier="scale")
+    assert event.cost is None
+    assert event.unpriced
+    assert repriced(event, LISTED) is None

@@ -147,6 +147,14 @@ class Prices:
             raise RuntimeError(_NOT_LOADED)
         return self._loaded[0]
 
+    def is_doubt(self, reason: str) -> bool:
+        """Whether this is said of a rate, wherever that is used.
+
+        Raises:
+            RuntimeError: The rates are not loaded.
+        """
+        return reason in self._catalogue().rows.doubts
+
     def window(self, provider: str, model: str | None) -> int | None:
         """The tokens that a model takes and makes together, at most; None where nobody tells, or before `load`."""
         if self._loaded is None or not model or len(model) > _LONGEST:

@@ -131,10 +131,14 @@ class Rows:
         self._by_provider: dict[str, list[tuple[int, Entry]]] = {}
         self.kinds: set[str] = set()
         """Every condition that an entry names."""
+        self.doubts: set[str] = set()
+        """Why rates of entries are not the whole truth."""
         for depth, layer in enumerate(layers):
             for entry in layer:
                 self._by_provider.setdefault(entry.provider, []).append((depth, entry))
                 self.kinds |= entry.when
+                if entry.doubt is not None:
+                    self.doubts.add(entry.doubt)
 
     @property
     def version(self) -> str:
