@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,8 +16,12 @@ __all__ = ["Costed", "conditions", "cost_of", "provider_of"]
 _MOST_TICKS = (
     10**6 * TICKS_PER_USD
 )  # a million dollars: counts that come to more are malformed, and would flood the sums
+_MANY = 64  # parts: more than one answer has, so they are lines of a batch
 _ABSURD = "the counts come to more than a million dollars: malformed"
 _BY_CATEGORY = {provider.category: provider.id for provider in reversed(PROVIDERS)}
+
+
+_Counted = TypeVar("_Counted", Line, Unpriced)
 
 
 class Costed(NamedTuple):
@@ -115,12 +119,23 @@ def _of_parts(
         cost, missing = plan.price(part.units)
         unpriced += missing
         lines += () if cost is None else cost.lines
+    if len(parts) > _MANY:
+        lines, unpriced = _added_up(lines), _added_up(unpriced)
     if not lines:
         return Costed(None, "none", tuple(unpriced), reason or "no rate for any of several models")
     cost = cost_of_lines(lines)
     if cost.total_ticks > _MOST_TICKS:
         return Costed(None, "none", tuple(unpriced), _ABSURD)
     return Costed(cost, source, tuple(unpriced), reason)
+
+
+def _added_up(entries: list[_Counted]) -> list[_Counted]:
+    """Entries that differ in nothing but their quantity as one: a batch has up to 100,000 lines, an event has bounds."""
+    sums: dict[_Counted, int] = {}
+    for entry in entries:
+        kind = msgspec.structs.replace(entry, quantity=0)
+        sums[kind] = sums.get(kind, 0) + entry.quantity
+    return [msgspec.structs.replace(kind, quantity=quantity) for kind, quantity in sums.items()]
 
 
 def _stated(ticks: int) -> Cost:

@@ -24,10 +24,14 @@ _NOT_TOLD: Final = "the length of the video is not told"
 _ONE_PRICE: Final = re.compile(r"sora-2(?:-20\d\d|$)")
 """The models whose size changes nothing."""
 
+_BEGUN: Final = frozenset({"queued", "in_progress", "preprocessing", "running", "processing"})
+_LATER: Final = "billed once the video is made; one that fails costs nothing"
+
 
 class _Answer(msgspec.Struct, gc=False):
     id: Name | None = None
     model: Name | None = None
+    status: Name | None = None
     seconds: Any = None
     size: Name | None = None
     n_seconds: Any = None  # Azure's preview
@@ -55,9 +59,9 @@ def read(body: bytes) -> Reading:
         reason = "the answer is an error" if failed else wrong or _NOT_TOLD
         return Reading(answer.model or None, answer.id, reason=reason, error_type=failed)
     made = seconds * (number_of(answer.n_variants, 64) or 1)
-    return Reading(
-        answer.model or None, answer.id, {"generated_video_second": (0, made)}, reason=wrong, terms=_terms(answer)
-    )
+    later = _LATER if answer.status in _BEGUN else None
+    units = {"generated_video_second": (0, made)}
+    return Reading(answer.model or None, answer.id, units, reason=wrong or later, terms=_terms(answer))
 
 
 def _terms(answer: _Answer) -> tuple[str, ...]:

@@ -120,3 +120,18 @@ def test_a_rate_in_doubt_is_used_and_said(prices: Prices) -> None:
     assert costed.unpriced == (
         Unpriced("container_session_request", 1, "containers are billed by the minute; the least, 5 minutes, is used"),
     )
+
+
+def test_the_lines_of_a_batch_are_added_up_by_rate(prices: Prices) -> None:
+    """An event has as many lines as there are rates, not as many as the batch has; the sum is exact."""
+    parts = tuple(Part("gpt-4o-mini", {"text": (60_000 + number, 1)}, "batch") for number in range(1000))
+    nowhere = tuple(Part("no-such-model", {"text": (1, 0)}, "batch") for _ in range(1000))
+
+    costed = cost_of(prices, "openai", "gpt-4o-mini", {}, NOON, parts=parts + nowhere)
+    unknown = cost_of(prices, "openai", "gpt-4o-mini", {}, NOON, parts=nowhere)
+
+    assert costed.cost is not None
+    assert [(line.side, line.quantity) for line in costed.cost.lines] == [("input", 60_499_500), ("output", 1000)]
+    assert costed.cost.total == Decimal("60499500") * Decimal("0.000000075") + Decimal("0.0003")
+    assert costed.unpriced == unknown.unpriced
+    assert [(entry.unit, entry.quantity) for entry in unknown.unpriced] == [("model", 1000)]

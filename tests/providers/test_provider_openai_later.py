@@ -266,7 +266,8 @@ def test_a_video(path: str, answer: bytes, request_: Any, seconds: int, terms: t
     reading = exchanged(HOST, f"/v1/{path}", answer, request_)
 
     assert (reading.units, reading.terms) == ({"generated_video_second": (0, seconds)}, terms)
-    assert (reading.reason, reading.estimated) == (None, False)
+    assert reading.reason == "billed once the video is made; one that fails costs nothing"
+    assert not reading.estimated
 
 
 def test_an_extension_of_unknown_length() -> None:
