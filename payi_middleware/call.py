@@ -30,6 +30,8 @@ __all__ = ["OVERHEAD", "Call", "Exchange"]
 
 _STREAM_STARTS = (b"data:", b"event:", b": ", b":\n", b"id:", b"retry:")
 _BLOCK = 64 << 10
+_ANSWERS = 16 << 20
+"""Bytes that are kept of an answer, at most, where it is one and not the results of a batch."""
 _LONG = 64 << 10
 """Bytes of results that are read at once: some 200 lines, in 5 ms; a batch of 50,000 lines takes seconds."""
 
@@ -249,7 +251,7 @@ class Call:
         except IndexError:
             return
         now = time.perf_counter_ns()
-        if self.route.endpoint.lines and not here and self._is_long():
+        if self.route.endpoint.whole > _ANSWERS and not here and self._is_long():
             self.meter.read_later(functools.partial(self._finish, now, outcome, error_type))
         else:
             self._finish(now, outcome, error_type)

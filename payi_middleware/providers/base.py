@@ -189,10 +189,11 @@ class Endpoint:
     repeats: bool = False
     """Whether `once`, `untold` and `firsts` of what is read are to be looked at; an endpoint with a `refine` needs no word."""
     whole: int = WHOLE
-    """Bytes of an answer that are kept whole: more where every line counts (the results of a batch)."""
+    """Bytes of an answer that are kept whole: more where every line counts (the results of a batch, which are not read
+    on the application's path if they are long)."""
     lines: bool = False
     """Whether an answer is results, one a line, that can be asked for again: one that broke off is counted when it is read
-    whole, and a long one is not read on the application's path."""
+    whole."""
 
 
 Refine: TypeAlias = Callable[[Reading, Facts], Reading]

@@ -38,6 +38,23 @@ def whole(request):
         raise lib.ConnectError("CANARY-exception " + str(request.url) + body.decode())
     if b"stream" in body:
         return lib.Response(200, headers={"content-type": "text/event-stream"}, content=parts(b"break" in body))
+    if "/content" in path:
+        line = {"custom_id": "CANARY-line", "response": {"status_code": 200, "body": {"id": "c", "object": "chat.completion", "model": "gpt-4o-mini",
+            "choices": [{"message": {"content": SAID}}], "usage": {"prompt_tokens": 9, "completion_tokens": 9}}}}
+        return lib.Response(200, content=(json.dumps(line) + "\\n").encode() * 900)
+    if "/results" in path:
+        line = {"custom_id": "CANARY-line", "result": {"type": "succeeded", "message": {"model": "claude-haiku-4-5", "content": [{"type": "text", "text": SAID}],
+            "usage": {"input_tokens": 9, "output_tokens": 9}}}}
+        return lib.Response(200, content=(json.dumps(line) + "\\n").encode() * 3)
+    if "/images" in path:
+        return lib.Response(200, json={"data": [{"b64_json": "CANARY-picture", "revised_prompt": "CANARY-revised"}]})
+    if "/speech" in path:
+        return lib.Response(200, content=b"CANARY-sound" * 9)
+    if "/videos" in path:
+        return lib.Response(200, json={"id": "video_1", "model": "sora-2", "status": "queued", "seconds": "8", "size": "720x1280", "prompt": SAID})
+    if "/listen" in path:
+        return lib.Response(200, json={"metadata": {"duration": 3.5, "models": ["m"], "model_info": {"m": {"name": "general-nova-3", "arch": "nova-3"}}},
+            "results": {"channels": [{"alternatives": [{"transcript": SAID}]}]}})
     if "generateContent" in path:
         return lib.Response(200, json={"candidates": [{"content": {"parts": [{"text": SAID}]}, "finishReason": "STOP"}],
             "modelVersion": "gemini-2.5-flash", "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 9, "totalTokenCount": 18}})
@@ -55,6 +72,15 @@ HEADERS = {"authorization": "Bearer CANARY-key", "x-api-key": "CANARY-key", "api
 MESSAGES = [{"role": "system", "content": "CANARY-system"}, {"role": "user", "content": "CANARY-prompt " * 30}]
 OPENAI = "https://api.openai.com/v1/chat/completions?sig=CANARY-signature"
 GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent?key=CANARY-key"
+API, Q = "https://api.openai.com/v1/", "?sig=CANARY-signature"
+LATER = [
+    ("GET", API + "files/file-CANARY/content" + Q, None),
+    ("GET", "https://api.anthropic.com/v1/messages/batches/msgbatch_CANARY/results" + Q, None),
+    ("POST", API + "images/generations" + Q, {"model": "dall-e-3", "prompt": "CANARY-prompt", "size": "1024x1024"}),
+    ("POST", API + "audio/speech" + Q, {"model": "tts-1", "input": "CANARY-prompt", "voice": "CANARY-voice"}),
+    ("POST", API + "videos" + Q, {"model": "sora-2", "prompt": "CANARY-prompt", "seconds": "8"}),
+    ("POST", "https://api.deepgram.com/v1/listen?model=nova-3&keyterm=CANARY-term", {"url": "https://CANARY-place/sound.wav"}),
+]
 kept = []
 for lib in (httpx2, httpx):
     client = lib.Client(transport=lib.MockTransport(whole), headers=HEADERS)
@@ -65,6 +91,8 @@ for lib in (httpx2, httpx):
                 client.post(OPENAI, json=body)
             except lib.ConnectError:
                 pass
+        for method, url, body in LATER:
+            client.request(method, url, json=body)
         client.post(GEMINI, json={"contents": [{"parts": [{"text": "CANARY-prompt"}]}]})
         for word in ("read", "break", "abort", "flying"):
             body = {"model": "gpt-4o-mini", "messages": MESSAGES, "stream": True, "metadata": {"say": word}}
@@ -108,7 +136,7 @@ def test_no_prompt_answer_or_key_is_written_anywhere(tmp_path: Path) -> None:
             assert at < 0, (path.name, data[max(0, at - 200) : at + 100])
     take_in(Settings(store=f"sqlite:///{tmp_path}/payi.db"))
     events = stored(tmp_path)
-    assert len(events) == 2 * (6 + 4 + 10) + 1
+    assert len(events) == 2 * (6 + 4 + 10) + 1 + (2 * 6 - 2)  # results that are downloaded again are no event
     assert {event.outcome for event in events} == {"ok", "error", "aborted", "unknown"}
     assert {event.cost_source for event in events} == {"usage", "estimate", "none"}
     told = "".join(event.to_json() for event in events)

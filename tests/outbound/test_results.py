@@ -114,6 +114,19 @@ def test_results_that_the_application_stops_reading_wait_for_the_whole(results: 
     assert whole.units == {"text": (100_000, 100_000)}
 
 
+def test_a_long_batch_of_gemini_s_is_not_read_on_the_application_s_path(
+    results: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its results stand within the batch itself, which is one JSON document."""
+    monkeypatch.setattr(results.meter.flusher, "arm", lambda: True)  # nothing drains before the flush below
+    done = {"done": True, "response": {"inlinedResponses": {"inlinedResponses": [gemini_line(0)] * 1000}}}
+
+    download("https://generativelanguage.googleapis.com/v1beta/batches/b1", json.dumps(done).encode())
+    assert len(results.meter._late) == 1
+
+    assert results.one.units == {"text": (1_000_000, 1_000_000)}
+
+
 @pytest.mark.parametrize(("url", "line", "usd"), MAKERS)
 def test_long_results_are_not_read_on_the_application_s_path(
     results: Watched, monkeypatch: pytest.MonkeyPatch, url: str, line: Any, usd: str
