@@ -71,8 +71,11 @@ def members(request: bytes | None) -> dict[str, Any]:
 
 
 def text_of(value: object) -> str | None:
-    """A short text of a request, in lower case; None for anything else, and for none."""
-    return value.strip().lower() if isinstance(value, str) and 0 < len(value) <= _LONGEST_WORD else None
+    """A word of a request, in lower case; None for none. It may become a term of the event, as no prose may: `other`."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if len(word) > _LONGEST_WORD or len(word.split()) > 1:
+        return "other"
+    return word or None
 
 
 def number_of(value: object, most: int) -> int | None:

@@ -123,8 +123,8 @@ def refined(reading: Reading, facts: Facts) -> Reading:
         return reading
     asked = members(facts.request)
     model = model_of(reading, facts)
-    size = _told(facts.answer, "size") or text_of(asked.get("size"))
-    quality = _told(facts.answer, "quality") or text_of(asked.get("quality"))
+    size = text_of(_told(facts.answer, "size")) or text_of(asked.get("size"))
+    quality = text_of(_told(facts.answer, "quality")) or text_of(asked.get("quality"))
     count = _pictures(facts) or number_of(asked.get("n"), _MOST_PICTURES) or 1
     if model is not None and _GPT.search(model):
         return _by_tokens(reading, facts, asked, model, size, quality, count)

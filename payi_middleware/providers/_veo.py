@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ._asking import ask_nothing
+from ._asking import ask_nothing, text_of
 from ._errors import Error, error_type
 from ._json import BAD, NOT_JSON, Name, lenient
 from .base import Endpoint, Facts, Reading
@@ -86,7 +86,7 @@ def _refine(reading: Reading, facts: Facts) -> Reading:
     terms: tuple[str, ...] = ()
     if not _SILENT.match(model):
         audio = "no" if asked.generate_audio is False else "yes"
-        terms = (f"resolution:{(asked.resolution or _RESOLUTION).lower()}", f"audio:{audio}")
+        terms = (f"resolution:{text_of(asked.resolution) or _RESOLUTION}", f"audio:{audio}")
     units = {"generated_video_second": (0, seconds)}
     return reading._replace(units=units, estimated=True, reason=_AS_ASKED, terms=terms)
 

@@ -233,3 +233,15 @@ def test_malformed_usage(usage: Any, reason: str) -> None:
     reading = ENDPOINT.read(answer(usage=usage))
 
     assert (reading.units, reading.reason) == (None, reason)
+
+
+@pytest.mark.parametrize("prose", ["a fox in the snow", "x" * 65])
+def test_prose_is_no_term(prose: str) -> None:
+    """What a host of one's own takes for a size may be anything: no text of a request is kept, and no rate is guessed."""
+    sent = {"model": "dall-e-3", "prompt": "A fox.", "size": prose, "quality": prose}
+
+    assert exchanged(HOST, GENERATIONS, answer(), sent).terms == ("quality:other", "size:other")
+    assert exchanged(HOST, GENERATIONS, answer(size=prose, quality=prose), sent).terms == (
+        "quality:other",
+        "size:other",
+    )
