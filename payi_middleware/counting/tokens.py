@@ -130,7 +130,7 @@ def _by_length(texts: Texts, family: Family) -> Counted:
 
     how = f"counted at {family.bytes10 / 10:g} bytes a token"
     plain = count("".join(texts.prompt)), count("".join(texts.answer))
-    return _counted(texts, family, count, plain, how, LENGTH_ERROR, "bytes")
+    return _counted(texts, family, count, plain, how, max(LENGTH_ERROR, family.error), "bytes")
 
 
 def _counted(

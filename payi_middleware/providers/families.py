@@ -62,7 +62,7 @@ _FAMILIES: Final = tuple(
         (r"(?:^|[/:.])(?:gpt-4|chatgpt)", Family("GPT-4o", tool_percent=0, error=0)),
         (
             r"(?:^|[/:.])(?:gpt-|o\d(?:-|$)|codex|computer-use)",
-            Family("GPT-5", reply=2, tools=4, tool_percent=0, call=12, chat_tools=80, error=0, hides=True),
+            Family("GPT-5", reply=2, tools=4, tool_percent=0, call=12, chat_tools=80, error=9, hides=True),
         ),
         (
             r"claude(?:-[a-z]+)?-(?:4[-.][789](?!\d)|[5-9]|\d\d)(?!\d)|claude-(?:mythos|fable)",

@@ -343,7 +343,7 @@ def test_thoughts_that_were_not_shown_are_said(loaded: Tokens) -> None:
     counted = estimates.counted(b"a")
 
     assert counted is not None
-    assert counted[1] == "counted with o200k_base; reasoning that was not shown is not counted"
+    assert counted[1] == "counted with o200k_base, error about 9 %; reasoning that was not shown is not counted"
 
 
 def test_told_thoughts_are_not_counted_twice(loaded: Tokens) -> None:
