@@ -41,6 +41,10 @@ PATIENCE = 2.0
 
 _UNREAD = (Unpriced("input", 1, f"{NOT_COUNTED}: the request's body is a stream"),)
 _HIDDEN = "; reasoning that was not shown is not counted"
+_CACHED = "; less if the prompt was cached"
+_CACHED_FROM = 1024
+"""Tokens from which prompts are cached unasked (OpenAI's guide "Prompt caching"; others are about the same): nothing but the
+usage tells that one was, and it costs a tenth to a half of what is counted."""
 _INPUT = ("text", "text_cache_read", "text_cache_write", "text_cache_write_1h")
 """The units of a prompt's words."""
 
@@ -198,6 +202,8 @@ class Estimates:
         if told is not None:
             return _broken_off(told, made), how, ()
         units, uncounted = _attached(texts, counted, made, waiting.model)
+        if answer and counted.prompt >= _CACHED_FROM:
+            how += _CACHED
         if request is None:
             return units, f"{how}, the request not at all", _UNREAD + uncounted
         return units, how, uncounted

@@ -360,3 +360,17 @@ def test_told_thoughts_are_not_counted_twice(loaded: Tokens) -> None:
     assert told[0] == {"text": (50, 12), "reasoning": (0, 100)}
     assert nothing is not None
     assert nothing[0] == {"text": (50, 9)}
+
+
+@pytest.mark.parametrize(("words", "said"), [(100, False), (1500, True)])
+def test_that_a_long_prompt_may_have_been_cached_is_said(loaded: Tokens, words: int, said: bool) -> None:
+    """Only usage tells what a cache served, so the estimate of a long prompt is a bound, and says so."""
+    estimates = Estimates()
+    estimates._tokens = loaded
+    request = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "fox " * words}]}).encode()
+    estimates.keep(b"a", chat(), request, b"".join(UNTOLD), True, "gpt-4o")
+
+    counted = estimates.counted(b"a")
+
+    assert counted is not None
+    assert counted[1].endswith("; less if the prompt was cached") is said
