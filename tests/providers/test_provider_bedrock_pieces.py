@@ -101,7 +101,10 @@ def test_pictures(model: str, config: Any, terms: tuple[str, ...], usd: float, p
     costed = cost(prices, reading)
 
     assert (reading.model, reading.units, reading.terms) == (model, {"generated_image": (0, 2)}, terms)
-    assert (ticks(costed), costed.unpriced) == (round(usd * 2 * 10**10), ())
+    assert ticks(costed) == round(usd * 2 * 10**10)
+    # The figures of Amazon's own pictures are in no list that they could be held against, which each call says.
+    doubts = [entry.reason for entry in costed.unpriced]
+    assert [reason.startswith("as remembered of the page") for reason in doubts] == [True] * ("amazon." in model)
 
 
 def test_refused_pictures_are_not_counted() -> None:
