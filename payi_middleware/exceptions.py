@@ -5,6 +5,8 @@
     ├── UseCaseError        a use case is named wrongly, or twice (also a ValueError)
     ├── PricesError         rates could not be fetched, or what was fetched cannot be read; those in use stay
     ├── RequestError        a request cannot be told the cost of beforehand (also a ValueError)
+    ├── LimitError          a limit is defined wrongly, or there is none of that id; names field and cure (also a ValueError)
+    ├── LedgerError         the ledger, where limits are counted, is out of reach or cannot be used; the message names the cure
     ├── EventError          an event told by hand, or a file of such, cannot be read; names field and cure (also a ValueError)
     ├── RecordingError      a file of recorded exchanges cannot be read; the message names the cure
     └── StoreError          the store cannot be opened, read or written; the message names the cure
@@ -17,6 +19,8 @@ from __future__ import annotations
 
 __all__ = [
     "EventError",
+    "LedgerError",
+    "LimitError",
     "PayiError",
     "PricesError",
     "RecordingError",
@@ -45,6 +49,14 @@ class PricesError(PayiError):
 
 class RequestError(PayiError, ValueError):
     """A request whose cost is asked for beforehand is none, or goes where nothing can be told."""
+
+
+class LimitError(PayiError, ValueError):
+    """A limit is defined wrongly, or is not there."""
+
+
+class LedgerError(PayiError):
+    """The ledger cannot be opened, read or written; nothing was counted."""
 
 
 class EventError(PayiError, ValueError):

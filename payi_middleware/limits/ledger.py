@@ -1,0 +1,296 @@
+"""What a ledger is asked, what it answers, and what every ledger keeps to. Values and protocols only.
+
+A ledger keeps definitions of limits, and for each limit its accounts: one, or one for each user, model, ... (`Limit.per`), and of
+each one row a window. A row has what is **spent** (calls that ended) and what is **held** (calls that run, at the most they
+are thought to cost). All amounts are integers in the limit's unit: ticks of 10^-10 USD, calls, or tokens.
+
+The rules:
+
+* A call is admitted to all of its accounts or to none. A block limit admits it if `spent + held < max`; a strict one if
+  `spent + held + hold <= max`; an allow limit always. A repeated `Reserve` of an event changes nothing.
+* `Settle` takes back the hold and adds the cost, to the rows in which it was reserved; an event counts once, however often
+  it is settled. Where nothing is held (told by hand, or the lease ended long ago) it counts to the rows of `accounts` in
+  whose window `at_ns` lies. `Release` takes back the hold and counts nothing.
+* A hold has a lease. When it ends the hold no longer counts as held, but it is kept, so that a late `Settle` finds its rows.
+* Windows turn by the ledger's clock, which never goes back: the greatest time that it has seen holds.
+* A reset begins counting anew from its instant, in the same row: spent and the counters go to the history and become 0;
+  what is held stays held.
+* States of an account, after a call: `ok`, `exceeded` (from `threshold` of max), `overrun` (above max); of a call that was refused
+  `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts calls that the provider refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from .limit import Definition, Unit
+
+__all__ = [
+    "LEASE_SECONDS",
+    "SETTLED_DAYS",
+    "STATES",
+    "Account",
+    "Admitted",
+    "Amount",
+    "Answer",
+    "Blocked",
+    "Crossed",
+    "Definitions",
+    "Extend",
+    "Held",
+    "Ledger",
+    "Past",
+    "Release",
+    "Renew",
+    "Reserve",
+    "Settle",
+    "Settled",
+    "Stale",
+    "Standing",
+    "State",
+    "Step",
+    "Totals",
+    "state_of",
+]
+
+State: TypeAlias = Literal["ok", "exceeded", "overrun", "blocked", "blocked_external", "failed"]
+STATES: tuple[State, ...] = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
+
+LEASE_SECONDS = 60
+"""How long a hold lives without being renewed: that long a killed process's calls count."""
+SETTLED_DAYS = 14
+"""How long a ledger knows which events it has settled; what waited longer in a spool is left to `payi limits audit`."""
+
+
+class Account(NamedTuple):
+    """Whose account of which limit."""
+
+    limit_id: str
+    key: str = ""
+    """Empty for the one that all share; else the values of `per`, as a JSON array: `["jane"]`."""
+
+
+class Amount(NamedTuple):
+    """What a call takes, in each unit that a limit may count."""
+
+    ticks: int
+    tokens: int
+    calls: int = 1
+
+    def of(self, unit: Unit) -> int:
+        """The one of a limit's unit."""
+        return self.ticks if unit == "usd" else self.calls if unit == "calls" else self.tokens
+
+
+class Reserve(NamedTuple):
+    """Before a call: may it be made? Answered by `Admitted`, `Blocked` or `Stale`."""
+
+    event_id: bytes
+    application: str
+    version: int
+    """Of the definitions by which the accounts were found; if the ledger has others, the answer is `Stale`."""
+    accounts: tuple[Account, ...]
+    hold: Amount
+
+
+class Settle(NamedTuple):
+    """After a call: what it cost. Answered by `Settled`."""
+
+    event_id: bytes
+    application: str
+    accounts: tuple[Account, ...]
+    """Charged where nothing is held for the event; of limits that are gone, nothing is."""
+    input_ticks: int
+    output_ticks: int
+    tokens: int
+    at_ns: int
+    """When the call began, UTC."""
+    failed: bool = False
+    """Whether the provider refused it: counted as `failed`."""
+    known: bool = True
+    """Whether the cost is known. Of a call whose process died it is not: a strict limit is then charged what is held."""
+
+
+class Release(NamedTuple):
+    """A call that was admitted and never went out. Answered by None."""
+
+    event_id: bytes
+
+
+class Extend(NamedTuple):
+    """A running call takes more than was thought: hold at least so much. Answered by None."""
+
+    event_id: bytes
+    hold: Amount
+
+
+class Renew(NamedTuple):
+    """These calls still run: their leases begin anew. Answered by None."""
+
+    event_ids: tuple[bytes, ...]
+
+
+Step: TypeAlias = Reserve | Settle | Release | Extend | Renew
+
+
+class Standing(NamedTuple):
+    """How an account stands."""
+
+    limit_id: str
+    name: str
+    key: str
+    type: str
+    unit: Unit
+    state: State
+    most: int
+    spent: int
+    held: int
+    starts_ns: int | None
+    """When the window began; None without a window."""
+    resets_ns: int | None
+    """When the next window begins; of a rolling one, when room first returns. None without a window."""
+
+    @property
+    def left(self) -> int:
+        """What may still be spent."""
+        return max(0, self.most - self.spent - self.held)
+
+
+class Admitted(NamedTuple):
+    """A call may be made; its hold is taken. How its accounts stand, this call included."""
+
+    standings: tuple[Standing, ...]
+
+
+class Blocked(NamedTuple):
+    """A call may not be made, and nothing is held. `state` tells `blocked` from `blocked_external`."""
+
+    standings: tuple[Standing, ...]
+
+
+class Stale(NamedTuple):
+    """Limits were defined or changed since: find the call's accounts anew and ask again."""
+
+    version: int
+
+
+class Crossed(NamedTuple):
+    """An account came to a share of its limit at which to tell; each is answered once a window, to one process alone."""
+
+    limit_id: str
+    key: str
+    share: float
+    spent: int
+    starts_ns: int | None
+
+
+class Settled(NamedTuple):
+    """A call is counted."""
+
+    states: dict[str, str]
+    """By limit id, as the call left it; the same again for an event that was settled before."""
+    fresh: bool
+    """Whether it was counted now."""
+    crossed: tuple[Crossed, ...] = ()
+
+
+Answer: TypeAlias = Admitted | Blocked | Stale | Settled | None
+
+
+class Definitions(NamedTuple):
+    """The limits of an application; the version changes with each change of one."""
+
+    version: int
+    limits: tuple[Definition, ...]
+
+
+class Totals(NamedTuple):
+    """What was counted in an account's row."""
+
+    key: str
+    spent: int
+    held: int
+    input_ticks: int
+    output_ticks: int
+    requests: dict[str, int]
+    """By state."""
+    starts_ns: int | None
+    ends_ns: int | None
+
+
+class Past(NamedTuple):
+    """A row that is over: its window ended, or its limit was reset."""
+
+    totals: Totals
+    most: int
+    closed_ns: int
+    reset: bool
+
+
+class Held(NamedTuple):
+    """What is held for a running call."""
+
+    event_id: bytes
+    application: str
+    accounts: tuple[Account, ...]
+    hold: Amount
+    lease_ns: int
+    """When the lease ends, by the ledger's clock."""
+
+
+class Ledger(Protocol):
+    """Where limits are counted. Safe to be used by several threads; a method raises `LedgerError` if nothing was done."""
+
+    id: str
+    """Names the ledger in events (`sqlite:5f0c...`): made once, with its data."""
+    waits: bool
+    """Whether a step may wait for a disk or a network: then `run` is called by a thread of ours alone."""
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order, in one transaction or pipeline; the answers in the same order."""
+
+    def definitions(self, application: str) -> Definitions:
+        """The limits of an application."""
+
+    def define(self, definition: Definition) -> Definition:
+        """Keep a new limit, or one of the same id anew; what was spent stays.
+
+        Raises:
+            LimitError: Another limit of the application has the name.
+        """
+
+    def remove(self, application: str, limit_id: str) -> bool:
+        """Delete a limit; its history stays, and calls that run are settled to nothing."""
+
+    def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
+        """Begin counting anew, in all accounts or in one; what they had come to."""
+
+    def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
+        """The running rows of a limit's accounts, or of one."""
+
+    def history(self, application: str, limit_id: str) -> list[Past]:
+        """The rows that are over, the newest first."""
+
+    def held(self) -> list[Held]:
+        """What is held now, lease or not."""
+
+    def set_spent(self, application: str, account: Account, starts_ns: int | None, totals: Totals) -> None:
+        """Correct a row by what the events say; for `payi limits audit`."""
+
+    def now_ns(self) -> int:
+        """The ledger's clock, UTC."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+def state_of(spent: int, most: int, threshold: float | None) -> State:
+    """The state of an account of which so much is spent."""
+    if spent > most:
+        return "overrun"
+    # The threshold as it was written: 0.8 is four fifths, not the nearest binary fraction.
+    if threshold is not None and spent >= Fraction(str(threshold)) * most:
+        return "exceeded"
+    return "ok"

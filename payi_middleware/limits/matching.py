@@ -1,0 +1,90 @@
+"""Which accounts of which limits a call belongs to. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from ..events import Attribution, CallEvent
+from .ledger import Account, Definitions
+from .limit import Definition, Limit, Per
+
+__all__ = ["Facts", "accounts_of", "facts_of"]
+
+_MOST_ACCOUNTS = 32
+"""Of one limit and one call: so many combinations of its tags."""
+
+_key = msgspec.json.Encoder().encode
+
+
+class Facts(NamedTuple):
+    """What limits ask of a call."""
+
+    who: Attribution
+    application: str
+    provider: str
+    model: str | None
+    """That was asked for: the one that answers is not known beforehand."""
+    route: str | None = None
+
+
+def facts_of(event: CallEvent) -> Facts:
+    """What an event tells, the same as its call told before it was made."""
+    return Facts(
+        event.attribution, event.application, event.provider, event.requested_resource, event.inbound.http_route
+    )
+
+
+def accounts_of(definitions: Definitions, facts: Facts) -> tuple[Account, ...]:
+    """The accounts that a call is charged to, in the order of the definitions."""
+    found: list[Account] = []
+    for definition in definitions.limits:
+        if _applies(definition, facts):
+            found += [Account(definition.limit_id, key) for key in _keys(definition.limit, facts)]
+    return tuple(found)
+
+
+def _applies(definition: Definition, facts: Facts) -> bool:
+    who, limit = facts.who, definition.limit
+    named = definition.limit_id in who.limit_ids or limit.name in who.limit_ids
+    if not named and not definition.attaches:
+        return False
+    if limit.tags and not set(limit.tags).intersection(who.limit_tags):
+        return False
+    return all(_told(field, facts) == value for field, value in limit.match.items())
+
+
+def _told(field: str, facts: Facts) -> str | None:
+    who = facts.who
+    if field.startswith("properties."):
+        return who.request_properties.get(field.removeprefix("properties."))
+    if field.startswith("use_case_properties."):
+        return who.use_case_properties.get(field.removeprefix("use_case_properties."))
+    told: str | None = getattr(facts if field in Facts._fields else who, field)
+    return told
+
+
+def _keys(limit: Limit, facts: Facts) -> Iterable[str]:
+    """The keys of a limit's accounts: several where it is per tag and the call has several; none where a member is unknown."""
+    if not limit.per:
+        return ("",)
+    members = [_members(per, facts) for per in limit.per]
+    combined = itertools.islice(itertools.product(*members), _MOST_ACCOUNTS)
+    return [_key(values).decode() for values in combined]
+
+
+def _members(per: Per, facts: Facts) -> tuple[str, ...]:
+    who = facts.who
+    if per == "request_tag":
+        return who.request_tags
+    told = {
+        "user": who.user_id,
+        "account": who.account_name,
+        "use_case": who.use_case_name,
+        "model": facts.model,
+        "application": facts.application,
+    }[per]
+    return () if told is None else (told,)
