@@ -44,6 +44,7 @@ class Shape(msgspec.Struct, frozen=True, array_like=True):
     price_version: str | None
     units: tuple[str, ...]
     lines: tuple[tuple[str, str, str, int, str, str | None], ...]
+    ledger: str | None = None
 
 
 class Interned(Generic[T]):

@@ -71,7 +71,7 @@ class Packer:
         self._connection = connection
         self._texts: Interned[str] = Interned(connection, "texts", (), lambda text: (text,))
         self._wide: Interned[Wide] = Interned(connection, "wide", Wide.__struct_fields__, _wide_row)
-        self._shapes: Interned[Shape] = Interned(connection, "shapes", (), lambda shape: (_ENCODER.encode(shape),))
+        self._shapes: Interned[Shape] = Interned(connection, "shapes", (), _shape_row)
         self._tags: dict[tuple[str, ...], int] = {}
 
     def forget(self) -> None:
@@ -198,7 +198,13 @@ def _shape(event: CallEvent) -> Shape:
         event.price_version,
         tuple(event.units),
         tuple([(line.unit, line.side, line.rate, line.per, line.source, line.valid_from) for line in lines]),
+        event.ledger,
     )
+
+
+def _shape_row(shape: Shape) -> tuple[Any, ...]:
+    """Without a ledger as it was before there were ledgers: else every shape of an older store would be made again."""
+    return (_ENCODER.encode(shape if shape.ledger is not None else msgspec.structs.astuple(shape)[:-1]),)
 
 
 def _rest(event: CallEvent) -> tuple[Any, ...]:
@@ -410,6 +416,7 @@ def unpacked(values: tuple[Any, ...], names: Names) -> CallEvent:
         limits=rare.limits,
         terms=rare.terms,
         parts=rare.parts,
+        ledger=shape.ledger,
     )
 
 
