@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from children import GREENLETS, environment
+from children import GREENLETS, UNMEASURED, environment
 from mocked import stored
 
 from payi_middleware.demo.standin import StandIn
@@ -54,7 +54,7 @@ async def drive(port: int, *, at_once: int) -> Counter[bytes]:
 
 
 def serve(
-    command: list[str], folder: Path, provider: StandIn, *, at_once: int = 16
+    command: list[str], folder: Path, provider: StandIn, *, at_once: int = 16, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a server, send it the requests, end it by SIGTERM."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
@@ -65,7 +65,7 @@ def serve(
             "PAYI_HOSTS": f"{provider.host}=openai",
             "PAYI_TRUSTED_HOSTS": "127.0.0.1",
             "PROVIDER": provider.url,
-        } | (GREENLETS if "gevent" in command else {})
+        } | more
         server = subprocess.Popen(
             [sys.executable, "-m", *command, *place],
             env=environment(**settings), pass_fds=[fd], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -102,7 +102,12 @@ def test_uvicorn_stopped_by_sigterm(tmp_path: Path, provider: StandIn, lifespan:
 
 def test_gunicorn_preloaded_with_recycled_workers(tmp_path: Path, provider: StandIn) -> None:
     """An application loaded before the fork, in workers that end after 50 requests each."""
-    serve([*GUNICORN, "--preload", "--workers", "4", "--max-requests", "50", "served:wsgi()"], tmp_path, provider)
+    serve(
+        [*GUNICORN, "--preload", "--workers", "4", "--max-requests", "50", "served:wsgi()"],
+        tmp_path,
+        provider,
+        **UNMEASURED,
+    )
 
     check(tmp_path)
 
@@ -119,6 +124,6 @@ def test_gunicorn_preloaded_with_recycled_workers(tmp_path: Path, provider: Stan
 )
 def test_gunicorn_stopped_by_sigterm(tmp_path: Path, provider: StandIn, arguments: list[str]) -> None:
     """gunicorn's kinds of workers, stopped while their last events may still wait."""
-    serve([*GUNICORN, *arguments], tmp_path, provider)
+    serve([*GUNICORN, *arguments], tmp_path, provider, **(GREENLETS if "gevent" in arguments else {}))
 
     check(tmp_path)
