@@ -296,7 +296,7 @@ def _told(reading: Reading) -> None:
     (f"{reading}").encode()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(value=JSON, cut=st.integers(0, 200), raw=st.binary(max_size=60))
 def test_nothing_raises(value: object, cut: int, raw: bytes) -> None:
     """Whatever JSON of familiar names, whole, as events or cut, and whatever bytes: units or a reason, no exception.

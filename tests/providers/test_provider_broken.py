@@ -117,7 +117,7 @@ def _check(reading: Reading) -> None:
     f"{reading}".encode()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(value=JSON, other=JSON, cut=st.integers(0, 200), raw=st.binary(max_size=60))
 def test_nothing_raises(value: object, other: object, cut: int, raw: bytes) -> None:
     """Nor does what is refined of it, nor what is counted. All read the same, as making it up takes longest."""
