@@ -25,11 +25,11 @@ class Paging:
     def __init__(
         self,
         cursor: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = USUAL,
+        limit: Annotated[int, Query(ge=0, le=MOST)] = USUAL,
         sort_ascending: bool = False,
     ) -> None:
         self.after = None if not cursor else _number(cursor)
-        self.size = limit
+        self.size = limit or USUAL  # Pay-i's client may ask for 0, which its schema allows
         self.ascending = sort_ascending
 
 

@@ -53,7 +53,7 @@ BODIES: list[tuple[str, str, Any]] = [
     ("PUT", "/use_cases/instances/Known/run/kpis/Unknown", {"score": 2}),
     ("POST", "/limits/known/reset?resetDate=soon", None),
     ("POST", "/limits/known/reset?resetDate=1900-01-01", None),
-    ("GET", "/limits?limit=0", None),
+    ("GET", "/limits?limit=-1", None),
     ("GET", "/limits?limit=1001", None),
     ("GET", "/limits?limit=99999999999999999999", None),
     ("GET", "/limits?cursor=%00", None),
@@ -182,3 +182,4 @@ def test_pages_are_whole(server: Server) -> None:
                 if not cursor:
                     break
             assert seen == [str(n) for n in (range(23) if ascending else range(22, -1, -1))]
+        assert len(http.get("/api/v1/limits", params={"limit": 0}).json()["items"]) == 23  # as if none were named
