@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import httpx2
 import payi
+from conforming import Conforming
 
 from payi_middleware.demo.serving import Serving
 from payi_middleware.server import keys
@@ -24,7 +25,8 @@ class Server:
         self.path = folder / "payi.db"
         self.store = f"sqlite:///{self.path}"
         self.app = create_app(self.store, **options)
-        self._serving = Serving(self.app)
+        self._conforming = Conforming(self.app)
+        self._serving = Serving(self._conforming)
         self.url = self._serving.url
         self.admin = self.key("admin")
 
@@ -43,7 +45,9 @@ class Server:
         return payi.Payi(base_url=self.url, api_key=key or self.admin, max_retries=0)
 
     def close(self) -> None:
+        """End; that all it answered was as its document says."""
         self._serving.close()
+        assert self._conforming.faults == []
 
     def __enter__(self) -> Self:
         return self
