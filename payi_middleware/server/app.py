@@ -20,6 +20,7 @@ from .database import file_of, prepare, reading
 from .errors import HANDLERS
 from .metrics import Metrics
 from .openapi import described
+from .rates import Rates
 from .segments import SplitFirst
 from .serving import Serving
 from .timing import Timing
@@ -30,19 +31,20 @@ __all__ = ["create_app"]
 _ROUTERS = (limits, categories, kpis, instances, use_cases, requests, capabilities)
 
 
-def create_app(store: str | Settings, *, open_metrics: bool = False) -> FastAPI:
+def create_app(store: str | Settings, *, open_metrics: bool = False, rates: Rates | None = None) -> FastAPI:
     """The server on a store.
 
     Args:
         store: Its URL, or settings that name it.
         open_metrics: Whether `/metrics` is for anybody; else it takes a key of role admin.
+        rates: How much a key may ask for and bring in a second.
 
     Raises:
         StoreError: The store cannot be used.
         PricesError, SettingsError: The rates cannot be read.
     """
     settings = store if isinstance(store, Settings) else load({"store": store})
-    serving = _started(settings)
+    serving = _started(settings, rates or Rates())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -72,14 +74,14 @@ def create_app(store: str | Settings, *, open_metrics: bool = False) -> FastAPI:
     app.add_route("/metrics", health.metrics_for(keyring.caller, is_open=open_metrics), include_in_schema=False)
     described(app)
     # The last is the outermost: counted first, bounded before anything is read, and known before it is routed.
-    app.add_middleware(Auth, keyring=keyring)
+    app.add_middleware(Auth, keyring=keyring, rates=serving.rates)
     app.add_middleware(Bounds)
     app.add_middleware(SplitFirst)
     app.add_middleware(Timing, metrics=serving.metrics)
     return app
 
 
-def _started(settings: Settings) -> Serving:
+def _started(settings: Settings, rates: Rates) -> Serving:
     """The parts, opened in the order in which they need one another."""
     path = file_of(settings)
     prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(path)).snapshot)
@@ -91,5 +93,6 @@ def _started(settings: Settings) -> Serving:
         readers=reading(path),
         events=open_store(settings, create=False),
         prices=prices,
+        rates=rates,
         metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),
     )

@@ -49,7 +49,7 @@ def described(app: FastAPI) -> None:
 
 
 def _complete(document: dict[str, Any]) -> None:
-    components = document.setdefault("components", {})
+    components, paths = document.setdefault("components", {}), document["paths"]
     kinds = [Item, BulkItem, ApiError, *ANSWERS.values(), *REFUSALS.values()]
     (single, bulk, error, *answers), schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     theirs = components.setdefault("schemas", {})
@@ -59,7 +59,17 @@ def _complete(document: dict[str, Any]) -> None:
     theirs.update(schemas)
     components["securitySchemes"] = _SECURITY
     document["security"] = [{name: []} for name in _SECURITY]
-    paths = document["paths"]
+    _plain_routes(paths, single, bulk)
+    for path, methods in paths.items():
+        for operation in methods.values():
+            _with_errors(operation, path, error)
+    for (method, path), schema in zip(ANSWERS, answers[: len(ANSWERS)], strict=True):
+        paths[path][method.lower()]["responses"]["200"]["content"] = _json(schema)
+    for (method, path), schema in zip(REFUSALS, answers[len(ANSWERS) :], strict=True):
+        paths[path][method.lower()]["responses"]["400"]["content"] = _json({"anyOf": [schema, error]})
+
+
+def _plain_routes(paths: dict[str, Any], single: dict[str, Any], bulk: dict[str, Any]) -> None:
     array = {"type": "array", "items": bulk}
     headers = [{"name": name, "in": "header", "schema": {"type": "string"}} for name in _HEADERS]
     paths["/api/v1/ingest"] = _post(
@@ -71,14 +81,10 @@ def _complete(document: dict[str, Any]) -> None:
     )
     lines = "Events of payi-middleware, one a line; errors are told by line."
     paths["/api/v1/events"] = _post(lines, "application/x-ndjson", {"type": "string"}, _LINE)
-    for path, methods in paths.items():
-        for operation in methods.values():
-            _with_errors(operation, path, error)
-    for (method, path), schema in zip(ANSWERS, answers[: len(ANSWERS)], strict=True):
-        paths[path][method.lower()]["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
-    for (method, path), schema in zip(REFUSALS, answers[len(ANSWERS) :], strict=True):
-        either = {"schema": {"anyOf": [schema, error]}}
-        paths[path][method.lower()]["responses"]["400"]["content"] = {"application/json": either}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
 
 
 def _post(
@@ -105,8 +111,9 @@ def _with_errors(operation: dict[str, Any], path: str, error: dict[str, Any]) ->
     responses.pop("422", None)
     for status, description in _ERRORS.items():
         if status != "404" or "{" in path:
-            content = {"application/json": {"schema": error}}
-            responses[status] = {"description": description, "content": content}
+            responses[status] = {"description": description, "content": _json(error)}
+    for status in ("429", "503"):
+        responses[status]["headers"] = {"Retry-After": _RETRY_AFTER}
 
 
 _ITEM = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"input": 1000, "output": 100}}}
@@ -125,5 +132,8 @@ _ERRORS = {
     "404": "There is no such thing.",
     "413": "The body is too large, or unpacks to too much.",
     "415": "The body's Content-Encoding cannot be undone here.",
+    "429": "The key asks for more, or brings more events, than it may in a second.",
     "503": "The store cannot be written now.",
 }
+
+_RETRY_AFTER = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}

@@ -14,6 +14,7 @@ from ..store import Store
 from .auth import MANAGE, OWN, READ, SEND, needs
 from .keys import Caller
 from .metrics import Metrics
+from .rates import Rates
 from .writer import Writer
 
 __all__ = ["Manager", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
@@ -28,6 +29,7 @@ class Serving(NamedTuple):
     events: Store
     """Open for reading."""
     prices: Prices
+    rates: Rates
     metrics: Metrics
 
 

@@ -14,13 +14,14 @@ from ..settings import Settings
 from . import keys
 from .app import create_app
 from .database import file_of, over, prepare
+from .rates import Rates
 
 __all__ = ["first_key", "is_loopback", "key_file", "serve"]
 
 _GRACE = 10  # seconds that requests under way have when the server ends
 
 
-def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]) -> None:
+def serve(settings: Settings, host: str, port: int, say: Callable[[str], object], rates: Rates | None = None) -> None:
     """Serve until a signal ends it.
 
     Raises:
@@ -32,7 +33,7 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]
     if made is not None:
         say(f"Made a first key, of role admin for {settings.application}: it is in {made}.")
     listening = _listening(host, port)
-    app = create_app(settings, open_metrics=is_loopback(host))
+    app = create_app(settings, open_metrics=is_loopback(host), rates=rates)
     name = f"[{host}]" if ":" in host else host
     say(f"http://{name}:{listening.getsockname()[1]} serves {path}; the documents are at /docs. Ctrl-C ends it.")
     config = uvicorn.Config(
