@@ -171,6 +171,8 @@ class Resource(_Closed):
     max_input_units: _Count | None
     max_output_units: _Count | None
     max_total_units: _Count | None
+    large_context_threshold: _Count | UnsetType | None = UNSET
+    """Of a managed one: the tokens of a prompt above which the units of large context count, if any do."""
 
 
 class InstanceLimit(_Closed):

@@ -18,6 +18,7 @@ from .auth import Auth, Keyring
 from .bounds import Bounds
 from .database import file_of, prepare, reading
 from .errors import HANDLERS
+from .managed import Managed
 from .metrics import Metrics
 from .openapi import described
 from .rates import Rates
@@ -93,6 +94,7 @@ def _started(settings: Settings, rates: Rates) -> Serving:
         readers=reading(path),
         events=open_store(settings, create=False),
         prices=prices,
+        managed=Managed(prices),
         rates=rates,
         metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),
     )

@@ -13,11 +13,12 @@ from ..pricing import Prices
 from ..store import Store
 from .auth import MANAGE, OWN, READ, SEND, needs
 from .keys import Caller
+from .managed import Managed
 from .metrics import Metrics
 from .rates import Rates
 from .writer import Writer
 
-__all__ = ["Manager", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
+__all__ = ["Manager", "Managing", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
 
 
 class Serving(NamedTuple):
@@ -29,6 +30,7 @@ class Serving(NamedTuple):
     events: Store
     """Open for reading."""
     prices: Prices
+    managed: Managed
     rates: Rates
     metrics: Metrics
 
@@ -48,9 +50,14 @@ def _writer(request: Request) -> Writer:
     return serving(request).writer
 
 
+def _managed(request: Request) -> Managed:
+    return serving(request).managed
+
+
 Reading: TypeAlias = Annotated[Connection, Depends(_reading)]
 """A connection that cannot write."""
 Writing: TypeAlias = Annotated[Writer, Depends(_writer)]
+Managing: TypeAlias = Annotated[Managed, Depends(_managed)]
 
 Reader: TypeAlias = Annotated[Caller, Depends(needs(READ))]
 Sender: TypeAlias = Annotated[Caller, Depends(needs(SEND))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]
         say(f"Made a first key, of role admin for {settings.application}: it is in {made}.")
     listening = _listening(host, port)
     app = create_app(settings, open_metrics=is_loopback(host), rates=rates)
+    threading.Thread(target=app.state.serving.managed.warm, name="payi-server-managed", daemon=True).start()
     name = f"[{host}]" if ":" in host else host
     say(f"http://{name}:{listening.getsockname()[1]} serves {path}; the documents are at /docs. Ctrl-C ends it.")
     config = uvicorn.Config(

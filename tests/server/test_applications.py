@@ -110,8 +110,9 @@ def test_listings_show_what_is_ones_own(server: Server, theirs: dict[str, str], 
         http.post("/api/v1/limits", json={"limit_name": "B", "max": 1, "limit_id": "limit-b"})
         cursor = http.get("/api/v1/limits", params={"limit": 1}).json()["cursor"]
     with server.http(server.key("read", "third")) as http:
-        assert http.get(path).json()["items"] == []
-        assert http.get(path, params={"cursor": cursor, "sort_ascending": True}).json()["items"] == []
+        for asked in ({}, {"cursor": cursor, "sort_ascending": True}):
+            items = http.get(path, params=asked).json()["items"]
+            assert [item for item in items if not item.get("category", "").startswith("system.")] == []
 
 
 def test_the_same_names_are_different_things(server: Server, theirs: dict[str, str]) -> None:

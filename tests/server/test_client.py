@@ -85,7 +85,10 @@ def categories(client: Blocking) -> None:
     make("Venus", category="inner", units={"orbit": {"input_price": 1}})
     assert (new.active, new.proxy_allowed, new.max_input_units) == (True, False, 7)
     assert new.units["orbit"].input_price == 0.5
-    assert {one.category for one in client.categories.list(active=True, limit=1)} == {"planets", "inner"}
+    listed = [one.category for one in client.categories.list(active=True, limit=30)]
+    assert listed[:2] == ["inner", "planets"]
+    assert "system.openai" in listed
+    assert "gpt-4o" in {one.resource for one in client.categories.list_resources("system.openai", active=True)}
     assert len(client.categories.list_resources("planets")) == 3
     assert [one.resource for one in client.categories.list_resources("planets", active=True, sort_ascending=True)] == [
         "Jupiter/1",
