@@ -51,7 +51,7 @@ def test_forget(tmp_path: Path) -> None:
     told = json.loads(run(tmp_path, "--json"))
     assert told == {
         "schema": 1, "dry_run": False, "known_as": JANE, "events": 0, "cleared": 0, "sums": 0, "left": [],
-        "vacuum": told["vacuum"],
+        "server": {"instances": 0, "scores": 0, "limits": 0, "properties": 0}, "vacuum": told["vacuum"],
     }  # fmt: skip
 
 
