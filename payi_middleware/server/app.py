@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from ..fetched import Fetched, fetched_at
 from ..pricing import Prices, owners
 from ..providers import PROVIDERS
 from ..settings import Settings, load
 from ..store import open_store
+from ..updates import Updates
 from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
 from .auth import Auth, Keyring
@@ -20,6 +20,7 @@ from .database import file_of, prepare, reading
 from .errors import HANDLERS
 from .managed import Managed
 from .metrics import Metrics
+from .newer import Newer
 from .openapi import described
 from .rates import Rates
 from .segments import SplitFirst
@@ -49,7 +50,9 @@ def create_app(store: str | Settings, *, open_metrics: bool = False, rates: Rate
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        newer = Newer(serving.prices, serving.updates.fetch_if_due)
         yield
+        newer.close()
         serving.writer.close()
         serving.events.close()
         serving.readers.dispose()
@@ -85,7 +88,8 @@ def create_app(store: str | Settings, *, open_metrics: bool = False, rates: Rate
 def _started(settings: Settings, rates: Rates) -> Serving:
     """The parts, opened in the order in which they need one another."""
     path = file_of(settings)
-    prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(path)).snapshot)
+    updates = Updates(path, settings.update_prices)
+    prices = Prices(owners(settings.prices), fetched=updates.snapshot)
     prices.load()
     writer = Writer(prepare(path), prices)
     return Serving(
@@ -94,6 +98,7 @@ def _started(settings: Settings, rates: Rates) -> Serving:
         readers=reading(path),
         events=open_store(settings, create=False),
         prices=prices,
+        updates=updates,
         managed=Managed(prices),
         rates=rates,
         metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),

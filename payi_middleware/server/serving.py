@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from ..pricing import Prices
 from ..store import Store
+from ..updates import Updates
 from .auth import MANAGE, OWN, READ, SEND, needs
 from .keys import Caller
 from .managed import Managed
@@ -30,6 +31,7 @@ class Serving(NamedTuple):
     events: Store
     """Open for reading."""
     prices: Prices
+    updates: Updates
     managed: Managed
     rates: Rates
     metrics: Metrics
