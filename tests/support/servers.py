@@ -44,6 +44,11 @@ class Server:
         """Pay-i's client; it does not send again, so that each answer is seen."""
         return payi.Payi(base_url=self.url, api_key=key or self.admin, max_retries=0)
 
+    @property
+    def answered(self) -> set[tuple[str, str]]:
+        """Method and path of the operations that were answered with 200."""
+        return self._conforming.seen
+
     def close(self) -> None:
         """End; that all it answered was as its document says."""
         self._serving.close()
