@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from made import call
+from documented import asked
 from servers import Server
 
 from payi_middleware.server.answers import ANSWERS
@@ -59,37 +59,6 @@ LISTINGS = (
     "/api/v1/categories/gold/resources/bar",
     "/api/v1/use_cases/definitions",
 )
-
-
-def asked(server: Server, http: Any, method: str, path: str, theirs: dict[str, str]) -> Any:
-    """The answer to an operation on what is the first application's, with a body that its schema allows."""
-    document = server.app.openapi()
-    bodies = document["paths"][path][method.lower()].get("requestBody")
-    if bodies is None:
-        return http.request(method, path.format(**theirs))
-    if path.endswith("/events"):
-        return http.request(method, path, content=call().to_json())
-    body = an_example(bodies["content"]["application/json"]["schema"], document["components"]["schemas"])
-    return http.request(method, path.format(**theirs), json=body)
-
-
-def an_example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
-    """The least that a schema allows."""
-    if "$ref" in schema:
-        return an_example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    if "anyOf" in schema:
-        return an_example(schema["anyOf"][0], schemas)
-    if "enum" in schema:
-        return schema["enum"][0]
-    if schema["type"] == "object":
-        required = {name: an_example(schema["properties"][name], schemas) for name in schema.get("required", ())}
-        if schema.get("minProperties") or not schema.get("properties"):
-            more = schema.get("additionalProperties")
-            required["a"] = an_example(more, schemas) if isinstance(more, dict) else None
-        return required
-    if schema["type"] == "array":
-        return [an_example(schema["items"], schemas)]
-    return {"string": "a", "boolean": True, "null": None}.get(schema["type"], max(1, schema.get("minimum", 1)))
 
 
 def state(server: Server, theirs: dict[str, str]) -> list[Any]:
