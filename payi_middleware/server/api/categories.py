@@ -6,7 +6,6 @@ Those of the providers (`managed`) are everybody's, and nobody's to change.
 
 from __future__ import annotations
 
-import datetime
 import time
 from decimal import Decimal
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from ..errors import Answer, ApiError, not_found
 from ..managed import MANAGED
 from ..moments import midnight, ns_of, told
 from ..paging import Paging, joined, page, page_of
-from ..rows import Name
+from ..rows import Name, Time
 from ..serving import Manager, Managing, Reader, Reading, Writing
 from ..tables import resources
 
@@ -33,7 +32,7 @@ _MOST_UNITS = 64
 _MOST_VERSIONS = 1000
 
 _Price = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+_Count = Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]
 
 
 class UnitPrices(BaseModel):
@@ -54,7 +53,7 @@ class NewResource(BaseModel):
     max_input_units: _Count | None = None
     max_output_units: _Count | None = None
     max_total_units: _Count | None = None
-    start_timestamp: datetime.datetime | None = None
+    start_timestamp: Time | None = None
 
 
 @router.get("")
