@@ -22,7 +22,7 @@ from ..store.forget import Person
 from ..store.prune import rest
 from .database import over
 from .moments import DAY_NS
-from .tables import applications, instances, limit_history, limits, request_properties, scores
+from .tables import applications, instances, limit_history, limits, request_properties, scores, told_once
 
 __all__ = ["Done", "forget", "prune", "would_forget", "would_prune"]
 
@@ -81,6 +81,13 @@ def prune(store: Store, day: int, *, keep_sums: bool) -> Iterator[Done]:
         return Done(limits=_deleted(sql, limit_history, limit_history.c.id, [row.id for row in sql.execute(old)]))
 
     yield from _repeated(store, old_instances)
+
+    def old_once(sql: Connection) -> Done:  # ids that nobody will tell again; they are few, and tell nobody anything
+        if sqlalchemy.inspect(sql).has_table(told_once.name):
+            sql.execute(told_once.delete().where(told_once.c.told_ns < day * DAY_NS))
+        return Done()
+
+    yield from _repeated(store, old_once)
     if not keep_sums:
         yield from _repeated(store, old_history)
     yield from _without_calls(store, request_properties.c.updated_ns < day * DAY_NS)

@@ -13,7 +13,7 @@ from ..events import format_id
 from ..manual.pricing import Price
 from ..record import new_id
 from .states import Running
-from .tables import instances, limits, resources, use_cases
+from .tables import instances, limits, resources, told_once, use_cases
 
 __all__ = ["Known", "UseCase", "make_instance"]
 
@@ -75,6 +75,15 @@ class Known:
     def limit_of_instance(self, application: int, name: str, use_case_id: str) -> str | None:
         """The limit of an instance, made with its instance if the definition says that it has one."""
         return _remembered(self._instances, (application, name, use_case_id), self._read_instance)
+
+    def is_first(self, application: int, once: bytes, event_id: bytes) -> bool:
+        """Whether an event is the first of an application to tell of something that is charged once; from now on it is."""
+        which = (told_once.c.application == application, told_once.c.once == once)
+        if self._sql.execute(select(told_once.c.event_id).where(*which)).first() is not None:
+            return False
+        row = {"application": application, "once": once, "event_id": event_id, "told_ns": time.time_ns()}
+        self._sql.execute(told_once.insert().values(**row))
+        return True
 
     def touch(self, limit: Running) -> None:
         """Have a limit written at the end."""

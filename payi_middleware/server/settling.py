@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -15,6 +16,7 @@ from ..store.pack import check
 from ..store.read import by_ids
 from ..store.write import Batch
 from .errors import ApiError
+from .firsts import counted_once
 from .keys import Caller
 from .known import Known
 from .states import Running
@@ -60,6 +62,8 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) ->
                 told.append(one)
             elif one.event_id in fresh:
                 fresh.discard(one.event_id)
+                if one.parts:
+                    one = counted_once(one, partial(known.is_first, load.caller.application, event_id=one.event_id))
                 event = held[one.event_id] = _charged(one, load.caller, known)
                 new.append(event)
                 told.append(Settled(event, duplicate=False))
