@@ -131,9 +131,10 @@ def bodies(server: Server, method: str, path: str) -> list[tuple[str, bytes | No
         return []
     made = [value if not isinstance(body, list) else f"[{value}]" for value in VALUES] + VALUES
     item = body[0] if isinstance(body, list) else body
-    for n, name in enumerate([*members(server, method, path), "no_such_member"]):
+    named = [*members(server, method, path), "no_such_member"]
+    for n, name in enumerate(named):
         rest = {other: value for other, value in item.items() if other != name}
-        for value in VALUES[n % 3 :: 3] if isinstance(body, list) else VALUES:  # the next member takes the others
+        for value in VALUES[n % 3 :: 3] if len(named) > 2 else VALUES:  # of many members the next takes the others
             told = json.dumps(rest)[:-1] + (", " if rest else "") + f"{json.dumps(name)}: {value}}}"
             made.append(f"[{told}, {json.dumps(item)}]" if isinstance(body, list) else told)
     return [(at, told.encode()) for told in made]
