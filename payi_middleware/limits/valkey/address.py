@@ -25,6 +25,7 @@ TIMEOUT: Final = 1.0
 """Seconds that an answer, or a connection, is waited for. A step takes well under a millisecond."""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DATABASE = re.compile(r"/?|/\d+")
 _OURS = ("name", "timeout", "settled_days")
 
 
@@ -56,10 +57,10 @@ def address_of(url: str) -> Address:
     except (KeyError, ValueError):
         raise _unreadable() from None
     name = options.get("name", "payi")
-    # Without a host, what follows `valkey:///` would silently become a database of this machine's own.
-    if not _NAME.fullmatch(name) or not timeout > 0 or not settled_days > 0 or not (parts.path if scheme == "unix" else parts.hostname):
+    if not _NAME.fullmatch(name) or not timeout > 0 or not settled_days > 0:
         raise _unreadable()
-    if scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
+    # Without a host, what follows `valkey:///` would silently become a database of this machine's own.
+    if not parts.path if scheme == "unix" else not parts.hostname or not _DATABASE.fullmatch(parts.path):
         raise _unreadable()
     theirs = urlencode({option: value for option, value in options.items() if option not in _OURS})
     where = parts.path if scheme == "unix" else f"{_host(parts.hostname)}:{port or 6379}{parts.path.rstrip('/')}"

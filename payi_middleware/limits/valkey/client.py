@@ -108,14 +108,19 @@ class Client:
         try:
             return _exchanged(connection, command)
         except redis.ResponseError as error:
-            if not str(error).startswith(_UNKNOWN):
+            forbidden = isinstance(error, redis.exceptions.NoPermissionError)
+            if not forbidden and not str(error).startswith(_UNKNOWN):
                 raise
         try:
-            _said(connection, "FUNCTION", "LOAD", "REPLACE", script.library)
+            if not forbidden:
+                _said(connection, "FUNCTION", "LOAD", "REPLACE", script.library)
+                return _exchanged(connection, command)
+        except (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError):
+            raise
         except redis.ResponseError:
-            self._functions = False
-            return self._evaluated(redis, connection, script, asked)
-        return _exchanged(connection, command)
+            pass
+        self._functions = False
+        return self._evaluated(redis, connection, script, asked)
 
     def _evaluated(self, redis: Any, connection: Any, script: Script, asked: bytes) -> bytes:
         try:

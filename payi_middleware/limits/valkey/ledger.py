@@ -63,6 +63,7 @@ _DROP = script("begin", "enter", "drop")
 _RESETS = script("begin", "enter", "resets")
 _OUTBOX = script("begin", "enter", "outbox")
 _CALLED = script("begin", "enter", "called")
+_STRETCH = script("begin", "enter", "stretch")
 _NOW = script("begin", "enter", "now")
 _APPLICATIONS = script("begin", "enter", "applications")
 
@@ -147,6 +148,8 @@ class ValkeyLedger:
                     return kept
                 buried, number = (0, before.number) if before.unit == kept.limit.unit else (before.number, 0)
             if self._defined(terms.version, buried, number, kept):
+                if number:
+                    self._stretch(Known(number, kept))
                 return kept
         raise self._unsteady()
 
@@ -311,8 +314,8 @@ class ValkeyLedger:
 
     def _answered(self, asked: _Asked, told: Any) -> list[Answer]:
         for place, charged, one in zip(asked.places, asked.charged, told, strict=True):
-            if one and one[0] == "settled":
-                self._learn_ids(wire.states_of(one[2]))
+            if one and one[0] != "admitted":
+                self._learn_ids(wire.states_of(one[2 if one[0] == "settled" else 1]))
             asked.answers[place] = wire.read_answer(one, charged, self._limit_ids)
         return asked.answers
 
@@ -357,6 +360,13 @@ class ValkeyLedger:
         kept = (fields_of(known), alerts_of(known))
         self._forget([definition.application])
         return self._asked(_DEFINE, version, buried, number, *kept, application=definition.application)[0] == "done"
+
+    def _stretch(self, known: Known) -> None:
+        """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
+        starts, ends = known.window_at(self._seen * 1_000)
+        rows = [row for row in self._rows(known.number) if row.starts_ns == starts and row.ends_ns != ends]
+        for page in _pages([(row.number, row.key, row.starts_ns // 10**9) for row in rows]):
+            self._asked(_STRETCH, page, ends // 10**9)
 
     def _running(self, known: Known, key: str | None) -> dict[str, list[Row]]:
         """By key the rows that count now; none for an account that has none yet, if it is asked for by name."""
@@ -409,9 +419,7 @@ class ValkeyLedger:
         assert self._id is not None
         return self._id
 
-    def _asked(
-        self, script: Script, *rest: Any, application: str = "", events: Sequence[str] = ()
-    ) -> tuple[str, Any]:
+    def _asked(self, script: Script, *rest: Any, application: str = "", events: Sequence[str] = ()) -> tuple[str, Any]:
         """Run a script: whether it was done, and its answer.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -10,10 +10,6 @@ from ..limit import Definition
 from ..rows import Known
 
 __all__ = ["alerts_of", "definition_of", "fields_of", "share_of", "told_of"]
-
-_DAY: Final = 86_400
-_KEPT_DAYS: Final = {"hour": 35, "day": 400}
-_KEPT_DAYS_OF_LONGER: Final = 1_830  # five years
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Definition).decode
@@ -57,9 +53,7 @@ def told_of(known: Known) -> tuple[Any, ...]:
 
 def _kept_seconds(known: Known) -> int:
     """How long a row is kept after its end."""
-    if known.rolling:
-        return known.rolling // 10**9 + _KEPT_DAYS["hour"] * _DAY
-    return _KEPT_DAYS.get(known.window or "", _KEPT_DAYS_OF_LONGER) * _DAY
+    return -known.outdated_at(0) // 10**9
 
 
 def alerts_of(known: Known) -> list[list[str]]:

@@ -169,11 +169,15 @@ def read_answer(told: Any, charged: Sequence[tuple[Known, str]], limit_ids: dict
         return _settled(told, limit_ids)
     if told[0] == "admitted":
         return Admitted(tuple([_standing(one, told, 4 * n + 1) for n, one in enumerate(charged)]))
-    states = states_of(told[1])
+    states = {limit_ids[number]: state for number, state in states_of(told[1]).items()}
+    # At first by account; asked again, by limit.
+    by_account = [_LETTERS[letter] for letter in told[2]] or [
+        states.get(known.limit_id, "blocked_external") for known, _ in charged
+    ]
     return Blocked(
         tuple(
-            _standing(one, told, 4 * n + 2)._replace(state=states.get(one[0].number, "blocked_external"))
-            for n, one in enumerate(charged)
+            _standing(one, told, 4 * n + 3)._replace(state=state)
+            for n, (one, state) in enumerate(zip(charged, by_account, strict=True))
         )
     )
 

@@ -35,16 +35,17 @@ local function states_of(found)
 end
 
 local function refused(record, accounts, found)
-  local told, states = {}, {}
+  local states, letters = {}, ''
   for i, one in ipairs(accounts) do
     local state = found[i] and 'blocked' or 'blocked_external'
     whole(one.row)
     put(one.row, state, sum(one.row[state], 1))
     if one.row.most ~= one.term.most then put(one.row, 'most', one.term.most) end
     states[i] = { one.term.number, found[i] and 'b' or 'x' }
+    letters = letters .. states[i][2]
   end
   record.state, record.states, record.changed = 'blocked', 'b' .. states_of(states), true
-  return standings({ 'blocked', record.states }, accounts)
+  return standings({ 'blocked', record.states, letters }, accounts)
 end
 
 -- The step: 'reserve', application, three amounts, and of each account its limit's number, its key, begin and end of its window.
@@ -52,7 +53,7 @@ local function reserve(step, event)
   local record = record_of(event)
   local accounts, amounts = {}, { step[3], step[4], step[5] }
   for i = 6, #step, 4 do accounts[#accounts + 1] = account_now(step[i], step[i + 1], step[i + 2], step[i + 3]) end
-  if record.state == 'blocked' then return standings({ 'blocked', record.states }, accounts) end
+  if record.state == 'blocked' then return standings({ 'blocked', record.states, '' }, accounts) end
   if record.state then return standings({ 'admitted' }, accounts) end
   local found = refusing(accounts, amounts)
   while found and sweep(LONG) do found = refusing(accounts, amounts) end

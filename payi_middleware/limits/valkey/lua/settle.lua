@@ -24,6 +24,9 @@ local function reserved_accounts(record)
   for _, place in ipairs(record.places) do
     local term = limit(place[1])
     local row = not term.gone and row_at(place[1], place[3], place[2])
+    if row == false and not term.gone and term.rolling > 0 then  -- its slice is out of the window, and went
+      row = made_row(place[1], place[3], place[3] + term.rolling / 60, place[2])
+    end
     if row then
       found[#found + 1] = { term = term, row = row, total = term.rolling > 0 and total_of(term, row.key) or row }
     end
