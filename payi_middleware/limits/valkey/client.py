@@ -9,6 +9,7 @@ A script is idempotent, as every step is by its event, so a connection that brok
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from typing import Any
@@ -65,10 +66,11 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        server, self._server = self._server, None
-        self._idle = deque()
-        if server is not None:
-            server.close()
+        self._server = None
+        idle, self._idle = self._idle, deque()
+        with contextlib.suppress(IndexError):  # another thread may take one meanwhile; it is that thread's to close
+            while True:
+                idle.pop().disconnect()
 
     def _tried(self, redis: Any, script: Script, asked: bytes) -> bytes:
         """What the server answers, if need be at another try: with another connection, or another node."""
@@ -92,12 +94,12 @@ class Client:
             else:
                 answer = self._evaluated(redis, connection, script, asked)
         except redis.ResponseError:
-            self._idle.append(connection)
             raise
         except BaseException:  # what would be read next may be the answer to this
             connection.disconnect()
             raise
-        self._idle.append(connection)
+        finally:
+            self._idle.append(connection)  # one that is closed connects when it is used
         return answer
 
     def _called(self, redis: Any, connection: Any, script: Script, asked: bytes) -> bytes:
@@ -137,7 +139,8 @@ class Client:
         except IndexError:
             pass
         try:
-            return self._pool(redis, self._server or self._connected(redis)).get_connection()
+            # None of those that the library keeps count of: whoever drops its client would close them all.
+            return self._pool(redis, self._server or self._connected(redis)).make_connection()
         except (TypeError, ValueError) as error:
             raise LedgerError(
                 f"ledger {self.address.shown}: the client library does not know an option of its URL ({error})"
