@@ -15,8 +15,8 @@ _ANYWHERE = ("test_client", "test_ingest", "test_limits", "test_applications")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Where the server's store is."""
-    if "server" in metafunc.fixturenames:
+    """Where the server's store is, unless a file has a server of its own."""
+    if "server" in metafunc.fixturenames and not hasattr(metafunc.module, "server"):
         kinds = stores.KINDS if metafunc.module.__name__.rpartition(".")[2] in _ANYWHERE else stores.KINDS[:1]
         metafunc.parametrize("server", kinds, indirect=True, scope="module")
 
