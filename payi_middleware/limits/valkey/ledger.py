@@ -248,14 +248,23 @@ class ValkeyLedger:
             count += self._asked(_RESETS, known.number, True, False, max(1, before // 1_000))[1][0]
         return count
 
-    def outbox_take(self, lease_seconds: float) -> list[Alert]:
+    def outbox_take(
+        self, lease_seconds: float, application: str | None = None, before_ns: int | None = None
+    ) -> list[Alert]:
         """Alerts that nobody is telling, the oldest first."""
-        return [wire.alert_of(one) for one in self._asked(_OUTBOX, round(lease_seconds * 10**6), [])[1] or ()]
+        lease, before = round(lease_seconds * 10**6), -1 if before_ns is None else before_ns // 1_000
+        found = self._asked(_OUTBOX, lease, [], [], "" if application is None else application, before)
+        return [wire.alert_of(one) for one in found[1] or ()]
+
+    def outbox_told(self, alert_ids: Sequence[str]) -> None:
+        """These are told, and stay to be sent on."""
+        if alert_ids:
+            self._asked(_OUTBOX, 0, [], list(alert_ids), "", -1)
 
     def outbox_done(self, alert_ids: Sequence[str]) -> None:
         """These are told."""
         if alert_ids:
-            self._asked(_OUTBOX, 0, list(alert_ids))
+            self._asked(_OUTBOX, 0, list(alert_ids), [], "", -1)
 
     def now_ns(self) -> int:
         """The ledger's clock, UTC."""

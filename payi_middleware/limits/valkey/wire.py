@@ -258,7 +258,7 @@ def held_of(told: Sequence[Any]) -> Held:
 
 def alert_of(told: Sequence[Any]) -> Alert:
     """An alert that waits to be told."""
-    alert_id, (application, limit_id, name, key, share, unit, spent, most, window, starts, at) = told
+    alert_id, (application, limit_id, name, key, share, unit, spent, most, window, starts, at, *noted) = told
     return Alert(
         alert_id,
         application,
@@ -272,4 +272,5 @@ def alert_of(told: Sequence[Any]) -> Alert:
         window or None,
         starts * _US or None,
         at * _US,
+        bool(noted),
     )
