@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from . import providers
+from . import answer_bound, providers
 from .costing import Costed, conditions, cost_of
 from .events import Attribution, Units, Unpriced
 from .exceptions import RequestError
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Figure", "RequestEstimate", "beforehand"]
 
-_LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens", "maxOutputTokens", "num_predict")
-_CHOICES: Final = ("n", "candidateCount", "candidate_count")
-_NESTED: Final = ("generationConfig", "generation_config", "options", "parameters")
-"""Where some makers keep limits and choices."""
 _NO_ANSWER: Final[tuple[int | None, str]] = (0, "there is no answer to pay for")
 
 
@@ -100,7 +96,7 @@ def beforehand(
     model = route.model or route.endpoint.ask(body).model
     units, how, uncounted = estimates.of_request(route.endpoint, body, model)
     prices.load()
-    now, tier, terms = time.time_ns(), _tier(asked), conditions(prices, who, ())
+    now, tier, terms = time.time_ns(), answer_bound.tier(asked), conditions(prices, who, ())
 
     def priced(made: int) -> Costed:
         taken = units.get("text", (0, 0))[0]
@@ -117,7 +113,7 @@ def beforehand(
 
     most = likely = _NO_ANSWER
     if "embed" not in route.endpoint.template.lower():
-        most = _most(prices.window(maker.id, model), asked, units)
+        most = answer_bound.bound(prices.window(maker.id, model), asked, units)
         likely = _likely(usual_answer(settings, use_case, model), most[0])
     return RequestEstimate(
         provider=maker.id,
@@ -166,26 +162,6 @@ def _route(provider: str, endpoint: str) -> tuple[providers.Provider, Route]:
     return route.provider or maker, route
 
 
-def _tier(asked: dict[str, Any]) -> str | None:
-    """The service tier that is asked for; which one serves is known afterwards."""
-    tier = asked.get("service_tier")
-    return tier if isinstance(tier, str) and tier not in ("auto", "default", "standard_only") else None
-
-
-def _most(window: int | None, asked: dict[str, Any], units: Units) -> tuple[int | None, str]:
-    """(tokens that the answer may have at most, who says so)."""
-    choices = _number(asked, _CHOICES)
-    times = max(choices[0], 1) if choices is not None else 1
-    told = f", {times} times" if times > 1 else ""
-    limit = _number(asked, _LIMITS)
-    if limit is not None and limit[0] >= 0:
-        return limit[0] * times, f"{limit[1]} of the request{told}"
-    if window is None:
-        return None, "the request sets no limit, and the model's is not known"
-    taken = sum(sides[0] for sides in units.values())
-    return max(window - taken, 0) * times, f"the rest of the model's {window:,} tokens of context{told}"
-
-
 def _likely(usual: Usual | str, most: int | None) -> tuple[int | None, str]:
     """(tokens of the answer as they are usual, of which calls)."""
     if isinstance(usual, str):
@@ -194,14 +170,3 @@ def _likely(usual: Usual | str, most: int | None) -> tuple[int | None, str]:
     if most is not None and tokens > most:
         return most, f"{usual.how} is {tokens}, more than there may be"
     return tokens, usual.how
-
-
-def _number(asked: dict[str, Any], names: tuple[str, ...]) -> tuple[int, str] | None:
-    """(value, name) of the first of these that the request sets."""
-    for holder in (asked, *(asked.get(name) for name in _NESTED)):
-        if isinstance(holder, dict):
-            for name in names:
-                value = holder.get(name)
-                if isinstance(value, int) and not isinstance(value, bool):
-                    return value, name
-    return None
