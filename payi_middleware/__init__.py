@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from .asgi import PayiMiddleware
     from .blocks import track, use_case
     from .events import Attribution, CallEvent
-    from .exceptions import EventError, PayiError, SettingsError, StoreError, UseCaseError
+    from .exceptions import EventError, LedgerError, LimitError, PayiError, SettingsError, StoreError, UseCaseError
     from .instrumentation import PayiTransport, instrument, uninstrument
+    from .limits.limit import Limit
+    from .limits.reached import LimitReached
     from .meter import Meter
     from .running import current
 
@@ -23,6 +25,10 @@ __all__ = [
     "Attribution",
     "CallEvent",
     "EventError",
+    "LedgerError",
+    "Limit",
+    "LimitError",
+    "LimitReached",
     "Meter",
     "PayiError",
     "PayiMiddleware",
@@ -41,8 +47,18 @@ _HOMES = {
     "asgi": ("PayiMiddleware",),
     "blocks": ("track", "use_case"),
     "events": ("Attribution", "CallEvent"),
-    "exceptions": ("EventError", "PayiError", "SettingsError", "StoreError", "UseCaseError"),
+    "exceptions": (
+        "EventError",
+        "LedgerError",
+        "LimitError",
+        "PayiError",
+        "SettingsError",
+        "StoreError",
+        "UseCaseError",
+    ),
     "instrumentation": ("PayiTransport", "instrument", "uninstrument"),
+    "limits.limit": ("Limit",),
+    "limits.reached": ("LimitReached",),
     "meter": ("Meter",),
     "running": ("current",),
 }
