@@ -14,9 +14,11 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .store.sums import Sums
 
-__all__ = ["Usual", "usual_answer"]
+__all__ = ["Usual", "recent_answers", "usual_answer"]
 
 DAYS: Final = 30
+LAST: Final = 1_000
+"""Calls of which the length of each answer is looked at."""
 LEAST: Final = 5
 """Calls of which a mean is worth telling."""
 
@@ -56,6 +58,31 @@ def usual_answer(settings: Settings, use_case: str | None, model: str | None) ->
             tokens = Fraction(sum(row.tokens for row in seen if belongs(row)), calls)
             return Usual(tokens, f"the mean of {calls} calls of {of_whom} in {DAYS} days")
     return f"fewer than {LEAST} calls of {use_case or model or 'it'} in {DAYS} days"
+
+
+def recent_answers(settings: Settings) -> list[tuple[str | None, str | None, int]]:
+    """(use case, model that was asked for, tokens of the answer) of the last calls that ended well, the oldest first.
+
+    Reads the store; nothing where there is none yet.
+    """
+    path = settings.store_path
+    if settings.in_memory or (path is not None and not path.exists()):
+        return []
+    from .store import open_store
+
+    try:
+        store = open_store(settings, create=False)
+        try:
+            events = store.latest(LAST)
+        finally:
+            store.close()
+    except StoreError:
+        return []
+    return [
+        (event.use_case_name, event.requested_resource, sum(sides[1] for sides in event.units.values()))
+        for event in events
+        if event.outcome == "ok"
+    ]
 
 
 class _Seen(NamedTuple):

@@ -177,6 +177,13 @@ class Estimates:
             health.note("texts", "the texts of a call could not be told apart; it is counted by length", exc_info=True)
             return None
 
+    def exactly(self, endpoint: Endpoint, request: bytes, model: str | None) -> Units | None:
+        """Counts of a request where they are exact and nothing is left out; None else, and while no tokenizer is loaded."""
+        if endpoint.texts is None or not self._tokens.ready or family_of(model).error:
+            return None
+        units, how, uncounted = self.of_request(endpoint, request, model)
+        return None if uncounted or BY_LENGTH in how else units
+
     def of_request(
         self, endpoint: Endpoint, request: bytes, model: str | None
     ) -> tuple[Units, str, tuple[Unpriced, ...]]:
