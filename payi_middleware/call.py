@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import attempts, context, health, record
 from .body import WHOLE, Body
 from .costing import Costed, conditions, cost_of
 from .counting.estimates import BY_LENGTH
-from .events import CostSource, Outcome, Units, Unpriced
+from .events import CallEvent, Cost, CostSource, Outcome, Units, Unpriced
 from .frames import Activity, Attributed, with_own
 from .headers import given_by_headers
+from .limits.charges import Ended
 from .once import event_id, with_firsts
 from .outcomes import outcome_of, why_nothing
 from .providers._errors import headers_error
 from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
 
 if TYPE_CHECKING:
+    from .limits.answer import Refused
     from .meter import Meter
 
 __all__ = ["OVERHEAD", "Call", "Exchange"]
@@ -88,6 +90,7 @@ class Call:
         "first_byte",
         "group",
         "headers",
+        "hold",
         "id",
         "meter",
         "parts",
@@ -161,7 +164,9 @@ class Call:
         )
         if activity is not None:
             activity.begin_call()
-        self.started = time.perf_counter_ns()
+        self.started = started = time.perf_counter_ns()
+        limits = meter.limits
+        self.hold = None if started < limits.wakes else limits.hold()
 
     def is_sending(self, method: str, path: str, body: bytes | None, provider: Provider) -> bool:
         """Whether a request that begins now, inside of this call, is this very exchange on its way out.
@@ -192,7 +197,24 @@ class Call:
         """This call has no event."""
         if self.activity is not None:
             self.activity.forget_call()
+        if self.hold is not None:
+            self.hold.release()
         self.meter.spool.append(record.void(self.id))
+
+    def refuse(self, refusal: Refused, ledger: str | None) -> None:
+        """A limit refuses this call: it has an event, and never goes out."""
+        try:
+            self._once.pop()
+        except IndexError:
+            return
+        if self.activity is not None:
+            self.activity.refused = True
+        now, error_type = time.perf_counter_ns(), refusal.code
+        costed = Costed(None, "none", (), refusal.reached.message)
+        model = self.asked.model or self.route.model
+        self._record(
+            now, Reading(), model, None, costed, "blocked", error_type, self.asked.streamed, refusal.states, ledger
+        )
 
     def answered(self, status: int, encoding: str | None, headers: Headers | None = None) -> None:
         """The head of the answer has come."""
@@ -210,9 +232,14 @@ class Call:
             self.first_byte = time.perf_counter_ns()
         size = sum(map(len, self.parts)) + OVERHEAD * len(self.parts)
         if size <= WHOLE and self.body is None:
-            return WHOLE - size
+            return WHOLE - size if self.hold is None else min(WHOLE - size, self._room(size))
         self._spill()
-        return _BLOCK
+        return _BLOCK if self.hold is None or self.body is None else min(_BLOCK, self._room(self.body.size))
+
+    def _room(self, received: int) -> int:
+        """What a hold has room for."""
+        assert self.hold is not None
+        return self.hold.room(received, self.asked.streamed)
 
     def _spill(self) -> None:
         """The answer is large: keep no more of it than its usage needs."""
@@ -437,56 +464,70 @@ class Call:
         outcome: Outcome,
         error_type: str | None,
         streamed: bool,
+        states: dict[str, str] | None = None,
+        ledger: str | None = None,
     ) -> None:
         meter, activity, provider = self.meter, self.activity, self.provider
         cost, source, unpriced, reason = costed
         waits = cost is None and source != "none"
         first_byte, started, attributed = self.first_byte, self.started, self.attributed
-        meter.spool.append(
-            record.ended(
-                self.id,
-                (
-                    self.id,
-                    meter.application,
-                    "track" if activity is None else activity.origin,
-                    self.started_ns,
-                    now - started,
-                    None if first_byte is None else first_byte - started,
-                    provider.id,
-                    provider.category,
-                    model,
-                    self.asked.model or self.route.model,
-                    self.route.endpoint.template,
-                    reading.service_tier,
-                    self.status,
-                    outcome,
-                    error_type,
-                    streamed,
-                    self.attempt,
-                    self.group,
-                    attributed.attribution_raw,
-                    attributed.inbound_raw,
-                    units or {},
-                    cost,
-                    source,
-                    unpriced,
-                    reason,
-                    meter.prices.version or None,
-                    reading.response_id,
-                    {},
-                    reading.terms,
-                    reading.parts,
-                ),
-                to_price=waits,
-            )
+        fields: tuple[Any, ...] = (
+            self.id,
+            meter.application,
+            "track" if activity is None else activity.origin,
+            self.started_ns,
+            now - started,
+            None if first_byte is None else first_byte - started,
+            provider.id,
+            provider.category,
+            model,
+            self.asked.model or self.route.model,
+            self.route.endpoint.template,
+            reading.service_tier,
+            self.status,
+            outcome,
+            error_type,
+            streamed,
+            self.attempt,
+            self.group,
+            attributed.attribution_raw,
+            attributed.inbound_raw,
+            units or {},
+            cost,
+            source,
+            unpriced,
+            reason,
+            meter.prices.version or None,
+            reading.response_id,
+            {},
+            reading.terms,
+            reading.parts,
         )
+        if states is not None:
+            fields = (*fields[:_LIMITS], states, *fields[_LIMITS + 1 :], ledger)
+        meter.spool.append(record.ended(self.id, fields, to_price=waits))
         if activity is not None:
             if cost is not None:
                 activity.end_call(cost.total_ticks, exact=not unpriced and source != "estimate")
             else:  # a refused attempt costs nothing, and that is known
-                activity.end_call(0, exact=not waits and outcome == "error" and source == "none" and not unpriced)
+                nothing = outcome in ("error", "blocked") and source == "none" and not unpriced
+                activity.end_call(0, exact=not waits and nothing)
+        if self.hold is not None and states is None:
+            self._settle(outcome, units, cost, waits=waits)
+
+    def _settle(self, outcome: Outcome, units: Units | None, cost: Cost | None, *, waits: bool) -> None:
+        """Count it to its limits. Never raises: the draining thread settles whatever was not."""
+        hold = self.hold
+        assert hold is not None
+        try:
+            ended = Ended(self.id, self.meter.application, self.started_ns, outcome, self.status, units or {}, cost)
+            use_case, model = self.attributed.attribution.use_case_name, self.asked.model or self.route.model
+            hold.end(ended, self.provider.id, use_case, model, waits=waits)
+        except Exception:
+            health.note("limit_fault", "a call could not be settled at its end; it is when it is stored", exc_info=True)
 
 
+_LIMITS = CallEvent.__struct_fields__.index("limits")
 _ASKED_NOTHING = Asked()
 _NO_HEADERS: Headers = {}
 _NO_ANSWER = Reading(complete=False, reason="no answer came")

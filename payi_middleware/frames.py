@@ -73,6 +73,8 @@ class Activity:
     """Of ended calls."""
     inexact = 0
     """Ended calls that are estimated or not wholly priced."""
+    refused = False
+    """Whether a limit refused one of its calls."""
     ended: float | None = None
     """Monotonic seconds at which the request ended."""
     cached: Attributed | None = None

@@ -16,8 +16,10 @@ import msgspec
 
 from . import health, record
 from .alone import alone
+from .counting.estimates import Estimates
 from .events import CallEvent
 from .leftovers import adopt, any_left, sweep
+from .limits.limits import Limits
 from .pending import finished
 from .pricing import Prices
 from .segment import AGAIN, BEGUN, HEADER, VOID, Segment, fcntl
@@ -43,11 +45,15 @@ def take_in(settings: Settings) -> int:
 
     if settings.in_memory:  # a store in memory would take them with it
         return 0
-    sink = StoreSink(settings)
+    sink, prices = StoreSink(settings), Prices()
+    limits = Limits(msgspec.structs.replace(settings, limits=()), prices, Estimates())
     try:
-        return orphans(settings.spool_path, label_of(settings), Prices(), lambda events: sink.write(events, {}))
+        return orphans(
+            settings.spool_path, label_of(settings), prices, lambda events: sink.write(limits.settled(events), {})
+        )
     finally:
         sink.close()
+        limits.close(settings.flush_timeout)
 
 
 def label_of(settings: Settings) -> str:

@@ -26,6 +26,7 @@ from .exceptions import SettingsError
 from .flush import Flusher
 from .hosts import Hosts
 from .intake import label_of, orphans
+from .limits.limits import Limits
 from .manual.arguments import UnitsGiven, Who, told_of
 from .manual.recording import recorded
 from .once import Told
@@ -122,6 +123,7 @@ class Meter:
         self._delivers = given is None and bool(self.settings.api_key)
         self._delivery: Delivery | None = None
         """What sends events on to a server; made when there is something to send."""
+        self.limits = Limits(self._placed, self.prices, self.estimates, in_memory=captured is not None)
         self._late: deque[Callable[[], None]] = deque()
         """Long results that wait to be read."""
         self._batch: list[CallEvent] = []
@@ -130,7 +132,7 @@ class Meter:
         self.flusher = Flusher(
             self._drain,
             waits=self._waits,
-            prepare=self.prices.load,
+            prepare=self._prepare,
             interval=self.settings.flush_interval,
             idle=self._look_around,
             ended=lambda: self.spool.listen(),
@@ -266,6 +268,7 @@ class Meter:
 
     def _let_go(self) -> None:
         self.spool.close()
+        self.limits.close(self.settings.flush_timeout)
         for sink in self._sinks or ():
             sink.close()
         if self._given_sinks is None and Meter._captured is None:
@@ -310,6 +313,10 @@ class Meter:
                 return
             read()
 
+    def _prepare(self) -> None:
+        self.prices.load()
+        self.limits.prepare()
+
     def _drain(self) -> None:
         """Deliver what the spool has, a transaction a batch; what is written meanwhile comes later, or this would never end."""
         self.spool.listen()
@@ -320,7 +327,7 @@ class Meter:
         is_over = self.spool.mark()
         while True:
             if not self._batch:  # else it was refused before
-                self._batch = finished(self.spool.take(BATCH), self.prices, self.estimates)
+                self._batch = self.limits.settled(finished(self.spool.take(BATCH), self.prices, self.estimates))
             if self._batch or self._health_is_due():
                 self._write(self._batch)
                 self._batch = []
@@ -372,7 +379,7 @@ class Meter:
             )
 
     def _take_in(self, events: Sequence[CallEvent]) -> None:
-        self._write(events)
+        self._write(self.limits.settled(events))
         forks.rest(0)
         self.flusher.serve()  # who flushes must not wait for all that the dead left
 
@@ -391,6 +398,7 @@ class Meter:
             "hosts": dict(self.settings.hosts),
             "spool": {"dir": str(folder or ""), "bytes": waiting_bytes(folder), "durable": self.spool.durable},
             "prices": self.prices.version,
+            "limits": self.limits.health(),
             "delivery": None if self._delivery is None else self._delivery.health(),
             "counters": health.counters(),
         }

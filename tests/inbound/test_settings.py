@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from payi_middleware import Meter, PayiMiddleware, SettingsError, current, health, instrument, track, use_case
+from payi_middleware import Limit, Meter, PayiMiddleware, SettingsError, current, health, instrument, track, use_case
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.flask import Payi
 from payi_middleware.instrumentation import hooked
@@ -38,6 +38,11 @@ EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "update_prices": ("86400", 86400.0, 3600.0),
     "carrier_key": ("secret", "secret", "other"),
     "include_usage": ("1", True, False),
+    "limits": ('[{"name": "a", "max": 10, "per": "user"}]', (Limit("a", 10, per="user"),), (Limit("b", 2),)),
+    "ledger": ("valkey://cache:6379/1", "valkey://cache:6379/1", "memory://"),
+    "ledger_timeout": ("0.5", 0.5, 2.0),
+    "hold_ceiling": ("1000", 1000, 8192),
+    "limit_responses": ("0", False, True),
     "api_key": ("payi_1\n", "payi_1", "payi_2"),
     "base_url": ("https://a.test:8600/x/", "https://a.test:8600/x", "http://b.test"),
     "create_resources": ("true", True, False),
@@ -97,6 +102,18 @@ def test_precedence(name: str) -> None:
         ({"base_url": "https://a.test:port"}, "setting base_url is not valid"),
         ({"base_url": "https://me:secret@a.test"}, "no user, query or fragment"),
         ({"base_url": "https://a.test/?key=secret"}, "no user, query or fragment"),
+        ({"ledger": "mysql://db"}, "setting ledger='mysql://db' is not a ledger; use sqlite:///..., postgresql://..."),
+        ({"ledger": "mysql://me:secret@db"}, "setting ledger='mysql://me@db' is not a ledger"),
+        ({"ledger": 7}, "setting ledger=7 is not a ledger"),
+        ({"ledger_timeout": 0}, "setting ledger_timeout=0.0 is not valid: seconds, above 0 and at most 60"),
+        ({"ledger_timeout": "soon"}, "setting ledger_timeout='soon' is not valid: a number of seconds"),
+        ({"hold_ceiling": 0}, "setting hold_ceiling=0 is not valid: tokens, at least 1"),
+        ({"hold_ceiling": "many"}, "setting hold_ceiling='many' is not valid: a whole number of tokens"),
+        ({"limit_responses": "perhaps"}, "setting limit_responses='perhaps' is not valid: use 1 or 0, true or false"),
+        ({"limits": "premium"}, "setting limits is not valid: Limit(...) one by one, or in PAYI_LIMITS a JSON array"),
+        ({"limits": 7}, "setting limits is not valid"),
+        ({"limits": [Limit("a", 1), Limit("a", 2)]}, "setting limits is not valid: limit 'a' is there twice"),
+        ({"limits": [{"name": "a", "max": 0}]}, "limit 'a': max=0 must be above 0"),
         ({"create_resources": "perhaps"}, "setting create_resources='perhaps' is not valid: use 1 or 0, true or false"),
     ],
 )
