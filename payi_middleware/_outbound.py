@@ -6,15 +6,18 @@ Nothing here knows an HTTP library. A face brings what it read off a request in 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from . import attempts, context, forms, health, identify
 from .call import Call, Exchange
 from .frames import Frame, attributed
 from .headers import PREFIX
-from .meter import Meter, default_meter
+from .meter import Meter, default_meter, existing_default
 from .providers.base import Provider, Route
+
+if TYPE_CHECKING:
+    from .limits.answer import Refused
 
 __all__ = [
     "HOOK",
@@ -27,10 +30,13 @@ __all__ = [
     "find",
     "find_at",
     "is_owned",
+    "meter_of",
     "open_call",
     "path_of",
     "place_of",
     "redirected",
+    "refused",
+    "refused_async",
     "sent",
     "take_own",
 ]
@@ -55,6 +61,12 @@ class Hook:
 
 
 HOOK = Hook()
+
+
+def meter_of(frame: Frame | None) -> Meter | None:
+    """The meter of calls in a frame, if there is one yet."""
+    its = None if frame is None else frame.activity.meter
+    return its or HOOK.meter or existing_default()
 
 
 class Place(NamedTuple):
@@ -211,6 +223,18 @@ def open_call(meter: Meter, provider: Provider, route: Route, exchange: Exchange
     elif outer is None:
         health.count("unattributed")
     return Call(meter, activity, attributed(frame), provider, route, exchange)
+
+
+def refused(call: Call) -> Refused | None:
+    """The answer in place of the provider's, where a limit refuses the call; waits for the ledger. Never raises."""
+    hold = call.hold
+    return None if hold is None else hold.admit(call)
+
+
+async def refused_async(call: Call) -> Refused | None:
+    """The same without holding the event loop. Raises nothing but the caller's own cancellation."""
+    hold = call.hold
+    return None if hold is None else await hold.admit_async(call)
 
 
 def sent(call: Call, token: Any) -> None:

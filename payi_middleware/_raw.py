@@ -8,13 +8,18 @@ parts and moments of before.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .call import OVERHEAD, Call
+from .limits.places import REASON, STATUS
 
-__all__ = ["ended_with", "is_watched", "watch"]
+if TYPE_CHECKING:
+    from .limits.answer import Refused
+
+__all__ = ["ended_with", "is_watched", "made", "watch"]
 
 _CALL = "_payi_call"
 _ROOM = "_payi_room"
@@ -52,6 +57,22 @@ def ended_with(call: Call, body: Any, encoding: str | None) -> None:
         call.parts.append(body)
         call.told_parts()
         call.end()
+
+
+def made(refusal: Refused, method: str | None, *, preload: bool = False, decode: bool = False) -> Any:
+    """The answer to a call that a limit refuses, as urllib3 would have read it off a connection."""
+    import urllib3
+
+    return urllib3.HTTPResponse(
+        body=io.BytesIO(refusal.body),
+        headers=refusal.headers,
+        status=STATUS,
+        version=11,
+        reason=REASON,
+        preload_content=preload,
+        decode_content=decode,
+        request_method=method,
+    )
 
 
 class _Watched:

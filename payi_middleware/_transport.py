@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import context, forms, health, identify
-from ._outbound import HOOK, RETRY, open_call, sent, take_own
+from ._outbound import HOOK, RETRY, open_call, refused, refused_async, sent, take_own
 from .call import OVERHEAD, Call, Exchange
 from .include_usage import hidden, with_usage
+from .limits.places import EXTENSION, STATUS
 from .meter import Meter
 from .providers.base import Provider
+
+if TYPE_CHECKING:
+    from .limits.answer import Refused
 
 __all__ = ["AsyncTap", "AsyncWrapper", "InnerWrapper", "SyncTap", "SyncWrapper", "wrapped_for_url"]
 
@@ -133,6 +137,7 @@ class SyncWrapper:
 
     tap_class: type[Any]
     async_tap_class: type[Any]
+    response_class: type[Any]
 
     def __init__(self, inner: Any, meter: Any, provider: Any = None) -> None:
         self.inner = inner
@@ -149,6 +154,8 @@ class SyncWrapper:
         call = self._begin(request)
         if call is None:
             return self.inner.handle_request(request)
+        if call.hold is not None and (refusal := refused(call)) is not None:
+            return self._instead(request, refusal)
         token = context.owner.set(call)
         call.sending = True
         asked = request if not call.meter.settings.include_usage else with_usage(request, call)
@@ -161,6 +168,16 @@ class SyncWrapper:
             sent(call, token)
         response = tap(call, request, response, self.tap_class)
         return response if asked is request else hidden(response, self.tap_class)
+
+    def _instead(self, request: Any, refusal: Refused) -> Any:
+        """The answer to a call that a limit refuses, whole, so that it can be read by either client, streamed or not."""
+        return self.response_class(
+            STATUS,
+            headers=refusal.headers,
+            content=refusal.body,
+            request=request,
+            extensions={EXTENSION: refusal.reached},
+        )
 
     def _begin(self, request: Any) -> Call | None:
         if context.owner.get() is not None and _outer(request, self.provider) is not None:
@@ -179,6 +196,8 @@ class AsyncWrapper(SyncWrapper):
         call = self._begin(request)
         if call is None:
             return await self.inner.handle_async_request(request)
+        if call.hold is not None and (refusal := await refused_async(call)) is not None:
+            return self._instead(request, refusal)
         token = context.owner.set(call)
         call.sending = True
         asked = request if not call.meter.settings.include_usage else with_usage(request, call)

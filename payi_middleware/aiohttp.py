@@ -11,17 +11,23 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import http_parser
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 
 from . import context, forms, health, identify
-from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, redirected, take_own
+from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, redirected, refused_async, take_own
 from ._patches import Patches
 from .call import OVERHEAD, Call
+from .limits.places import REASON, STATUS
 from .meter import Meter
 from .providers.base import Provider
+
+if TYPE_CHECKING:
+    from .limits.answer import Refused
 
 __all__ = ["hook"]
 
@@ -56,6 +62,9 @@ async def _connect(connecting: Callable[[], Awaitable[Any]], req: Any, meter: Me
     call = None if seen is None else begin(meter, provider, seen)
     if call is None:
         return await connecting()
+    refusal = await refused_async(call)
+    if refusal is not None:
+        return _instead(req, refusal)
     try:
         connection = await connecting()
     except BaseException as error:
@@ -68,6 +77,49 @@ async def _connect(connecting: Callable[[], Awaitable[Any]], req: Any, meter: Me
         health.note("tap", "an answer could not be watched; it goes through unseen", exc_info=True)
         call.end("unknown")
     return connection
+
+
+def _instead(req: Any, refusal: Refused) -> Any:
+    """A connection to nowhere that answers a call which a limit refuses; aiohttp itself reads the answer off it."""
+    loop = asyncio.get_running_loop()
+    protocol = ResponseHandler(loop=loop)
+    protocol.connection_made(_Nowhere())
+    head = [f"HTTP/1.1 {STATUS} {REASON}", *(f"{name}: {value}" for name, value in refusal.headers.items())]
+    protocol.data_received("\r\n".join([*head, "connection: close", "", ""]).encode() + refusal.body)
+    return Connection(_Nobody(), req.connection_key, protocol, loop)  # type: ignore[arg-type]  # asked for one method
+
+
+class _Nowhere(asyncio.Transport):
+    """Where the request goes: nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_closed = False
+
+    def write(self, data: Any) -> None:
+        """Take what is sent."""
+
+    def is_closing(self) -> bool:
+        return self._is_closed
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        """There is nothing more to read."""
+
+    resume_reading = pause_reading
+
+
+class _Nobody:
+    """In place of the connector: such a connection is no other request's, and no limit of connections counts it."""
+
+    force_close = True
+
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        protocol.close()
 
 
 def _seen(req: Any, provider: Provider) -> Seen | None:

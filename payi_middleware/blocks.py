@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import carrier, context, health
-from ._outbound import HOOK
+from ._outbound import HOOK, meter_of
 from .annotation import Annotation, annotate, over
 from .attribution import Given, check_use_case, clean
 from .decorating import decorated, inside, leave, wrapped
-from .frames import Activity, Block, Frame, continued, outward
-from .meter import existing_default
+from .frames import Activity, Block, continued, outward
 
 if TYPE_CHECKING:
     from .meter import Meter
@@ -136,7 +135,7 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         if outer is None:
             return Block(Activity(self._meter), given)
         activity = outer.activity
-        if self._alone or activity.late or (self._meter is not None and self._meter is not _meter_of(outer)):
+        if self._alone or activity.late or (self._meter is not None and self._meter is not meter_of(outer)):
             return Block(Activity(self._meter or activity.meter), given)
         if activity.ended is not None and activity.face is None:
             outer = continued(outer)
@@ -204,11 +203,6 @@ class use_case(track):  # noqa: N801  # as track
             if running is not None and running.includes(annotation):
                 return None
         return self._block(annotation.given)
-
-
-def _meter_of(frame: Frame) -> Meter | None:
-    """The meter of calls in a frame, if there is one yet."""
-    return frame.activity.meter or HOOK.meter or existing_default()
 
 
 def _marked(target: F, annotation: Annotation) -> F:

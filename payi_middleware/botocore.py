@@ -8,16 +8,21 @@ signed. One that a handler adds as late as `before-sign` is covered by the signa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.endpoint import Endpoint
 
 from . import _raw, context, health
-from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, sent, take_own
+from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, refused, sent, take_own
 from ._patches import Patches
 from .call import Call
+from .limits.places import STATUS
 from .meter import Meter
 from .providers.base import Provider
+
+if TYPE_CHECKING:
+    from .limits.answer import Refused
 
 __all__ = ["hook"]
 
@@ -65,6 +70,9 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
         call = None if found is None else _begin(request, *found)
         if call is None:
             return original(self, request)
+        refusal = refused(call)
+        if refusal is not None:
+            return _instead(request, refusal)
         token = context.owner.set(call)
         call.sending = True
         try:
@@ -77,6 +85,15 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
         return _tap(call, response)
 
     return _send
+
+
+def _instead(request: Any, refusal: Refused) -> AWSResponse:
+    """The answer to a call that a limit refuses; the header is where botocore looks for an error's code."""
+    headers = HeadersDict({**refusal.headers, "x-amzn-errortype": refusal.code})
+    answer = AWSResponse(request.url, STATUS, headers, _raw.made(refusal, request.method))
+    if not request.stream_output:
+        answer.content  # noqa: B018  # botocore's own sessions have read it by now
+    return answer
 
 
 def _begin(request: Any, meter: Meter, provider: Provider) -> Call | None:

@@ -26,17 +26,20 @@ class Seam(SyncWrapper, httpx.BaseTransport):
     """What the patched client gets for a provider's host."""
 
     tap_class = _SyncTap
+    response_class = httpx.Response
 
 
 class AsyncSeam(AsyncWrapper, httpx.AsyncBaseTransport):
     """The same for an async client."""
 
     async_tap_class = _AsyncTap
+    response_class = httpx.Response
 
 
 class _Inner(InnerWrapper):
     tap_class = _SyncTap
     async_tap_class = _AsyncTap
+    response_class = httpx.Response
 
 
 class Transport(_Inner, httpx.BaseTransport):

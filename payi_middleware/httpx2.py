@@ -26,17 +26,20 @@ class Seam(SyncWrapper, httpx2.BaseTransport):
     """What the patched client gets for a provider's host."""
 
     tap_class = _SyncTap
+    response_class = httpx2.Response
 
 
 class AsyncSeam(AsyncWrapper, httpx2.AsyncBaseTransport):
     """The same for an async client."""
 
     async_tap_class = _AsyncTap
+    response_class = httpx2.Response
 
 
 class _Inner(InnerWrapper):
     tap_class = _SyncTap
     async_tap_class = _AsyncTap
+    response_class = httpx2.Response
 
 
 class Transport(_Inner, httpx2.BaseTransport):

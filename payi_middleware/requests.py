@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from . import _raw, context, health
-from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, sent, take_own
+from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, refused, sent, take_own
 from ._patches import Patches
 from .call import Call
 from .meter import Meter
@@ -62,6 +62,9 @@ class _Adapter(BaseAdapter):
         call = None if seen is None else begin(self._meter, self._provider, seen)
         if call is None:
             return self._inner.send(request, *args, **options)
+        refusal = refused(call)
+        if refusal is not None:
+            return _maker.build_response(request, _raw.made(refusal, request.method))
         token = context.owner.set(call)
         call.sending = True
         try:
@@ -76,6 +79,10 @@ class _Adapter(BaseAdapter):
     def close(self) -> None:
         """Close the inner adapter."""
         self._inner.close()
+
+
+_maker = HTTPAdapter()
+"""Makes answers of requests' own class; it sends nothing."""
 
 
 def _seen(request: Any, provider: Provider) -> Seen | None:

@@ -23,6 +23,7 @@ from ._outbound import (
     path_of,
     place_of,
     redirected,
+    refused,
     sent,
     take_own,
 )
@@ -55,6 +56,10 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
         call = None if seen is None else begin(*found, seen)
         if call is None:
             return original(self, method, url, body, headers, *args, **more)
+        refusal = refused(call)
+        if refusal is not None:
+            preload, decode = more.get("preload_content", True), more.get("decode_content", True)
+            return _raw.made(refusal, method, preload=preload, decode=decode)
         token = context.owner.set(call)
         call.sending = True
         try:
