@@ -15,6 +15,7 @@ from .frames import Activity
 from .headers import PREFIX, joined, trace_of
 from .inbound import REQUEST_IDS, Identify, Trust, cost_headers, incoming, note_second, request_id
 from .instrumentation import instrument
+from .limits.guard import Guard
 from .meter import Meter, default_meter
 from .routes import route_of
 from .settings import StoreOptions
@@ -61,6 +62,7 @@ class PayiMiddleware:
         self._has_own = identify is not None or cost_headers
         """Whether it would be missed that an outer face has the request."""
         self._wraps_send = cost_headers or self.meter.settings.flush == "request"
+        self._answers_limits = self.meter.settings.limit_responses
         if not self.meter.disabled:
             instrument(self.meter)
 
@@ -84,10 +86,10 @@ class PayiMiddleware:
             activity.loop = _running_loop()
         token = context.frame.set(activity)
         try:
-            if self._wraps_send:
-                await self._responding(activity, scope, receive, send)
+            if self._answers_limits and self.meter.limits.wakes == 0 and kind == "http":
+                await self._guarded(activity, scope, receive, send)
             else:
-                await self.app(scope, receive, send)
+                await self._served(activity, scope, receive, send)
         finally:
             activity.end()
             if activity.calls:
@@ -96,6 +98,23 @@ class PayiMiddleware:
                 context.frame.reset(token)
             except ValueError:
                 pass
+
+    async def _guarded(self, activity: Activity, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve where a limit may refuse a call, which is answered if the application does not."""
+        guard = Guard(activity, send)
+        try:
+            await self._served(activity, scope, receive, guard)
+        except Exception as error:
+            if not await guard.answer(error):
+                raise
+        else:
+            await guard.let_go()
+
+    async def _served(self, activity: Activity, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._wraps_send:
+            await self._responding(activity, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     async def _responding(self, activity: Activity, scope: Scope, receive: Receive, send: Send) -> None:
         responder = _Responder(activity, send, self._cost_headers, self.meter)

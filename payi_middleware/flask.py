@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -15,6 +15,7 @@ from .attribution import NOTHING, Given, clean
 from .events import Inbound
 from .face import Source
 from .inbound import Identify, incoming, note_second
+from .limits.problem import problem_of
 from .meter import Meter
 from .settings import StoreOptions
 from .types import Environ
@@ -70,6 +71,8 @@ class Payi:
             app.after_request(_leaving)  # first, since Flask refuses it where the application serves already
             app.before_request_funcs.setdefault(None, []).insert(0, _matched)  # before any that makes calls
             app.wsgi_app = face  # type: ignore[method-assign]
+            if face.meter.settings.limit_responses:
+                app.handle_exception = _answering(app, app.handle_exception)  # type: ignore[method-assign,assignment]
         app.extensions[EXTENSION] = face
 
 
@@ -113,6 +116,20 @@ def _matched() -> None:
     token = context.frame.set(None)  # else the copy would hold the activity, which holds the copy
     bound.context = copy_context()
     context.restore(context.frame, token)
+
+
+def _answering(app: Flask, original: Callable[[Exception], Response]) -> Callable[[Exception], Response]:
+    """Answers for a limit where no error handler of the application did: Flask makes an error a 500 before WSGI sees it."""
+
+    def handle_exception(error: Exception) -> Response:
+        frame = context.frame.get()
+        told = problem_of(error) if frame is not None and frame.activity.refused else None
+        if told is None:
+            return original(error)
+        response = app.response_class(told.body, told.status, told.headers)
+        return app.finalize_request(response, from_error_handler=True)
+
+    return handle_exception
 
 
 def _leaving(response: Response) -> Response:

@@ -11,6 +11,7 @@ from .attribution import NOTHING, Given
 from .events import usd
 from .frames import Activity
 from .headers import PREFIX, given_by_headers
+from .limits.view import REMAINING, remaining
 
 __all__ = ["REQUEST_IDS", "Identify", "Trust", "cost_headers", "incoming", "note_second", "request_id"]
 
@@ -77,7 +78,16 @@ def _decoded(value: str) -> str:
 
 
 def cost_headers(activity: Activity) -> list[tuple[str, str]]:
-    """What a response can tell of its request's cost (USD): nothing unless the whole of it is known by now."""
+    """What a response can tell of its request's cost (USD), if the whole of it is known by now, and of what is left of limits."""
+    return _cost(activity) + _remaining(activity)
+
+
+def _remaining(activity: Activity) -> list[tuple[str, str]]:
+    told = remaining(activity.meter, activity) if activity.calls and activity.meter is not None else None
+    return [] if told is None else [(REMAINING, told)]
+
+
+def _cost(activity: Activity) -> list[tuple[str, str]]:
     if not activity.calls or activity.pending or activity.inexact:
         return []
     cost = format(usd(activity.cost_ticks).normalize(), "f")

@@ -6,10 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from . import carrier, context, identify
-from ._outbound import HOOK
+from ._outbound import HOOK, meter_of
 from .attribution import clean
 from .events import Attribution, usd
 from .frames import Activity, attributed
+from .limits.snapshot import LimitStanding
+from .limits.view import standings_of
 
 __all__ = ["Current", "current"]
 
@@ -52,6 +54,19 @@ class Current:
     def complete(self) -> bool:
         """Whether `cost` is the whole cost: nothing in flight, estimated or unpriced."""
         return self._activity is None or not (self._activity.pending or self._activity.inexact)
+
+    @property
+    def limits(self) -> tuple[LimitStanding, ...]:
+        """How the limits stand that a call begun now would meet, and what is left of them; waits for nothing.
+
+        It is what this process heard last, and says how old that is. Limits that go by a model or provider are not among them, as
+        those are not known before a call.
+        """
+        meter = meter_of(self._frame)
+        if self._activity is None or meter is None or meter.disabled:
+            return ()
+        identify.ask(self._activity)
+        return standings_of(meter, self._frame)
 
     def set(self, **fields: Any) -> None:
         """Tell more of the request, from a dependency, a thread or a task; for calls begun afterwards.

@@ -13,6 +13,7 @@ from .frames import Activity
 from .headers import trace_of
 from .inbound import Identify, Trust, cost_headers, incoming, note_second, request_id
 from .instrumentation import instrument
+from .limits.problem import problem_of
 from .meter import Meter, default_meter
 from .settings import StoreOptions
 from .steps import Steps
@@ -79,13 +80,30 @@ class PayiWSGIMiddleware:
         try:
             with running:
                 answer = self.app(environ, start_response)
-        except BaseException:
+        except BaseException as error:
             self.end(activity)
-            raise
+            told = self.problem(activity, error, start_response)
+            if told is None:
+                raise
+            return [told]
         if type(answer) in (list, tuple) or _is_file(answer, environ):  # nothing more can be called while it is sent
             self.end(activity)
             return answer
-        return _Answer(answer, running, activity, self)
+        return _Answer(answer, running, activity, self, start_response)
+
+    def problem(self, activity: Activity, error: BaseException, start_response: StartResponse) -> bytes | None:
+        """Begin the answer to a request in which a limit refused a call and nobody caught that: its body, or None.
+
+        Raises:
+            BaseException: The error itself, if the answer has begun: that is how WSGI has it.
+        """
+        told = problem_of(error) if activity.refused and self.meter.settings.limit_responses else None
+        if told is None:
+            return None
+        start_response(
+            f"{told.status} {told.reason}", list(told.headers.items()), (type(error), error, error.__traceback__)
+        )
+        return told.body
 
     def bound(self, environ: Environ) -> Any:
         """What stands for the request in the methods below."""
@@ -176,8 +194,16 @@ def _telling_cost(activity: Activity, start_response: StartResponse) -> StartRes
 class _Answer:
     """The application's answer, each step of it under the request: a plain generator has lost it by then."""
 
-    def __init__(self, answer: Iterable[bytes], running: Steps, activity: Activity, face: PayiWSGIMiddleware) -> None:
+    def __init__(
+        self,
+        answer: Iterable[bytes],
+        running: Steps,
+        activity: Activity,
+        face: PayiWSGIMiddleware,
+        start_response: StartResponse,
+    ) -> None:
         self._answer = answer
+        self._start_response = start_response
         self._steps: Iterator[bytes] | None = None
         self._running = running
         self._activity = activity
@@ -193,6 +219,14 @@ class _Answer:
                 if self._steps is None:
                     self._steps = iter(self._answer)
                 return next(self._steps)
+        except StopIteration:
+            raise
+        except Exception as error:
+            told = self._face.problem(self._activity, error, self._start_response)
+            if told is None:
+                raise
+            self._steps = iter(())
+            return told
         finally:
             self._delivered = self._face.delivered(self._activity, self._delivered)
 
