@@ -97,6 +97,26 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} events were refused and, since the store is in memory, not set aside",
         "name a store's file, and see the log for the reason",
     ),
+    "ledger_away": (
+        "the ledger of limits was out of reach {n} times",
+        "see the log; check the setting ledger (PAYI_LEDGER), the network and the server there",
+    ),
+    "limit_open": (
+        "{n} calls went through while the ledger was out of reach, since their limits say so; they are counted when it is back",
+        "see the log; a limit with on_error='closed' lets none through",
+    ),
+    "limit_unsettled": (
+        "{n} calls could not be kept until the ledger was back",
+        "run `payi limits audit`, which counts by the events",
+    ),
+    "limit_stale": (
+        "{n} calls met limits that changed faster than they could be read",
+        "see who defines limits again and again",
+    ),
+    "limit_fault": (
+        "{n} calls could not be held to their limits, or not counted, by a fault of ours",
+        "report it with the traceback in the log, then run `payi limits audit`",
+    ),
     "hook_import": (
         "{n} libraries are installed but cannot be imported",
         "repair the installation; the log names the library",

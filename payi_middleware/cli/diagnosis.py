@@ -188,6 +188,7 @@ def _process(process: Process, now_ns: int) -> dict[str, Any]:
         "counters": _counters(process),
         "spool": _mapping(process, "spool"),
         "delivery": _mapping(process, "delivery"),
+        "limits": _mapping(process, "limits"),
     }
 
 

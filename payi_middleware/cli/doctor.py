@@ -64,6 +64,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     ]
     lines += [f"Delivery {_delivery(place)}" for place in found["delivery"]]
     lines += [f"Process  {_process(process)}" for process in found["processes"]]
+    lines += [f"Limits   {_limits(process)}" for process in found["processes"] if process["limits"]]
     lines += [f"Counted  {name}: {count(n)}" for name, n in found["counters"].items()]
     return lines
 
@@ -84,6 +85,22 @@ def _delivery(place: dict[str, Any]) -> str:
     return (
         f"{place['url']} ({place['application']}): {count(place['waiting'])} calls wait, {count(place['set_aside'])} are set "
         f"aside, last taken {place['last']}"
+    )
+
+
+def _limits(process: dict[str, Any]) -> str:
+    told = process["limits"]
+    whose = (
+        "shared by all who name it"
+        if told.get("shared")
+        else "of this application alone: a server that it sends to does not know it"
+        if process["delivery"]
+        else "shared by what uses this store"
+    )
+    unsettled = f"; {told['unsettled']} calls wait to be counted" if told.get("unsettled") else ""
+    return (
+        f"{process['host']} {process['pid']} ({process['application']}): {told.get('limits', 0)} limits, counted in "
+        f"{told.get('place', '?')}, {whose}{unsettled}"
     )
 
 

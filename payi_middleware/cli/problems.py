@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ..events import format_time
 from .cures import CURES, UNKNOWN
 
 __all__ = ["problems_of"]
@@ -28,6 +29,7 @@ def problems_of(
         *_spool_problems(spool, processes),
         *_delivery_problems(delivery, processes),
         *_process_problems(processes),
+        *_limit_problems(processes),
         *_faults(counters),
     ]
 
@@ -139,6 +141,20 @@ def _process_problems(processes: list[dict[str, Any]]) -> Problems:
                 )
             )
     return problems
+
+
+def _limit_problems(processes: list[dict[str, Any]]) -> Problems:
+    return [
+        (
+            f"process {process['pid']} on {process['host']} cannot reach the ledger of its limits, "
+            f"{process['limits'].get('place')}, since {format_time(since)}",
+            "see its log; meanwhile block limits refuse calls and allow limits let them pass, unless their on_error "
+            "says otherwise",
+        )
+        for process in processes
+        if process["state"] in ("running", "silent")
+        and isinstance(since := process["limits"].get("away_since_ns"), int)
+    ]
 
 
 def _faults(counters: Counter[str]) -> Problems:

@@ -312,3 +312,33 @@ def test_a_store_in_memory_has_nothing_to_examine() -> None:
     result = CliRunner().invoke(app, ["doctor", "--store", "sqlite:///:memory:", "--json"])
 
     assert json.loads(result.output)["store"]["exists"] is False
+
+
+def test_where_limits_are_counted(tmp_path: Path) -> None:
+    """Where, whether anybody else counts there too, and since when it is out of reach."""
+    told = {"ledger": "sqlite:1", "place": "/a/payi.db.ledger", "shared": False, "limits": 2, "unsettled": 3}
+    sent = {"url": "http://payi.internal:8600", "error": None}
+    away = told | {
+        "place": "valkey://cache:6379/0",
+        "shared": True,
+        "away_since_ns": 1_800_000_000 * 10**9,
+        "unsettled": 0,
+    }
+    stored(
+        tmp_path,
+        report(process="a", limits=told),
+        report(process="b", limits=told, delivery=sent),
+        report(process="c", limits=away),
+        report(process="d", limits=None),
+    )
+
+    output = CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)], terminal_width=400).output.replace("\n", " ")
+
+    counted = "(shop): 2 limits, counted in /a/payi.db.ledger, "
+    assert f"{counted}shared by what uses this store; 3 calls wait to be counted" in output
+    assert f"{counted}of this application alone: a server that it sends to does not know it; 3 calls" in output
+    assert "(shop): 2 limits, counted in valkey://cache:6379/0, shared by all who name it" in output
+    assert output.count("Limits   ") == 3
+    assert "cannot reach the ledger of its limits, valkey://cache:6379/0, since 2027-01-15T08:00:00" in problems(
+        tmp_path
+    )
