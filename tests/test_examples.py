@@ -135,6 +135,28 @@ def test_script(standin: StandIn, store: str) -> None:
     assert re.findall(rf"^(\w+): 48 words for {cost}$", output, re.MULTILINE) == ["jane", "john"]
 
 
+def test_limits(standin: StandIn, store: str) -> None:
+    """Jane's summaries of a quarter each come to her ten dollars, then no more is made; Bob has his own ten."""
+    command = [sys.executable, str(EXAMPLES / "limits.py")]
+    env = environment(standin, store, "openai")
+    output = ""
+    for user, many in (("jane", 45), ("bob", 2)):  # two processes, one ledger
+        documents = "#input=100000\n" * many
+        ran = subprocess.run(
+            [*command, user], env=env, input=documents, check=True, capture_output=True, text=True, timeout=60
+        )
+        output += ran.stdout
+
+    first, second = output.splitlines()
+    assert re.fullmatch(
+        r"jane: 40 summaries, then limit 'premium-monthly' is reached: 10\.0096 USD of 10 USD, until \S+-01 00:00:00 UTC",
+        first,
+    )
+    assert second == "bob: 2 summaries, 9.49952 usd of premium-monthly left"
+    assert len(standin.requests) == 42
+    assert [event["outcome"] for event in stored(store)] == ["ok"] * 40 + ["blocked"] + ["ok"] * 2
+
+
 def test_manual(standin: StandIn, store: str) -> None:
     """Events told by hand belong to the users of their blocks; the owner's rate, the list's and a stated cost hold."""
     command = [sys.executable, str(EXAMPLES / "manual.py")]
