@@ -105,9 +105,11 @@ class Worker:
         deadline = time.monotonic() + timeout
         done = self.flush(timeout)
         with self._starting:
+            self._is_starting = threading.get_ident()
             thread, self._thread = self._thread, None
             ending, self._queue = self._queue, queue.SimpleQueue()
             ending.put(None)
+            self._is_starting = 0
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
         return done
@@ -117,6 +119,7 @@ class Worker:
         # Looked up now, and not imported by name: gevent may have replaced them.
         self._queue = queue.SimpleQueue()
         self._starting = threading.Lock()
+        self._is_starting = 0
         self._thread = None
         self.error = self.since_ns = None
         self._kept: deque[_Waiting] = deque()
@@ -135,9 +138,16 @@ class Worker:
             self._start()
 
     def _start(self) -> None:
+        # The garbage collector may end a call, and that tell a step, in the midst of this very start: then it is under way.
+        if self._is_starting == threading.get_ident():
+            return
         with self._starting:
-            if self._thread is None and not self._started():
-                self._handle(_taken(self._queue, 0))
+            self._is_starting = threading.get_ident()
+            try:
+                if self._thread is None and not self._started():
+                    self._handle(_taken(self._queue, 0))
+            finally:
+                self._is_starting = 0
 
     def _started(self) -> bool:
         if sys.is_finalizing():  # no other thread runs any more

@@ -188,3 +188,22 @@ def test_on_trio(provider: Loopback, tmp_path: Path) -> None:
         assert trio.run(asked) == [200, 400]
     watched.meter.close()
     ledger.close()
+
+
+def test_a_step_that_is_told_while_the_worker_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector may end a call in the midst of that: no deadlock, and the step is done."""
+    ledger = SqliteLedger(tmp_path / "ledger")
+    ledger.define(ALL)
+    way = Queued(ledger)
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if thread.name == "payi-ledger":
+            way.tell(settle(2))
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    way.tell(settle(1))
+    way.close(5)
+    assert ledger.totals("a", "all", "")[0].spent == 2
+    ledger.close()
