@@ -23,7 +23,7 @@ from .schema import CORRECTED, DAY, DIMENSIONS, FAILURE, OTHER, TAG
 
 __all__ = ["LAST", "Correction", "any_corrections", "correct", "corrected", "gather", "to_other", "walk"]
 
-LAST = "(SELECT c.rest FROM corrections AS c WHERE c.event = e.id ORDER BY c.id DESC LIMIT 1)"
+LAST = "(SELECT c.told FROM corrections AS c WHERE c.event = e.id ORDER BY c.id DESC LIMIT 1)"
 """The column of an event's last correction."""
 
 
@@ -73,7 +73,7 @@ def correct(connection: sqlite3.Connection, changed: Sequence[tuple[int, CallEve
     """Write corrections: (number in the store, the event as it holds, as it shall be). Within a transaction that writes."""
     first: int = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()[0]
     connection.executemany(
-        "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, rest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, told) VALUES (?, ?, ?, ?, ?, ?, ?)",
         list(_rows(connection, changed, time.time_ns())),
     )
     prepare(connection)

@@ -81,20 +81,20 @@ _EVER = (-(1 << 40), 1 << 40)
 
 def waiting(connection: sqlite3.Connection) -> int:
     """How many events lie beyond the mark."""
-    row = connection.execute("SELECT coalesce((SELECT max(id) FROM events), 0) - (SELECT id FROM folded)").fetchone()
+    row = connection.execute("SELECT coalesce((SELECT max(id) FROM events), 0) - (SELECT event FROM folded)").fetchone()
     n: int = row[0]
     return n
 
 
 def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> None:
     """Add what lies beyond the mark to the rollups and move the mark. Within a transaction that writes."""
-    mark: int = connection.execute("SELECT id FROM folded").fetchone()[0]
+    mark: int = connection.execute("SELECT event FROM folded").fetchone()[0]
     prepare(connection)
     for statement in _GATHER.values():
         connection.execute(statement, (mark,))
     spill(connection, most_keys)
     add_up(connection)
-    connection.execute("UPDATE folded SET id = max(id, coalesce((SELECT max(e.id) FROM events AS e), 0))")
+    connection.execute("UPDATE folded SET event = max(event, coalesce((SELECT max(e.id) FROM events AS e), 0))")
 
 
 def prepare(connection: sqlite3.Connection) -> None:

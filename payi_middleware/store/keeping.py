@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 __all__ = ["Kept", "changed", "count", "generation", "kept", "last", "next_number", "removed"]
 
-_LAST = "max(coalesce((SELECT max(id) FROM events), 0), (SELECT id FROM folded))"
+_LAST = "max(coalesce((SELECT max(id) FROM events), 0), (SELECT event FROM folded))"
 
 
 class Kept(NamedTuple):
@@ -55,7 +55,7 @@ def last(connection: sqlite3.Connection) -> int:
 def next_number(connection: sqlite3.Connection) -> int | None:
     """The number that the next event must be given, since the database would give that of a removed one; else None."""
     row = connection.execute(
-        "SELECT id + 1 FROM folded WHERE id > (SELECT coalesce(max(id), 0) FROM events)"
+        "SELECT event + 1 FROM folded WHERE event > (SELECT coalesce(max(id), 0) FROM events)"
     ).fetchone()
     return None if row is None else row[0]
 

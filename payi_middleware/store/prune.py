@@ -36,7 +36,7 @@ EXISTS (
 )
 """
 _OLD = f"""
-SELECT id FROM events AS e WHERE hour < ? AND id <= (SELECT id FROM folded) AND (? OR NOT {_AWAITED}) ORDER BY hour LIMIT ?
+SELECT id FROM events AS e WHERE hour < ? AND id <= (SELECT event FROM folded) AND (? OR NOT {_AWAITED}) ORDER BY hour LIMIT ?
 """
 _OLD_SUMS = "SELECT dim, grain, period, key, kind FROM rollup WHERE dim = ? AND grain = ? AND period < ? LIMIT ?"
 _NO_SUM = "DELETE FROM rollup WHERE dim = ? AND grain = ? AND period = ? AND key = ? AND kind = ?"

@@ -76,7 +76,7 @@ def extent(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Exte
     hours = [row[0] for row in connection.execute(_HOURS) if row[0] is not None]
     if not hours:
         return None
-    mark: int = connection.execute("SELECT id FROM folded").fetchone()[0]
+    mark: int = connection.execute("SELECT event FROM folded").fetchone()[0]
     low, high = connection.execute(
         "SELECT min(started_ns), max(started_ns) FROM events WHERE id > ?", (mark,)
     ).fetchone()

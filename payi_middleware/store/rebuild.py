@@ -28,7 +28,7 @@ DIMS = [dim + more for more in (0, CORRECTED) for dim in KEYS]
 
 _REST = 0.02  # seconds between two days, in which others get the lock
 
-GATHER = [gather(dim, "hour >= ? AND hour < ? AND id <= (SELECT id FROM folded)") for dim in KEYS]
+GATHER = [gather(dim, "hour >= ? AND hour < ? AND id <= (SELECT event FROM folded)") for dim in KEYS]
 """The sums of the events of some hours."""
 GATHER_CORRECTED = [
     corrections.gather(dim, "e.hour >= ? AND e.hour < ?", after=after) for dim in KEYS for after in (False, True)
