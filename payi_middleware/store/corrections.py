@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from ..events import CallEvent, Cost, CostSource, Unpriced
-from .fold import KEYS, add_up, prepare
+from .adding import OF_CORRECTIONS
+from .filled import leave_out
+from .fold import BOUND, KEYS, add_up, name, narrow, prepare
 from .interned import Names
 from .kinds import as_attributed, kind_of
 from .pack import COLUMNS, unpacked
-from .schema import CORRECTED, DAY, DIMENSIONS, FAILURE, OTHER, TAG
+from .schema import CORRECTED, DAY, FAILURE, TAG
 
 __all__ = ["LAST", "Correction", "any_corrections", "correct", "corrected", "gather", "to_other", "walk"]
 
@@ -48,7 +50,7 @@ def corrected(event: CallEvent, packed: bytes | None) -> CallEvent:
 
 def any_corrections(connection: sqlite3.Connection) -> bool:
     """Whether the store has corrections, or what is left of them: the sums, where the events are gone."""
-    found: int = connection.execute(f"SELECT EXISTS (SELECT 1 FROM rollup WHERE dim >= {CORRECTED})").fetchone()[0]
+    found: int = connection.execute(f"SELECT EXISTS (SELECT 1 FROM rollup WHERE {OF_CORRECTIONS})").fetchone()[0]
     return found == 1
 
 
@@ -79,14 +81,17 @@ def correct(connection: sqlite3.Connection, changed: Sequence[tuple[int, CallEve
     prepare(connection)
     for statement in _GATHER:
         connection.execute(statement, (first,))
+    name(connection)
+    narrow(connection)
+    leave_out(connection)
     to_other(connection)
     add_up(connection)
 
 
 def to_other(connection: sqlite3.Connection) -> None:
     """Give what was gathered the key "(other)" where the rollups count the value so."""
-    for dim in DIMENSIONS:
-        connection.execute(_TO_OTHER, {"dim": dim})
+    for dim, other in BOUND.items():
+        connection.execute(_TO_OTHER.format(other=other), {"dim": dim})
 
 
 def _rows(
@@ -116,7 +121,7 @@ def gather(dim: int, which: str, *, after: bool) -> str:
         source += " LEFT JOIN tags AS t ON t.tags = e.tags"
     only = " AND e.failure != 0" if dim == FAILURE else ""
     return (
-        f"INSERT INTO temp.delta SELECT {dim + CORRECTED}, e.hour, {KEYS[dim]} AS the_key, {kind} AS the_kind, "
+        f"INSERT INTO temp.delta SELECT {dim | CORRECTED}, e.hour, {KEYS[dim]} AS the_key, {kind} AS the_kind, "
         f"{sign}count(*), {sign}sum(e.input_tokens), {sign}sum(e.output_tokens), {sign}sum({ticks}), x'', x'' "
         f"FROM {source} WHERE {which}{only} GROUP BY e.hour, the_key, the_kind"
     )
@@ -124,8 +129,9 @@ def gather(dim: int, which: str, *, after: bool) -> str:
 
 _GATHER = [gather(dim, "c.id > ?", after=after) for dim in KEYS for after in (False, True)]
 _TO_OTHER = f"""
-UPDATE temp.delta SET key = {OTHER} WHERE dim = :dim + {CORRECTED} AND key > 0 AND EXISTS (
-    SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = {OTHER}
+UPDATE temp.delta SET key = {{other}} WHERE dim = :dim + {CORRECTED} AND key > 0 AND EXISTS (
+    SELECT 1 FROM rollup AS r
+    WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = ({{other}})
 ) AND NOT EXISTS (
     SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = delta.key
 )

@@ -11,25 +11,53 @@ from __future__ import annotations
 
 import sqlite3
 
+from .adding import ADDED, JOINED, MEASURES, SUMS, upsert
+from .filled import leave_out
 from .periods import day_of_month, month_of_hour
-from .schema import ACCOUNT, DAY, DIMENSIONS, FAILURE, HOUR, MONTH, NOT_GIVEN, OTHER, ROUTE, TAG, USER, WIDE
+from .schema import (
+    ACCOUNT,
+    CORRECTED,
+    DAY,
+    DIMENSIONS,
+    FAILURE,
+    HOUR,
+    MONTH,
+    NARROW,
+    NOT_GIVEN,
+    OTHER,
+    OTHER_ROUTE,
+    ROUTE,
+    ROUTED,
+    TAG,
+    USER,
+    WIDE,
+)
+from .windows import add_late, leave_crowded
 
-__all__ = ["EVERY", "KEYS", "MOST_KEYS", "add_hours", "add_up", "fold", "gather", "prepare", "spill", "waiting"]
+__all__ = [
+    "BOUND",
+    "EVERY",
+    "KEYS",
+    "MOST_KEYS",
+    "add_hours",
+    "add_up",
+    "fold",
+    "gather",
+    "name",
+    "narrow",
+    "prepare",
+    "spill",
+    "waiting",
+]
 
 EVERY = 10_000
 """Events that may wait before they are folded."""
 MOST_KEYS = 100_000
 """Values of one dimension that a rollup tells apart in a day; each writer may overshoot by what it folds at once."""
 
-_LONG = 1024  # bytes from which a histogram is spelt shorter; most stay far below and are only joined
-
-_SUMS = "sum(calls), sum(input_tokens), sum(output_tokens), sum(cost_ticks)"
-_JOINED = "CAST(group_concat(latency, '') AS BLOB), CAST(coalesce(group_concat(first_byte, ''), '') AS BLOB)"
-_MEASURES = "calls, input_tokens, output_tokens, cost_ticks, latency, first_byte"
-
 _DELTA = f"""
 CREATE TEMP TABLE IF NOT EXISTS delta (
-    dim INTEGER, hour INTEGER, key INTEGER, kind INTEGER, {_MEASURES}
+    dim INTEGER, hour INTEGER, key INTEGER, kind INTEGER, {MEASURES}
 )
 """
 
@@ -40,8 +68,12 @@ KEYS = {
     TAG: f"coalesce(t.tag, {NOT_GIVEN})",
     ROUTE: "route",
     FAILURE: "failure",
+    ROUTED: "((wide << 32) | route)",
 }
-"""Dimension -> its key, as a column of `events`, or of `tags AS t`."""
+"""Dimension -> its key, as a column of `events`, or of `tags AS t`. Those of `NARROW` are made of `WIDE`, see `narrow`."""
+
+BOUND = dict.fromkeys(DIMENSIONS, str(OTHER)) | {ROUTED: f"delta.key | {OTHER_ROUTE}"}
+"""The dimensions that tell only so many values of a day apart -> the key of the rest."""
 
 
 def gather(dim: int, which: str) -> str:
@@ -50,32 +82,22 @@ def gather(dim: int, which: str) -> str:
     only = " AND failure != 0" if dim == FAILURE else ""
     return (
         f"INSERT INTO temp.delta SELECT {dim}, hour, {KEYS[dim]} AS the_key, kind, count(*), sum(input_tokens), "
-        f"sum(output_tokens), sum(cost_ticks), {_JOINED} FROM {source} WHERE {which}{only} GROUP BY hour, the_key, kind"
+        f"sum(output_tokens), sum(cost_ticks), {JOINED} FROM {source} WHERE {which}{only} GROUP BY hour, the_key, kind"
     )
-
-
-def _longer(column: str) -> str:
-    both = f"CAST(rollup.{column} || excluded.{column} AS BLOB)"
-    length = f"length(rollup.{column}) + length(excluded.{column})"
-    return f"{column} = CASE WHEN {length} > {_LONG} THEN hist_packed({both}) ELSE {both} END"
 
 
 def _add(grain: int, period: str, measures: str, group: str) -> str:
-    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _MEASURES.split(", ")[:4])
-    return (
-        f"INSERT INTO rollup (dim, grain, period, key, kind, {_MEASURES}) "
-        f"SELECT dim, {grain}, {period} AS period, key, kind, {measures} FROM temp.delta "
-        f"WHERE hour >= ? AND hour < ? {group} "
-        "ON CONFLICT (dim, grain, period, key, kind) DO UPDATE "
-        f"SET {added}, {_longer('latency')}, {_longer('first_byte')}"
+    rows = (
+        f"SELECT dim, {grain}, {period} AS period, key, kind, {measures} FROM temp.delta WHERE hour >= ? AND hour < ?"
     )
+    return upsert(f"{rows} {group}", ADDED)
 
 
 _GATHER = {dim: gather(dim, "id > ?") for dim in KEYS}
 _GROUPED = "GROUP BY dim, period, key, kind"
-_ADD_HOURS = _add(HOUR, "hour", _MEASURES, "")  # they are gathered by hour, in this order
-_ADD_DAYS = _add(DAY, "hour / 24", f"{_SUMS}, {_JOINED}", _GROUPED)
-_ADD_MONTHS = _add(MONTH, "?", f"{_SUMS}, {_JOINED}", _GROUPED)
+_ADD_HOURS = _add(HOUR, "hour", MEASURES, "")  # they are gathered by hour, in this order
+_ADD_DAYS = _add(DAY, "hour / 24", f"{SUMS}, {JOINED}", _GROUPED)
+_ADD_MONTHS = _add(MONTH, "?", f"{SUMS}, {JOINED}", _GROUPED)
 _EVER = (-(1 << 40), 1 << 40)
 
 
@@ -86,15 +108,19 @@ def waiting(connection: sqlite3.Connection) -> int:
     return n
 
 
-def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> None:
-    """Add what lies beyond the mark to the rollups and move the mark. Within a transaction that writes."""
+def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> set[int]:
+    """Add what lies beyond the mark to the rollups and move the mark; the days it is of. Within a transaction that writes."""
     mark: int = connection.execute("SELECT event FROM folded").fetchone()[0]
     prepare(connection)
     for statement in _GATHER.values():
         connection.execute(statement, (mark,))
+    name(connection)
+    narrow(connection)
+    leave_out(connection)
     spill(connection, most_keys)
-    add_up(connection)
+    days = add_up(connection)
     connection.execute("UPDATE folded SET event = max(event, coalesce((SELECT max(e.id) FROM events AS e), 0))")
+    return days
 
 
 def prepare(connection: sqlite3.Connection) -> None:
@@ -103,15 +129,41 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM temp.delta")
 
 
-def add_up(connection: sqlite3.Connection) -> None:
-    """Add what was gathered to the rollups."""
+def name(connection: sqlite3.Connection) -> None:
+    """Give each use case, model, provider and application of what was gathered a number of its own."""
+    for column in NARROW.values():
+        connection.execute(_NAME.format(column=column))
+
+
+def narrow(connection: sqlite3.Connection) -> None:
+    """Add up what was gathered of the wide dimension by each of its members, all of which have numbers."""
+    for dim, column in NARROW.items():
+        connection.execute(_NARROW.format(dim=dim, column=column))
+
+
+_OF_WIDE = "FROM temp.delta AS d JOIN wide AS w ON w.id = d.key"
+_NAME = f"""
+INSERT INTO texts (packed) SELECT DISTINCT w.{{column}} {_OF_WIDE}
+WHERE d.dim IN ({WIDE}, {WIDE | CORRECTED}) AND w.{{column}} IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM texts AS x WHERE x.packed = w.{{column}})
+"""
+_NARROW = f"""
+INSERT INTO temp.delta SELECT d.dim | {{dim}}, hour, coalesce(x.id, {NOT_GIVEN}) AS the_key, kind, {SUMS}, {JOINED}
+{_OF_WIDE} LEFT JOIN texts AS x ON x.packed = w.{{column}}
+WHERE d.dim IN ({WIDE}, {WIDE | CORRECTED}) GROUP BY d.dim, hour, the_key, kind
+"""
+
+
+def add_up(connection: sqlite3.Connection) -> set[int]:
+    """Add what was gathered to the rollups; the days it is of."""
+    gathered = leave_crowded(connection)
     add_hours(connection)
     connection.execute(_ADD_DAYS, _EVER)
-    hours = connection.execute("SELECT min(hour), max(hour) FROM temp.delta").fetchone()
-    if hours[0] is not None:
-        for month in range(month_of_hour(hours[0]), month_of_hour(hours[1]) + 1):
-            connection.execute(_ADD_MONTHS, (month, day_of_month(month) * 24, day_of_month(month + 1) * 24))
+    for month in sorted({month_of_hour(day * 24) for day in gathered}):
+        connection.execute(_ADD_MONTHS, (month, day_of_month(month) * 24, day_of_month(month + 1) * 24))
+    add_late(connection, gathered)
     connection.execute("DELETE FROM temp.delta")
+    return gathered
 
 
 def add_hours(connection: sqlite3.Connection) -> None:
@@ -121,17 +173,18 @@ def add_hours(connection: sqlite3.Connection) -> None:
 
 def spill(connection: sqlite3.Connection, most_keys: int) -> None:
     """Give the key "(other)" to what exceeds the bound of a day."""
-    for dim in DIMENSIONS:
+    for dim, other in BOUND.items():
         for day, new in connection.execute(_NEW_KEYS, (dim,)).fetchall():
             known: int = connection.execute(_KNOWN_KEYS, (dim, day)).fetchone()[0]
             if known + new > most_keys:
-                connection.execute(_TO_OTHER, {"dim": dim, "day": day, "room": max(0, most_keys - known)})
+                names = {"dim": dim, "day": day, "room": max(0, most_keys - known)}
+                connection.execute(_TO_OTHER.format(other=other), names)
 
 
 _NEW_KEYS = "SELECT hour / 24 AS day, count(DISTINCT key) FROM temp.delta WHERE dim = ? AND key > 0 GROUP BY day"
 _KNOWN_KEYS = f"SELECT count(DISTINCT key) FROM rollup WHERE dim = ? AND grain = {DAY} AND period = ? AND key > 0"
 _TO_OTHER = f"""
-UPDATE temp.delta SET key = {OTHER} WHERE dim = :dim AND hour / 24 = :day AND key IN (
+UPDATE temp.delta SET key = {{other}} WHERE dim = :dim AND hour / 24 = :day AND key IN (
     SELECT DISTINCT key FROM temp.delta WHERE dim = :dim AND hour / 24 = :day AND key > 0 AND key NOT IN (
         SELECT key FROM rollup WHERE dim = :dim AND grain = {DAY} AND period = :day
     ) ORDER BY key LIMIT -1 OFFSET :room

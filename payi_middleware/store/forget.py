@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from .adding import DIMS, OF_ROUTES
 from .keeping import changed, kept, last, removed
 from .pack import packings, tells_request, without
 from .periods import month_of_hour
 from .prune import rest
-from .rebuild import DIMS, day_again, month_again
-from .schema import ACCOUNT, CORRECTED, DAY, HOUR, NOT_GIVEN, OTHER, USER
+from .rebuild import day_again, month_again
+from .schema import ACCOUNT, CORRECTED, DAY, HOUR, NOT_GIVEN, OTHER, OTHER_ROUTE, ROUTED, USER, WIDE
 
 if TYPE_CHECKING:
     from .store import Store
@@ -197,13 +198,13 @@ def _cleared(
     return Forgotten(events=len(theirs), cleared=len(batch) - len(theirs))
 
 
-_DIMS = [dim + more for dim in (USER, ACCOUNT) for more in (0, CORRECTED)]
+_DIMS = [dim | more for dim in (USER, ACCOUNT) for more in (0, CORRECTED)]
 
 # Period by period, as the index has them: a key of one dimension is at one place of each.
 _OF_KEY = """
 WITH RECURSIVE periods (grain, period) AS (
     SELECT grains.column1, (SELECT min(period) FROM rollup WHERE dim = :dim AND grain = grains.column1)
-    FROM (VALUES (0), (1), (2)) AS grains
+    FROM (VALUES (0), (1), (2), (3), (4), (5)) AS grains
     UNION ALL
     SELECT p.grain, (SELECT min(r.period) FROM rollup AS r WHERE r.dim = :dim AND r.grain = p.grain AND r.period > p.period)
     FROM periods AS p WHERE p.period IS NOT NULL
@@ -264,7 +265,10 @@ def _without_name(store: Store, person: Person, name: int | None) -> Forgotten:
 
 def _is_used(connection: sqlite3.Connection, name: int, seen: int) -> bool:
     """Whether anything refers to a name: sums, sets of tags, events."""
-    if any(_sums(connection, dim, name) for dim in DIMS if dim % CORRECTED):
+    if any(_sums(connection, dim, name) for dim in DIMS if dim & ~CORRECTED not in (WIDE, ROUTED)):
+        return True
+    question = f"SELECT EXISTS (SELECT 1 FROM rollup WHERE {OF_ROUTES} AND key & {OTHER_ROUTE} = ?)"
+    if connection.execute(question, (name,)).fetchone()[0]:
         return True
     found: int = connection.execute("SELECT EXISTS (SELECT 1 FROM tags WHERE ?1 IN (tag, tags))", (name,)).fetchone()[0]
     return found == 1 or _is_used_since(connection, name, seen)

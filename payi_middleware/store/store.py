@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
 from .read import by_ids, latest, of_request, oldest_first
 from .report import Report, failures, report
+from .tending import tend
 from .write import Batch, Writer
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Store", "open_store"]
 
 T = TypeVar("T")
+
+_LOOKED = 60.0  # seconds between two looks at whether there is something to tend
+_TENDED = 10  # how many times as long as it took others have the lock
 
 
 def open_store(
@@ -72,6 +77,7 @@ class Store:
         self.most_keys = most_keys
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._tend_from = 0.0
         self._writer = Writer(self._connection, fold_every=fold_every, most_keys=most_keys, timeout=timeout)
 
     def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
@@ -105,14 +111,16 @@ class Store:
         until_ns: int | None = None,
         timezone: str = "UTC",
         as_recorded: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Report:
         """Calls that began in [since, until), grouped by members of `query.BY`; dearest first, days in their order.
 
-        Costs are those of the last correction, if there is one, unless `as_recorded`.
+        Costs are those of the last correction, if there is one, unless `as_recorded`. `limit` rows from the one of number
+        `offset` on, which is much quicker than all where there are many.
         """
-        return self._ask(
-            lambda: report(self._connection, tuple(by), since_ns, until_ns, timezone, as_recorded=as_recorded)
-        )
+        more: dict[str, Any] = {"as_recorded": as_recorded, "limit": limit, "offset": offset}
+        return self._ask(lambda: report(self._connection, tuple(by), since_ns, until_ns, timezone, **more))
 
     def failures(
         self,
@@ -121,9 +129,12 @@ class Store:
         until_ns: int | None = None,
         timezone: str = "UTC",
         as_recorded: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Report:
         """What failed or was tried again, by kind, with the money it took."""
-        return self._ask(lambda: failures(self._connection, since_ns, until_ns, timezone, as_recorded=as_recorded))
+        more: dict[str, Any] = {"as_recorded": as_recorded, "limit": limit, "offset": offset}
+        return self._ask(lambda: failures(self._connection, since_ns, until_ns, timezone, **more))
 
     def walk(
         self, since_ns: int | None = None, until_ns: int | None = None, size: int = 1000
@@ -226,6 +237,20 @@ class Store:
         """The connection, outside of any transaction."""
         with self._lock, sqlite.translated(self.path):
             yield self._connection
+
+    def tend(self) -> None:
+        """While there is nothing else to do, do a little of what makes reports quick; see `tending.py`.
+
+        Raises:
+            StoreError: Nothing of it was done; the message names the cure.
+        """
+        if time.monotonic() < self._tend_from:
+            return
+        began = time.monotonic()
+        with self.transaction() as connection:
+            done = tend(connection, self.most_keys)
+        ended = time.monotonic()
+        self._tend_from = ended + (_TENDED * (ended - began) if done else _LOOKED)
 
     def fold(self) -> None:
         """Bring the rollups up to date, within a `transaction`."""

@@ -18,6 +18,7 @@ from .keeping import generation, next_number
 from .pack import COLUMNS, Packer
 from .patience import BUSY_TIMEOUT, patiently
 from .processes import put
+from .tending import tend
 
 __all__ = ["Batch", "Writer"]
 
@@ -124,7 +125,8 @@ class Writer:
     def _add(self, events: Sequence[CallEvent]) -> None:
         self._insert([self._packer.row(event) for event in events])
         if events and waiting(self._connection) >= self._fold_every:
-            fold(self._connection, most_keys=self._most_keys)
+            days = fold(self._connection, most_keys=self._most_keys)
+            tend(self._connection, self._most_keys, besides=days)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
