@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .schema import CORRECTED, FAILURE, LATER, NARROW, ROUTED, USER, WIDE
+from .schema import CORRECTED, DIMENSIONS, FAILURE, LATER, NARROW, ROUTED, USER, WIDE
 
 __all__ = [
     "ADDED",
     "ALL_DIMS",
+    "COUNTED",
     "COUNTS",
     "DIMS",
     "HISTOGRAMS",
@@ -17,6 +18,7 @@ __all__ = [
     "OF_ROUTES",
     "OF_TEXTS",
     "OF_WIDE",
+    "RANKED_DIMS",
     "SUMS",
     "upsert",
 ]
@@ -33,6 +35,8 @@ def _of(*dims: int) -> str:
     return f"dim IN ({', '.join(str(dim) for dim in DIMS if dim & ~CORRECTED in dims)})"
 
 
+RANKED_DIMS = _of(*DIMENSIONS)
+"""Those that running sums have without kinds, too."""
 OF_WIDE = _of(WIDE)
 """Those whose keys are numbers of `wide`."""
 OF_ROUTES = _of(ROUTED)
@@ -70,3 +74,5 @@ ADDED = ", ".join(
     [*(f"{name} = rollup.{name} + excluded.{name}" for name in COUNTS), *(_longer(name) for name in HISTOGRAMS)]
 )
 """The changes that add a row to the one that is there."""
+COUNTED = ", ".join(f"{name} = rollup.{name} + excluded.{name}" for name in COUNTS)
+"""The same for rows without histograms."""

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..exceptions import StoreError
-from .adding import ALL_DIMS, DIMS, MEASURES, OF_ROUTES, OF_TEXTS, OF_WIDE
+from .adding import ALL_DIMS, COUNTS, DIMS, MEASURES, OF_ROUTES, OF_TEXTS, OF_WIDE
 from .corrections import to_other
 from .filled import leave_out
 from .fold import BOUND, narrow, prepare
 from .keeping import kept, last
 from .periods import day_of_month
 from .rebuild import GATHER, GATHER_CORRECTED, days, months, shortest
-from .schema import DAY, HOUR, MONTH, OTHER_ROUTE, WINDOWS
+from .schema import CORRECTED, DAY, DIMENSIONS, HOUR, MONTH, OTHER_ROUTE, RANKED, WINDOWS
 
 if TYPE_CHECKING:
     from .store import Store
@@ -201,6 +201,15 @@ _PARTS_OF_SOME = f"""
 INSERT INTO temp.delta SELECT dim, 0, key, kind, {MEASURES} FROM rollup
 WHERE {_SOME_KEYS} AND grain = {DAY} AND period IN (SELECT day FROM windows WHERE grain = :grain)
 """
+_OF_KEYS = f"SELECT key, {', '.join(f'sum({name})' for name in COUNTS)} FROM rollup WHERE dim = :dim AND period = 0"
+_SOME_LEFT = "GROUP BY key HAVING sum(calls) != 0 OR sum(cost_ticks) != 0"
+_UNRANKED = f"""
+SELECT count(DISTINCT key) FROM (
+    SELECT * FROM (
+        {_OF_KEYS} AND grain = :grain {_SOME_LEFT} UNION ALL {_OF_KEYS} AND grain = :ranked {_SOME_LEFT}
+    ) AS every GROUP BY 1, 2, 3, 4, 5 HAVING count(*) = 1
+) AS single
+"""
 _NEXT_KEYS = f"""
 SELECT key FROM rollup WHERE dim = ? AND grain = ? AND period = 0 AND key > ? ORDER BY key LIMIT 1 OFFSET {_ROWS_AT_ONCE}
 """
@@ -214,8 +223,17 @@ def _running(store: Store) -> Iterator[Problem | None]:
             while low < _FARTHEST:
                 more, low = _running_of_some(store, grain, dim, low)
                 n += more
+            if dim & ~CORRECTED in DIMENSIONS:
+                n += _ranked(store, grain, dim)
             what = f"{n:,} running sums of {length} days are not those of their days"
             yield Problem("sums", what, _REBUILD) if n else None
+
+
+def _ranked(store: Store, grain: int, dim: int) -> int:
+    """How many of the sums without kinds differ from those with them."""
+    with store.snapshot() as connection:
+        n: int = connection.execute(_UNRANKED, {"dim": dim, "grain": grain, "ranked": RANKED[grain]}).fetchone()[0]
+    return n
 
 
 def _running_of_some(store: Store, grain: int, dim: int, low: int) -> tuple[int, int]:

@@ -19,7 +19,21 @@ from .pack import packings, tells_request, without
 from .periods import month_of_hour
 from .prune import rest
 from .rebuild import day_again, month_again
-from .schema import ACCOUNT, CORRECTED, DAY, HOUR, NOT_GIVEN, OTHER, OTHER_ROUTE, ROUTED, USER, WIDE
+from .schema import (
+    ACCOUNT,
+    CORRECTED,
+    DAY,
+    HOUR,
+    MONTH,
+    NOT_GIVEN,
+    OTHER,
+    OTHER_ROUTE,
+    RANKED,
+    ROUTED,
+    USER,
+    WIDE,
+    WINDOWS,
+)
 
 if TYPE_CHECKING:
     from .store import Store
@@ -200,11 +214,12 @@ def _cleared(
 
 _DIMS = [dim | more for dim in (USER, ACCOUNT) for more in (0, CORRECTED)]
 
+_GRAINS = ", ".join(f"({grain})" for grain in (HOUR, DAY, MONTH, *WINDOWS, *RANKED.values()))
 # Period by period, as the index has them: a key of one dimension is at one place of each.
-_OF_KEY = """
+_OF_KEY = f"""
 WITH RECURSIVE periods (grain, period) AS (
     SELECT grains.column1, (SELECT min(period) FROM rollup WHERE dim = :dim AND grain = grains.column1)
-    FROM (VALUES (0), (1), (2), (3), (4), (5)) AS grains
+    FROM (VALUES {_GRAINS}) AS grains
     UNION ALL
     SELECT p.grain, (SELECT min(r.period) FROM rollup AS r WHERE r.dim = :dim AND r.grain = p.grain AND r.period > p.period)
     FROM periods AS p WHERE p.period IS NOT NULL

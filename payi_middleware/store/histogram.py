@@ -22,6 +22,7 @@ _BOUNDS_MS = [0.0] + [0.25 * 2 ** (n / _PER_OCTAVE) for n in range(192)]
 _BUCKET = re.compile(rb"[\x40-\xff][-0-9]*")
 _COUNTS = b"-0123456789"
 _SHORT = 1000  # bytes
+_FEW = 8  # bytes
 
 
 def letter(duration_ns: int) -> bytes:
@@ -39,8 +40,10 @@ def packed(joined: bytes) -> bytes:
 
 def less(joined: bytes, gone: bytes) -> bytes:
     """What is left of a histogram without another one that was added to it before."""
-    if len(gone) == 1 and _is_plain(joined):  # most are of a single call
-        return joined.replace(gone, b"", 1)
+    if len(gone) <= _FEW and _is_plain(gone) and _is_plain(joined):  # most are of a call or two
+        for code in gone:
+            joined = joined.replace(_LETTERS[code - 0x40], b"", 1)
+        return joined
     counts = Counter(_counts(joined))
     counts.subtract(_counts(gone))
     return _spelt(counts)

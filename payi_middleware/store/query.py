@@ -35,7 +35,19 @@ from .schema import (
 )
 from .windows import days_in
 
-__all__ = ["BY", "Extent", "Group", "Grouping", "extent", "grouping", "pieces", "read"]
+__all__ = [
+    "BY",
+    "Extent",
+    "Group",
+    "Grouping",
+    "column_of",
+    "extent",
+    "grouping",
+    "of_corrections",
+    "of_events",
+    "pieces",
+    "read",
+]
 
 BY = ("user", "account", "use-case", "tag", "model", "provider", "route", "application", "day")
 """By what a report may group."""
@@ -46,7 +58,8 @@ _KEYED = {"user": USER, "account": ACCOUNT, "tag": TAG, "route": ROUTE}
 _ROUTE = f"CASE key & {OTHER_ROUTE} WHEN {OTHER_ROUTE} THEN {OTHER} ELSE key & {OTHER_ROUTE} END"
 """The route of a key of `ROUTED`."""
 
-_SUMS = ("sum(input_tokens)", "sum(output_tokens)", "sum(cost_ticks)")
+_SUMS = "sum(input_tokens), sum(output_tokens), sum(cost_ticks)"
+
 
 _OF_ROLLUP = f"FROM rollup WHERE dim = {WIDE} AND grain = {HOUR}"
 _HOURS = (
@@ -58,7 +71,7 @@ _HOURS = (
 Group = tuple[Any, ...]
 """Calls of one key and kind: the key's members, then kind, calls, tokens in, tokens out, ticks and two histograms.
 
-The numbers of what is to be taken away are negative. Slim ones have calls and ticks after the key, and nothing else.
+The numbers of what is to be taken away are negative.
 """
 
 
@@ -70,8 +83,6 @@ class Grouping(NamedTuple):
     dim: int | None
     """The rollup that has it; None where only events do."""
     numbered: tuple[bool, ...]
-    slim: bool = False
-    """Whether only calls and ticks are asked for, not by kind."""
 
 
 class Extent(NamedTuple):
@@ -96,6 +107,10 @@ class Extent(NamedTuple):
         """Whether the rollups have a dimension from this moment on."""
         first = self.filled.get(dim, EVER)
         return first == EVER or first <= max(since_ns // HOUR_NS, self.first_hour)
+
+    def ends_within(self, since_ns: int, until_ns: int) -> bool:
+        """Whether some of the events beyond the mark may be in a range."""
+        return self.tail is not None and self.tail[0] < until_ns and self.tail[1] >= since_ns
 
 
 def extent(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Extent | None:
@@ -170,7 +185,7 @@ def read(
         if held.corrected:
             yield from _from_corrections(connection, how, since_ns, until_ns)
         return
-    only = "" if keys is None else f" AND {_column(how.by[0])} IN ({', '.join(map(str, keys))})"
+    only = "" if keys is None else f" AND {column_of(how.by[0])} IN ({', '.join(map(str, keys))})"
     spans, edges = pieces(since_ns, until_ns, held)
     for span in spans:
         yield from _from_rollup(connection, how, how.dim, span, keys)
@@ -181,7 +196,7 @@ def read(
             yield from _from_rollup(connection, how, how.dim | CORRECTED, span, keys)
         for low, high in edges:
             yield from _from_corrections(connection, how, low, high, only)
-    if held.tail and held.tail[0] < until_ns and held.tail[1] >= since_ns:
+    if held.ends_within(since_ns, until_ns):
         yield from _from_events(connection, how, since_ns, until_ns, f"{only} AND e.id > {held.mark}")
 
 
@@ -189,38 +204,23 @@ def _from_rollup(
     connection: sqlite3.Connection, how: Grouping, dim: int, span: Span, keys: Sequence[int] | None
 ) -> Iterable[Group]:
     source, members = _rollup(how, dim & ~CORRECTED)
-    # Period by period, as the index has them: then each key is looked up, and the others between are not passed.
-    periods = f"period IN ({', '.join(map(str, range(span.first, span.end)))})"
-    only = "period >= ? AND period < ?" if keys is None else f"{periods} AND key IN ({', '.join(map(str, keys))})"
+    columns = ", ".join([*members, "kind"])
+    only = "period >= ? AND period < ?"
+    values: tuple[int, ...] = (dim, span.grain, span.first, span.end)
+    if keys is not None:
+        # Period by period, as the index has them: then each key is looked up, and the others between are not passed.
+        periods = ", ".join(map(str, range(span.first, span.end)))
+        only, values = f"period IN ({periods}) AND key IN ({', '.join(map(str, keys))})", values[:2]
     rows = connection.execute(
-        _select(how, members, "kind", ("sum(calls)", *_SUMS, JOINED))
-        + f" FROM {source} WHERE dim = ? AND grain = ? AND {only} "
-        + _group_by(how, members, "kind"),
-        (dim, span.grain, *((span.first, span.end) if keys is None else ())),
+        f"SELECT {columns}, sum(calls), {_SUMS}, {JOINED} FROM {source} WHERE dim = ? AND grain = ? AND {only} "
+        f"GROUP BY {columns}",
+        values,
     )
-    if span.sign > 0:
-        return rows
-    return map(_slim_taken_away if how.slim else _taken_away, rows)
-
-
-def _select(how: Grouping, members: Sequence[str], kind: str, measures: Sequence[str]) -> str:
-    """The beginning of a question; `measures` are calls, tokens in and out, ticks and the histograms."""
-    chosen = (measures[0], measures[3]) if how.slim else (kind, *measures)
-    return f"SELECT {', '.join([*members, *chosen])}"
-
-
-def _group_by(how: Grouping, members: Sequence[str], kind: str) -> str:
-    """The end of a question."""
-    columns = [*members] if how.slim else [*members, kind]
-    return f"GROUP BY {', '.join(columns)}"
+    return rows if span.sign > 0 else map(_taken_away, rows)
 
 
 def _taken_away(group: Group) -> Group:
     return (*group[:-6], *(-number for number in group[-6:-2]), negated(group[-2]), negated(group[-1]))
-
-
-def _slim_taken_away(group: Group) -> Group:
-    return (*group[:-2], -group[-2], -group[-1])
 
 
 def _rollup(how: Grouping, dim: int) -> tuple[str, list[str]]:
@@ -239,17 +239,21 @@ def _from_corrections(
     connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, only: str = ""
 ) -> Iterator[Group]:
     """What corrections take from the kinds before and give to the kinds after."""
+    source, values = of_corrections(how, since_ns, until_ns, only)
+    for sign, kind, ticks in (("-", "c.old_kind", "c.old_ticks"), ("", "c.kind", "c.ticks")):
+        columns = ", ".join([*map(column_of, how.by), kind])
+        yield from connection.execute(
+            f"SELECT {columns}, {sign}count(*), {sign}sum(input_tokens), {sign}sum(output_tokens), {sign}sum({ticks}), "
+            f"{NOTHING}, {NOTHING} {source} GROUP BY {columns}",
+            values,
+        )
+
+
+def of_corrections(how: Grouping, since_ns: int, until_ns: int, only: str = "") -> tuple[str, tuple[int, int]]:
+    """From where, and with which values, to select corrections `c` of the events `e` of a range."""
     only += " AND e.failure != 0" if "failure" in how.by else ""
     source = f"corrections AS c JOIN {_source(how, 'events AS e ON e.id = c.event')}"
-    for sign, kind, ticks in (("-", "c.old_kind", "c.old_ticks"), ("", "c.kind", "c.ticks")):
-        members = [*map(_column, how.by)]
-        sums = ("count(*)", "sum(input_tokens)", "sum(output_tokens)", f"sum({ticks})")
-        yield from connection.execute(
-            _select(how, members, kind, (*(sign + one for one in sums), f"{NOTHING}, {NOTHING}"))
-            + f" FROM {source} WHERE started_ns >= ? AND started_ns < ?{only} "
-            + _group_by(how, members, kind),
-            (since_ns, until_ns),
-        )
+    return f"FROM {source} WHERE started_ns >= ? AND started_ns < ?{only}", (since_ns, until_ns)
 
 
 def _source(how: Grouping, events: str) -> str:
@@ -264,21 +268,23 @@ def _source(how: Grouping, events: str) -> str:
 def _from_events(
     connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, only: str
 ) -> Iterable[Group]:
-    source = _source(how, "events AS e")
+    source, values = of_events(how, since_ns, until_ns, only)
+    columns = ", ".join([*map(column_of, how.by), "e.kind"])
+    return connection.execute(f"SELECT {columns}, count(*), {_SUMS}, {JOINED} {source} GROUP BY {columns}", values)
+
+
+def of_events(how: Grouping, since_ns: int, until_ns: int, only: str) -> tuple[str, tuple[int, int, int, int]]:
+    """From where, and with which values, to select events `e` of a range."""
     if "failure" in how.by:
         only += " AND e.failure != 0"
     # Few events lie beyond the mark and they are found by id; the sign keeps the hours' index out of it.
     hour = "+e.hour" if "e.id >" in only else "e.hour"
-    members = [*map(_column, how.by)]
-    return connection.execute(
-        _select(how, members, "e.kind", ("count(*)", *_SUMS, JOINED))
-        + f" FROM {source} WHERE {hour} >= ? AND {hour} < ? AND started_ns >= ? AND started_ns < ?{only} "
-        + _group_by(how, members, "e.kind"),
-        (since_ns // HOUR_NS, -(-until_ns // HOUR_NS), since_ns, until_ns),
-    )
+    source = f"FROM {_source(how, 'events AS e')} WHERE {hour} >= ? AND {hour} < ? AND started_ns >= ? AND started_ns < ?{only}"
+    return source, (since_ns // HOUR_NS, -(-until_ns // HOUR_NS), since_ns, until_ns)
 
 
-def _column(name: str) -> str:
+def column_of(name: str) -> str:
+    """A member of a grouping, of events."""
     if name in _WIDE:
         return f"w.{_WIDE[name]}"
     return f"coalesce(t.tag, {NOT_GIVEN})" if name == "tag" else f"e.{name}"

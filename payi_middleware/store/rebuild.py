@@ -82,7 +82,7 @@ def rebuild(store: Store) -> Iterator[int]:
                 month_again(connection, dim, month)
             forks.rest(_REST)
     for _ in tending.tended(store):
-        forks.rest(_REST)
+        pass
 
 
 def months(connection: sqlite3.Connection) -> list[int]:

@@ -146,6 +146,8 @@ def _some(asked: _Asked, offset: int, end: int) -> tuple[list[ReportRow], int]:
     """Some rows, and how many there are: first which values they are of, then what there is of those."""
     connection, _, how, [(_, low, high)], held, names = asked
     keys, size = dearest(connection, how, low, high, held, names, end)
+    if not keys[offset:]:
+        return [], size
     groups = _collect(read(connection, how, low, high, held, keys[offset:]), len(how.by))
     return sorted(_named(groups, how, names, asked.by, ""), key=_order(asked.by)), size
 

@@ -41,6 +41,7 @@ __all__ = [
     "OTHER",
     "OTHER_ROUTE",
     "PROVIDER",
+    "RANKED",
     "ROUTE",
     "ROUTED",
     "TAG",
@@ -60,6 +61,8 @@ LAST_90: Final = 5
 
 WINDOWS: Final = {LAST_7: 7, LAST_30: 30, LAST_90: 90}
 """The grains of running sums, and how many days each has when it is full; their period is always 0."""
+RANKED: Final = {grain: grain + 3 for grain in WINDOWS}
+"""The grains that have the same a row a key, without kinds and histograms, of `DIMENSIONS`: to see which are dearest."""
 
 WIDE: Final = 0
 USER: Final = 1

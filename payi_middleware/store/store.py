@@ -191,9 +191,9 @@ class Store:
         with sqlite.translated(self.path):
             yield from oldest_first(self._connection, since_ns, until_ns, as_recorded=as_recorded)
 
-    def latest(self, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
-        """The last `n` events, newest last."""
-        return self._ask(lambda: latest(self._connection, n, as_recorded=as_recorded))
+    def latest(self, n: int, *, until_ns: int | None = None, as_recorded: bool = False) -> list[CallEvent]:
+        """The last `n` events that began before `until_ns`, newest last."""
+        return self._ask(lambda: latest(self._connection, n, until_ns, as_recorded=as_recorded))
 
     def find(self, event_id: bytes, *, as_recorded: bool = False) -> CallEvent | None:
         """The event of an id; None if the store has none."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from .. import forks
 from .filling import fill_day
 from .periods import HOUR_NS
 from .windows import turn
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["tend", "tended", "today"]
 
 _SHORT = 0.03  # seconds in which small steps are taken together
+_REST = 0.02  # seconds between two of them, at least, in which others get the lock
 
 
 def today() -> int:
@@ -51,8 +53,10 @@ def tended(store: Store) -> Iterator[None]:
         StoreError: A step failed; those before it hold.
     """
     while True:
+        began = time.monotonic()
         with store.transaction() as connection:
             done = tend(connection, store.most_keys)
         if not done:
             return
         yield
+        forks.rest(max(_REST, time.monotonic() - began))
