@@ -18,6 +18,7 @@ __all__ = [
     "OF_ROUTES",
     "OF_TEXTS",
     "OF_WIDE",
+    "PACKED",
     "RANKED_DIMS",
     "SUMS",
     "upsert",
@@ -52,8 +53,17 @@ NOTHING = "CAST('' AS BLOB)"
 
 SUMS = ", ".join(f"sum({name})" for name in COUNTS)
 JOINED = "CAST(group_concat(latency, '') AS BLOB), CAST(coalesce(group_concat(first_byte, ''), '') AS BLOB)"
+"""The histograms of several rows."""
 
 _LONG = 1024  # bytes from which a histogram is spelt shorter; most stay far below and are only joined
+
+
+def _short(joined: str) -> str:
+    return f"CASE WHEN length({joined}) > {_LONG} THEN hist_packed({joined}) ELSE {joined} END"
+
+
+PACKED = ", ".join(_short(f"CAST(coalesce(group_concat({name}, ''), '') AS BLOB)") for name in HISTOGRAMS)
+"""The same to be kept."""
 
 
 def upsert(rows: str, changes: str) -> str:
@@ -65,9 +75,7 @@ def upsert(rows: str, changes: str) -> str:
 
 
 def _longer(column: str) -> str:
-    both = f"CAST(rollup.{column} || excluded.{column} AS BLOB)"
-    length = f"length(rollup.{column}) + length(excluded.{column})"
-    return f"{column} = CASE WHEN {length} > {_LONG} THEN hist_packed({both}) ELSE {both} END"
+    return f"{column} = {_short(f'CAST(rollup.{column} || excluded.{column} AS BLOB)')}"
 
 
 ADDED = ", ".join(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from .adding import ADDED, JOINED, MEASURES, SUMS, upsert
+from .adding import ADDED, JOINED, MEASURES, PACKED, SUMS, upsert
 from .filled import leave_out
 from .periods import day_of_month, month_of_hour
 from .schema import (
@@ -93,11 +93,17 @@ def _add(grain: int, period: str, measures: str, group: str) -> str:
     return upsert(f"{rows} {group}", ADDED)
 
 
-_GATHER = {dim: gather(dim, "id > ?") for dim in KEYS}
+_GATHER = [gather(dim, "id > ?") for dim in KEYS if dim not in (WIDE, ROUTE)]
+_OF_ROUTED = [
+    f"INSERT INTO temp.delta SELECT {dim}, hour, {key} AS the_key, kind, {SUMS}, {PACKED} FROM temp.delta "
+    f"WHERE dim = {ROUTED} GROUP BY hour, the_key, kind"
+    for dim, key in ((WIDE, "key >> 32"), (ROUTE, f"key & {OTHER_ROUTE}"))
+]
+"""Both as those that have both, of which there are far fewer than events."""
 _GROUPED = "GROUP BY dim, period, key, kind"
 _ADD_HOURS = _add(HOUR, "hour", MEASURES, "")  # they are gathered by hour, in this order
-_ADD_DAYS = _add(DAY, "hour / 24", f"{SUMS}, {JOINED}", _GROUPED)
-_ADD_MONTHS = _add(MONTH, "?", f"{SUMS}, {JOINED}", _GROUPED)
+_ADD_DAYS = _add(DAY, "hour / 24", f"{SUMS}, {PACKED}", _GROUPED)
+_ADD_MONTHS = _add(MONTH, "?", f"{SUMS}, {PACKED}", _GROUPED)
 _EVER = (-(1 << 40), 1 << 40)
 
 
@@ -112,8 +118,10 @@ def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> set[i
     """Add what lies beyond the mark to the rollups and move the mark; the days it is of. Within a transaction that writes."""
     mark: int = connection.execute("SELECT event FROM folded").fetchone()[0]
     prepare(connection)
-    for statement in _GATHER.values():
+    for statement in _GATHER:
         connection.execute(statement, (mark,))
+    for statement in _OF_ROUTED:
+        connection.execute(statement)
     name(connection)
     narrow(connection)
     leave_out(connection)
@@ -148,7 +156,7 @@ WHERE d.dim IN ({WIDE}, {WIDE | CORRECTED}) AND w.{{column}} IS NOT NULL
 AND NOT EXISTS (SELECT 1 FROM texts AS x WHERE x.packed = w.{{column}})
 """
 _NARROW = f"""
-INSERT INTO temp.delta SELECT d.dim | {{dim}}, hour, coalesce(x.id, {NOT_GIVEN}) AS the_key, kind, {SUMS}, {JOINED}
+INSERT INTO temp.delta SELECT d.dim | {{dim}}, hour, coalesce(x.id, {NOT_GIVEN}) AS the_key, kind, {SUMS}, {PACKED}
 {_OF_WIDE} LEFT JOIN texts AS x ON x.packed = w.{{column}}
 WHERE d.dim IN ({WIDE}, {WIDE | CORRECTED}) GROUP BY d.dim, hour, the_key, kind
 """

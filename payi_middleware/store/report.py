@@ -258,8 +258,9 @@ def _slow(asked: _Asked, seconds: float) -> str | None:
         return None
     spans = [span for _, low, high in asked.parts for span in pieces(low, high, asked.held).spans]
     days = sum(span.end - span.first for span in spans if span.grain == DAY)
-    what = "no running sum is near the range: " if days > _FEW and "day" not in asked.by else ""
-    return f"{what}the sums of {days:,} days were added up, which took {seconds:.2f} s"
+    if days <= _FEW or "day" in asked.by:
+        return f"to add up the sums took {seconds:.2f} s"
+    return f"no running sum is near the range: the sums of {days:,} days were added up, which took {seconds:.2f} s"
 
 
 def _lacking(how: Grouping, parts: list[tuple[str, int, int]], held: Extent | None) -> str | None:

@@ -23,9 +23,9 @@ from .adding import (
     COUNTS,
     DIMS,
     HISTOGRAMS,
-    JOINED,
     MEASURES,
     NOTHING,
+    PACKED,
     RANKED_DIMS,
     SUMS,
     upsert,
@@ -62,7 +62,7 @@ _GATHERED_WITHIN = (
 )
 _LATE = (
     upsert(
-        f"SELECT d.dim, w.grain, 0, d.key, d.kind, {SUMS}, {JOINED} {_GATHERED_WITHIN} "
+        f"SELECT d.dim, w.grain, 0, d.key, d.kind, {SUMS}, {PACKED} {_GATHERED_WITHIN} "
         "GROUP BY d.dim, w.grain, d.key, d.kind",
         ADDED,
     ),
