@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from made import DAY, HOUR, START_NS, call, some_events
 
+from payi_middleware.events import Cost
 from payi_middleware.store import Store, open_store, report
 from payi_middleware.store.query import BY
 
@@ -81,3 +83,15 @@ def test_it_is_told_how_long_a_long_way_took(store: Store, monkeypatch: pytest.M
     told = store.report(("model",), since_ns=whole - 49 * DAY, until_ns=whole - 38 * DAY).note
     assert "no running sum is near the range: the sums of 11 days were added up, which took 0." in str(told)
     assert "to add up the sums took 0." in str(store.report(("day",), since_ns=whole - 9 * DAY, until_ns=whole).note)
+
+
+def test_corrections_at_the_edge_of_a_range_and_no_range_at_all() -> None:
+    """Where a range cuts an hour, corrections of its events count; beyond all calls there is nothing."""
+    with open_store("sqlite:///:memory:", create=True, fold_every=1) as store:
+        store.write([call(user_id=f"user-{n}", ticks=n, started_ns=START_NS + n) for n in range(9)])
+        batches = list(store.walk())
+        store.correct([(n, e, msgspec.structs.replace(e, cost=Cost(9, 0, 9))) for n, e in batches[0] if n % 2])
+        every = [row.key for row in store.report(("user",), since_ns=START_NS + 3).rows]
+
+        assert [row.key for row in store.report(("user",), since_ns=START_NS + 3, limit=4).rows] == every[:4]
+        assert store.report(("user",), since_ns=10**20, until_ns=10**21, limit=4).size == 0

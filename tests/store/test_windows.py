@@ -14,6 +14,7 @@ from keeping import problems, url
 from made import DAY, HOUR, START_NS, call, some_events
 from truth import KEYS, told, truth
 
+from payi_middleware import forks
 from payi_middleware.events import CallEvent, Cost
 from payi_middleware.store import Store, open_store, query, tending, windows
 from payi_middleware.store.forget import Person, forget
@@ -25,6 +26,7 @@ from payi_middleware.store.schema import LAST_7, LAST_30, LAST_90, RANKED, USER,
 
 TODAY = day_before(START_NS)
 EVENTS = some_events(600, days=100)
+FEW = some_events(150, days=20)
 MONTH_NS = 1_788_220_800 * 10**9
 """2026-09-01."""
 
@@ -34,6 +36,7 @@ def today(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The day that it is, to be changed."""
     now = [TODAY]
     monkeypatch.setattr(tending, "today", lambda: now[0])
+    monkeypatch.setattr(forks, "rest", lambda seconds: None)
     return now
 
 
@@ -71,7 +74,7 @@ def test_they_are_full(tmp_path: Path) -> None:
 
 def test_they_move_on_with_the_days(tmp_path: Path, today: list[int]) -> None:
     """A day later the oldest day is out and yesterday in, two days earlier it is the other way round, a year later all are empty."""
-    with made(tmp_path) as store:
+    with made(tmp_path, FEW) as store:
         for now in (TODAY + 1, TODAY - 1, TODAY - 60, TODAY + 400, TODAY):
             today[0] = now
             list(tending.tended(store))
@@ -88,7 +91,7 @@ def test_late_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int,
     """Few that come late are added to the running sums, of many their day goes out, until no more come."""
     monkeypatch.setattr(windows, "_MANY", many)
     late = TODAY - 3
-    with made(tmp_path, fold_every=10) as store:
+    with made(tmp_path, FEW, fold_every=10) as store:
         store.write([call(started_ns=late * DAY + n, user_id="late", resource="new", ticks=5) for n in range(10)])
 
         assert [late in days for days in members(store).values()] == [is_in] * 3
@@ -248,7 +251,7 @@ WRONG = [
 @pytest.mark.parametrize("statement", WRONG)
 def test_a_wrong_one_is_found_and_mended(tmp_path: Path, statement: str) -> None:
     """A running sum that is not that of its days is told, and right after `rebuild`."""
-    with made(tmp_path) as store:
+    with made(tmp_path, FEW) as store:
         store._connection.execute(statement)
         found = problems(store)
         assert {problem.what for problem in found} == {"sums"}
