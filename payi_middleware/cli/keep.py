@@ -61,12 +61,12 @@ def upgrade(store: _URL = None, as_json: _JSON = False) -> None:
     """Bring an older store up to date, with all sums that make reports quick; applications may run, and do it too, by and by."""
     with told():
         from ..store.schema import VERSION
-        from ..store.sqlite import schema_version
+        from ..store.store import schema_version
         from ..store.tending import tended
         from .progress import counted
 
-        path = settings_of(store).store_path
-        before = VERSION if path is None else schema_version(path)
+        settings = settings_of(store)
+        before = VERSION if settings.in_memory else schema_version(settings)
         with opened_to_write(store) as target:
             for _ in counted(tended(target), "Adding up"):
                 pass

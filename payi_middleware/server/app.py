@@ -16,7 +16,7 @@ from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
 from .auth import Auth, Keyring
 from .bounds import Bounds
-from .database import file_of, prepare, reading
+from .database import kept, prepare, reading
 from .errors import HANDLERS
 from .managed import Managed
 from .metrics import Metrics
@@ -87,15 +87,14 @@ def create_app(store: str | Settings, *, open_metrics: bool = False, rates: Rate
 
 def _started(settings: Settings, rates: Rates) -> Serving:
     """The parts, opened in the order in which they need one another."""
-    path = file_of(settings)
-    updates = Updates(path, settings.update_prices)
+    kept(settings)
+    updates = Updates(settings.files_path, settings.update_prices)
     prices = Prices(owners(settings.prices), fetched=updates.snapshot)
     prices.load()
-    writer = Writer(prepare(path), prices)
+    writer = Writer(prepare(settings), prices)
     return Serving(
-        path=path,
         writer=writer,
-        readers=reading(path),
+        readers=reading(settings),
         events=open_store(settings, create=False),
         prices=prices,
         updates=updates,

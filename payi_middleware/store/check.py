@@ -7,12 +7,11 @@ Each question is asked of one snapshot, a day at a time, so applications may wri
 from __future__ import annotations
 
 import datetime
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..exceptions import StoreError
 from .adding import ALL_DIMS, COUNTS, DIMS, MEASURES, OF_ROUTES, OF_TEXTS, OF_WIDE
+from .connection import Connection
 from .corrections import to_other
 from .filled import leave_out
 from .fold import BOUND, narrow, prepare
@@ -65,22 +64,9 @@ def check(store: Store) -> Iterator[Problem | None]:
 
 
 def _damage(store: Store) -> list[Problem]:
-    try:
-        with store.snapshot() as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
-    except StoreError as error:
-        if not isinstance(error.__cause__, sqlite3.DatabaseError) or _code(error.__cause__) != sqlite3.SQLITE_CORRUPT:
-            raise
-        found = [str(error.__cause__)]
-    return [
-        Problem("file", f"the file is damaged: {' '.join(message.split())}", _RESTORE)
-        for message in found
-        if message != "ok"
-    ]
-
-
-def _code(error: sqlite3.DatabaseError) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+    with store.alone():
+        found = store.database.damage()
+    return [Problem("file", f"the file is damaged: {' '.join(message.split())}", _RESTORE) for message in found]
 
 
 _REFERENCES = [
@@ -105,14 +91,17 @@ _REFERENCES = [
 
 def _references(store: Store) -> Iterator[Problem | None]:
     for column, whose, table, numbers in _REFERENCES:
-        question = f"SELECT count(*) FROM ({numbers}) WHERE it > 0 AND it NOT IN (SELECT id FROM {table})"
+        question = (
+            f"SELECT count(*) FROM ({numbers}) AS found "
+            f"WHERE it > 0 AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.id = found.it)"
+        )
         with store.snapshot() as connection:
             n: int = connection.execute(question).fetchone()[0]
         cure = _REBUILD if whose.startswith("sum") else _RESTORE
         yield Problem("reference", f"{n:,} of {whose}: {column} is not in {table}", cure) if n else None
     with store.snapshot() as connection:
         n = connection.execute(
-            "SELECT count(*) FROM corrections WHERE event NOT IN (SELECT id FROM events)"
+            "SELECT count(*) FROM corrections WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.id = corrections.event)"
         ).fetchone()[0]
     yield Problem("correction", f"{n:,} corrections are of no event", _REBUILD) if n else None
 
@@ -132,7 +121,7 @@ SELECT dim, hour, key, kind, calls, tokens_in, tokens_out, ticks, {shortest("lat
         sum(cost_ticks) AS ticks, CAST(group_concat(latency, '') AS BLOB) AS latency,
         CAST(coalesce(group_concat(first_byte, ''), '') AS BLOB) AS first_byte
     FROM temp.delta GROUP BY dim, hour, key, kind
-) WHERE calls != 0 OR ticks != 0
+) AS gathered WHERE calls != 0 OR ticks != 0
 """
 _HELD = f"""
 SELECT dim, period, key, kind, calls, input_tokens, output_tokens, cost_ticks, {shortest("latency")}, {shortest("first_byte")}
@@ -145,8 +134,9 @@ def _differing_from(held: str) -> str:
     """The question how many sums are not there twice, as they should be and as they are."""
     return f"""
         SELECT count(*) FROM (SELECT DISTINCT dim, hour, key, kind FROM (
-            SELECT * FROM (SELECT * FROM ({_SUMS}) UNION ALL {held}) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING count(*) = 1
-        ))
+            SELECT * FROM (SELECT * FROM ({_SUMS}) AS gathered UNION ALL {held}) AS every
+            GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING count(*) = 1
+        ) AS single) AS differing
     """
 
 
@@ -249,7 +239,7 @@ def _running_of_some(store: Store, grain: int, dim: int, low: int) -> tuple[int,
     return n, high
 
 
-def _differing(connection: sqlite3.Connection, grain: int, first: int, end: int) -> int:
+def _differing(connection: Connection, grain: int, first: int, end: int) -> int:
     """How many sums are missing, wrong, or should not be."""
     names = {"grain": grain, "first": first, "end": end}
     n: int = connection.execute(_DIFFERING, names).fetchone()[0]

@@ -3,10 +3,10 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .connection import Connection
 from .interned import Names
 from .query import Extent, Grouping, column_of, of_corrections, of_events, pieces
 from .schema import CORRECTED, OTHER, RANKED
@@ -26,7 +26,7 @@ class Dearest(NamedTuple):
 
 
 def dearest(
-    connection: sqlite3.Connection,
+    connection: Connection,
     how: Grouping,
     since_ns: int,
     until_ns: int,

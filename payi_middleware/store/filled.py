@@ -3,8 +3,7 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
-
+from .connection import Connection
 from .schema import CORRECTED, EVER
 
 __all__ = ["filled", "leave_out"]
@@ -16,12 +15,12 @@ DELETE FROM temp.delta WHERE EXISTS (
 """
 
 
-def filled(connection: sqlite3.Connection) -> dict[int, int]:
+def filled(connection: Connection) -> dict[int, int]:
     """Dimension -> the first hour that it has; `EVER` where it has all. Of hours before it has nothing."""
     return dict(connection.execute("SELECT dim, from_hour FROM filled").fetchall())
 
 
-def leave_out(connection: sqlite3.Connection) -> None:
+def leave_out(connection: Connection) -> None:
     """Of what was gathered, leave to `filling.py` what is of hours that it has not filled yet."""
     if any(hour != EVER for hour in filled(connection).values()):
         connection.execute(_LEFT_OUT)

@@ -8,12 +8,12 @@ dimension of routes ends there.
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import corrections
 from .adding import MEASURES
+from .connection import Connection
 from .filled import filled
 from .fold import add_up, gather, name, narrow, prepare, spill
 from .keeping import kept
@@ -54,7 +54,7 @@ def fill(store: Store) -> Iterator[int]:
         yield day
 
 
-def fill_day(connection: sqlite3.Connection, most_keys: int) -> int | None:
+def fill_day(connection: Connection, most_keys: int) -> int | None:
     """Fill in the newest day that lacks; None if none does. Within a transaction that writes."""
     end = max(filled(connection)[dim] for dim in NARROW)
     if end == EVER:
@@ -74,7 +74,7 @@ def fill_day(connection: sqlite3.Connection, most_keys: int) -> int | None:
     return day
 
 
-def _gather(connection: sqlite3.Connection, hours: tuple[int, int], is_routed: bool) -> None:
+def _gather(connection: Connection, hours: tuple[int, int], is_routed: bool) -> None:
     prepare(connection)
     connection.execute(_GATHER_WIDE, hours)
     name(connection)
@@ -85,6 +85,6 @@ def _gather(connection: sqlite3.Connection, hours: tuple[int, int], is_routed: b
             connection.execute(statement, hours)
 
 
-def _fill(connection: sqlite3.Connection, hour: int, *, is_routed: bool) -> None:
+def _fill(connection: Connection, hour: int, *, is_routed: bool) -> None:
     for dim in (*NARROW, ROUTED) if is_routed else NARROW:
         connection.execute("UPDATE filled SET from_hour = ? WHERE dim = ? AND from_hour > ?", (hour, dim, hour))

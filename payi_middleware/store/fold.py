@@ -9,9 +9,8 @@ themselves; folded together, neighbours share pages and the database adds up nat
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
-
 from .adding import ADDED, JOINED, MEASURES, PACKED, SUMS, upsert
+from .connection import Connection
 from .filled import leave_out
 from .periods import day_of_month, month_of_hour
 from .schema import (
@@ -55,9 +54,12 @@ EVERY = 10_000
 MOST_KEYS = 100_000
 """Values of one dimension that a rollup tells apart in a day; each writer may overshoot by what it folds at once."""
 
-_DELTA = f"""
+_ALL = (1 << 63) - 1  # rows
+
+_DELTA = """
 CREATE TEMP TABLE IF NOT EXISTS delta (
-    dim INTEGER, hour INTEGER, key INTEGER, kind INTEGER, {MEASURES}
+    dim INTEGER, hour INTEGER, key INTEGER, kind INTEGER, calls INTEGER, input_tokens INTEGER, output_tokens INTEGER,
+    cost_ticks INTEGER, latency BLOB, first_byte BLOB
 )
 """
 
@@ -101,22 +103,25 @@ _OF_ROUTED = [
 ]
 """Both as those that have both, of which there are far fewer than events."""
 _GROUPED = "GROUP BY dim, period, key, kind"
-_ADD_HOURS = _add(HOUR, "hour", MEASURES, "")  # they are gathered by hour, in this order
+_ADD_GATHERED = _add(HOUR, "hour", MEASURES, "")  # by hour, in this order, each row of its own
+_ADD_HOURS = _add(HOUR, "hour", f"{SUMS}, {PACKED}", _GROUPED)
 _ADD_DAYS = _add(DAY, "hour / 24", f"{SUMS}, {PACKED}", _GROUPED)
 _ADD_MONTHS = _add(MONTH, "?", f"{SUMS}, {PACKED}", _GROUPED)
 _EVER = (-(1 << 40), 1 << 40)
 
 
-def waiting(connection: sqlite3.Connection) -> int:
+def waiting(connection: Connection) -> int:
     """How many events lie beyond the mark."""
     row = connection.execute("SELECT coalesce((SELECT max(id) FROM events), 0) - (SELECT event FROM folded)").fetchone()
     n: int = row[0]
     return n
 
 
-def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> set[int]:
+def fold(connection: Connection, *, most_keys: int = MOST_KEYS) -> set[int]:
     """Add what lies beyond the mark to the rollups and move the mark; the days it is of. Within a transaction that writes."""
-    mark: int = connection.execute("SELECT event FROM folded").fetchone()[0]
+    mark, upto = connection.execute(
+        "SELECT event, coalesce((SELECT max(e.id) FROM events AS e), 0) FROM folded"
+    ).fetchone()
     prepare(connection)
     for statement in _GATHER:
         connection.execute(statement, (mark,))
@@ -125,25 +130,25 @@ def fold(connection: sqlite3.Connection, *, most_keys: int = MOST_KEYS) -> set[i
     name(connection)
     narrow(connection)
     leave_out(connection)
-    spill(connection, most_keys)
-    days = add_up(connection)
-    connection.execute("UPDATE folded SET event = max(event, coalesce((SELECT max(e.id) FROM events AS e), 0))")
+    spilt = spill(connection, most_keys)
+    days = add_up(connection, alone=not spilt)
+    connection.execute("UPDATE folded SET event = ? WHERE event < ?", (upto, upto))
     return days
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: Connection) -> None:
     """Make room for what is to be added up."""
     connection.execute(_DELTA)
     connection.execute("DELETE FROM temp.delta")
 
 
-def name(connection: sqlite3.Connection) -> None:
+def name(connection: Connection) -> None:
     """Give each use case, model, provider and application of what was gathered a number of its own."""
     for column in NARROW.values():
         connection.execute(_NAME.format(column=column))
 
 
-def narrow(connection: sqlite3.Connection) -> None:
+def narrow(connection: Connection) -> None:
     """Add up what was gathered of the wide dimension by each of its members, all of which have numbers."""
     for dim, column in NARROW.items():
         connection.execute(_NARROW.format(dim=dim, column=column))
@@ -162,10 +167,10 @@ WHERE d.dim IN ({WIDE}, {WIDE | CORRECTED}) GROUP BY d.dim, hour, the_key, kind
 """
 
 
-def add_up(connection: sqlite3.Connection) -> set[int]:
-    """Add what was gathered to the rollups; the days it is of."""
+def add_up(connection: Connection, *, alone: bool = False) -> set[int]:
+    """Add what was gathered to the rollups; the days it is of. `alone` as for `add_hours`."""
     gathered = leave_crowded(connection)
-    add_hours(connection)
+    add_hours(connection, alone=alone)
     connection.execute(_ADD_DAYS, _EVER)
     for month in sorted({month_of_hour(day * 24) for day in gathered}):
         connection.execute(_ADD_MONTHS, (month, day_of_month(month) * 24, day_of_month(month + 1) * 24))
@@ -174,19 +179,27 @@ def add_up(connection: sqlite3.Connection) -> set[int]:
     return gathered
 
 
-def add_hours(connection: sqlite3.Connection) -> None:
-    """Add what was gathered to the rollups by hour alone."""
-    connection.execute(_ADD_HOURS, _EVER)
+def add_hours(connection: Connection, *, alone: bool = False) -> None:
+    """Add what was gathered to the rollups by hour only.
+
+    Args:
+        connection: Within a transaction that writes.
+        alone: Whether no two rows are of the same hour, key and kind, which saves adding them up before.
+    """
+    connection.execute(_ADD_GATHERED if alone else _ADD_HOURS, _EVER)
 
 
-def spill(connection: sqlite3.Connection, most_keys: int) -> None:
-    """Give the key "(other)" to what exceeds the bound of a day."""
+def spill(connection: Connection, most_keys: int) -> bool:
+    """Give the key "(other)" to what exceeds the bound of a day; whether anything did."""
+    spilt = False
     for dim, other in BOUND.items():
         for day, new in connection.execute(_NEW_KEYS, (dim,)).fetchall():
             known: int = connection.execute(_KNOWN_KEYS, (dim, day)).fetchone()[0]
             if known + new > most_keys:
                 names = {"dim": dim, "day": day, "room": max(0, most_keys - known)}
                 connection.execute(_TO_OTHER.format(other=other), names)
+                spilt = True
+    return spilt
 
 
 _NEW_KEYS = "SELECT hour / 24 AS day, count(DISTINCT key) FROM temp.delta WHERE dim = ? AND key > 0 GROUP BY day"
@@ -195,6 +208,6 @@ _TO_OTHER = f"""
 UPDATE temp.delta SET key = {{other}} WHERE dim = :dim AND hour / 24 = :day AND key IN (
     SELECT DISTINCT key FROM temp.delta WHERE dim = :dim AND hour / 24 = :day AND key > 0 AND key NOT IN (
         SELECT key FROM rollup WHERE dim = :dim AND grain = {DAY} AND period = :day
-    ) ORDER BY key LIMIT -1 OFFSET :room
+    ) ORDER BY key LIMIT {_ALL} OFFSET :room
 )
 """

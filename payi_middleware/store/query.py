@@ -3,11 +3,11 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .adding import JOINED, NOTHING
+from .connection import Connection
 from .corrections import any_corrections
 from .filled import filled
 from .histogram import negated
@@ -113,7 +113,7 @@ class Extent(NamedTuple):
         return self.tail is not None and self.tail[0] < until_ns and self.tail[1] >= since_ns
 
 
-def extent(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Extent | None:
+def extent(connection: Connection, *, as_recorded: bool = False) -> Extent | None:
     """What the store holds; None for nothing. `as_recorded`: whether to pass over its corrections."""
     # Of the events that were removed the sums may have stayed.
     hours = [row[0] for row in connection.execute(_HOURS) if row[0] is not None]
@@ -163,7 +163,7 @@ def pieces(since_ns: int, until_ns: int, held: Extent) -> Cut:
 
 
 def read(
-    connection: sqlite3.Connection,
+    connection: Connection,
     how: Grouping,
     since_ns: int,
     until_ns: int,
@@ -201,7 +201,7 @@ def read(
 
 
 def _from_rollup(
-    connection: sqlite3.Connection, how: Grouping, dim: int, span: Span, keys: Sequence[int] | None
+    connection: Connection, how: Grouping, dim: int, span: Span, keys: Sequence[int] | None
 ) -> Iterable[Group]:
     source, members = _rollup(how, dim & ~CORRECTED)
     columns = ", ".join([*members, "kind"])
@@ -236,7 +236,7 @@ def _rollup(how: Grouping, dim: int) -> tuple[str, list[str]]:
 
 
 def _from_corrections(
-    connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, only: str = ""
+    connection: Connection, how: Grouping, since_ns: int, until_ns: int, only: str = ""
 ) -> Iterator[Group]:
     """What corrections take from the kinds before and give to the kinds after."""
     source, values = of_corrections(how, since_ns, until_ns, only)
@@ -265,9 +265,7 @@ def _source(how: Grouping, events: str) -> str:
     return source
 
 
-def _from_events(
-    connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, only: str
-) -> Iterable[Group]:
+def _from_events(connection: Connection, how: Grouping, since_ns: int, until_ns: int, only: str) -> Iterable[Group]:
     source, values = of_events(how, since_ns, until_ns, only)
     columns = ", ".join([*map(column_of, how.by), "e.kind"])
     return connection.execute(f"SELECT {columns}, count(*), {_SUMS}, {JOINED} {source} GROUP BY {columns}", values)

@@ -6,12 +6,12 @@ one with each fold, others while nobody waits.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from .. import forks
+from .connection import Connection
 from .filling import fill_day
 from .periods import HOUR_NS
 from .windows import turn
@@ -30,7 +30,7 @@ def today() -> int:
     return time.time_ns() // (24 * HOUR_NS)
 
 
-def tend(connection: sqlite3.Connection, most_keys: int, besides: Collection[int] = ()) -> bool:
+def tend(connection: Connection, most_keys: int, besides: Collection[int] = ()) -> bool:
     """Take a step, or some small ones; False if there was none to take. Within a transaction that writes.
 
     Args:

@@ -13,7 +13,6 @@ keys are dearest.
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection
 
 from .adding import (
@@ -30,6 +29,7 @@ from .adding import (
     SUMS,
     upsert,
 )
+from .connection import Connection
 from .schema import DAY, LAST_7, RANKED, WINDOWS
 
 __all__ = ["add_late", "days_in", "leave_crowded", "leave_day", "reset", "turn"]
@@ -75,7 +75,7 @@ _LATE = (
 _GATHERED = "SELECT hour / 24 AS day, count(*) FROM temp.delta GROUP BY hour / 24"
 
 
-def days_in(connection: sqlite3.Connection) -> dict[int, set[int]]:
+def days_in(connection: Connection) -> dict[int, set[int]]:
     """Grain of a running sum -> the days that are in it."""
     found: dict[int, set[int]] = {grain: set() for grain in WINDOWS}
     for grain, day in connection.execute("SELECT grain, day FROM windows"):
@@ -83,7 +83,7 @@ def days_in(connection: sqlite3.Connection) -> dict[int, set[int]]:
     return found
 
 
-def leave_crowded(connection: sqlite3.Connection) -> set[int]:
+def leave_crowded(connection: Connection) -> set[int]:
     """Take out the days of which very much was gathered, before it is added to theirs; the days of all that was gathered."""
     gathered = dict(connection.execute(_GATHERED).fetchall())
     for day, rows in gathered.items():
@@ -92,20 +92,20 @@ def leave_crowded(connection: sqlite3.Connection) -> set[int]:
     return set(gathered)
 
 
-def add_late(connection: sqlite3.Connection, gathered: Collection[int]) -> None:
+def add_late(connection: Connection, gathered: Collection[int]) -> None:
     """Add what was gathered, of these days, to the running sums that have them."""
     if any(not days.isdisjoint(gathered) for days in days_in(connection).values()):
         for statement in _LATE:
             connection.execute(statement)
 
 
-def leave_day(connection: sqlite3.Connection, day: int) -> None:
+def leave_day(connection: Connection, day: int) -> None:
     """Take a day out of all running sums, before its sums are changed otherwise than by adding."""
     for (grain,) in connection.execute("SELECT grain FROM windows WHERE day = ?", (day,)).fetchall():
         _leave(connection, grain, day)
 
 
-def reset(connection: sqlite3.Connection) -> None:
+def reset(connection: Connection) -> None:
     """Take all days out."""
     for dim in DIMS:
         for grain in (*WINDOWS, *RANKED.values()):
@@ -113,7 +113,7 @@ def reset(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM windows")
 
 
-def turn(connection: sqlite3.Connection, today: int, besides: Collection[int] = ()) -> bool:
+def turn(connection: Connection, today: int, besides: Collection[int] = ()) -> bool:
     """Take one day in that should be in, or out that should not; False if all is as it should be.
 
     Args:
@@ -136,7 +136,7 @@ def turn(connection: sqlite3.Connection, today: int, besides: Collection[int] = 
     return False
 
 
-def _leave(connection: sqlite3.Connection, grain: int, day: int) -> None:
+def _leave(connection: Connection, grain: int, day: int) -> None:
     connection.execute(_LEAVE, (grain, day))
     connection.execute(_UNRANK, (RANKED[grain], day))
     for one in (grain, RANKED[grain]):

@@ -1,6 +1,7 @@
-"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, pricing, end-to-end, reports, outages.
+"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json].
 
-`reports --events=10000000 [--store=FILE]` asks for every report of so many calls of ninety days, in a store that is kept.
+Parts: in-process, pricing, end-to-end, reports, limits, ingest, outages. `reports --events=10000000 [--store=FILE]` asks for
+every report of so many calls of ninety days, in a store that is kept.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 
 import crowded
 import endtoend
+import ingest
 import inprocess
+import limits
 import outages
 import pricing
 import reports
 from figures import Figure
 
-PARTS = ("in-process", "pricing", "end-to-end", "reports", "outages")
+PARTS = ("in-process", "pricing", "end-to-end", "reports", "limits", "ingest", "outages")
 """The last takes a quarter of an hour, and only runs where it is named."""
 
 
@@ -38,6 +41,8 @@ def main() -> None:
         ("pricing", pricing.measure, 3 if quick else 15),
         ("end-to-end", endtoend.measure, 3 if quick else 16),
         ("reports", reports.measure, 3 if quick else 15),
+        ("limits", limits.measure, 3 if quick else 15),
+        ("ingest", ingest.measure, 1 if quick else 3),
         ("outages", outages.measure, 3 if quick else 15),
     ):
         if title not in (chosen or PARTS[:-1]) or (events and title == "reports"):

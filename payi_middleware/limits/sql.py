@@ -1,0 +1,423 @@
+"""A ledger in a database: its rows, records and limits as tables, whatever database that is.
+
+One transaction is one `run`. What was read is remembered as long as nobody else can have changed it, which the database tells:
+until then a hot limit's row is only written.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from .book import Book
+from .kept import Kept
+from .ledger import Alert, Past, Renew, Step
+from .limit import Definition
+from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
+
+__all__ = ["COLUMNS", "TABLES", "SqlKept", "events_of"]
+
+T = TypeVar("T")
+
+_NS: Final = 10**9
+_SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call is refused
+_MOST_LAPSING: Final = 5_000  # that are taken back in one transaction
+_TOGETHER: Final = 256  # events that are moved from what is held to what is settled
+_OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of no use
+
+TABLES: Final = (
+    "CREATE TABLE ledger (id TEXT NOT NULL, clock_ns INTEGER NOT NULL, changes INTEGER NOT NULL)",
+    "CREATE TABLE limits (number INTEGER PRIMARY KEY, application TEXT NOT NULL, limit_id TEXT NOT NULL, "
+    "definition TEXT NOT NULL, changed INTEGER NOT NULL, gone_ns INTEGER)",
+    "CREATE INDEX limits_changed ON limits (changed)",
+    "CREATE TABLE rows (number INTEGER NOT NULL, key TEXT NOT NULL, starts_ns INTEGER NOT NULL, ends_ns INTEGER NOT NULL, "
+    "most INTEGER NOT NULL, spent INTEGER NOT NULL, held INTEGER NOT NULL, input_ticks INTEGER NOT NULL, "
+    "output_ticks INTEGER NOT NULL, ok INTEGER NOT NULL, exceeded INTEGER NOT NULL, overrun INTEGER NOT NULL, "
+    "blocked INTEGER NOT NULL, blocked_external INTEGER NOT NULL, failed INTEGER NOT NULL, told BLOB NOT NULL, "
+    "PRIMARY KEY (number, key, starts_ns)) WITHOUT ROWID",
+    "CREATE INDEX rows_ends ON rows (number, ends_ns)",
+    "CREATE TABLE holds (event_id BLOB PRIMARY KEY, state INTEGER NOT NULL, due_ns INTEGER NOT NULL, "
+    "record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE settled (event_id BLOB PRIMARY KEY, due_ns INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE resets (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL, closed_ns INTEGER NOT NULL, "
+    "past BLOB NOT NULL)",
+    "CREATE INDEX resets_number ON resets (number)",
+    "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, free_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL, "
+    "told INTEGER NOT NULL DEFAULT 0, alert BLOB NOT NULL)",
+)
+"""In SQLite's words."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_record = msgspec.msgpack.Decoder(Record).decode
+_told = msgspec.msgpack.Decoder(tuple[float | str, ...]).decode
+_past = msgspec.msgpack.Decoder(Past).decode
+_alert = msgspec.msgpack.Decoder(Alert).decode
+_definition = msgspec.json.Decoder(Definition).decode
+_definition_json = msgspec.json.Encoder().encode
+
+_ROW: Final = (
+    "number, key, starts_ns, ends_ns, most, spent, held, input_ticks, output_ticks, "
+    "ok, exceeded, overrun, blocked, blocked_external, failed, told"
+)
+COLUMNS: Final = tuple(_ROW.split(", "))
+"""Of a row."""
+_CHANGING: Final = COLUMNS[4:]
+_PUT_ROWS: Final = (
+    f"INSERT INTO rows ({_ROW}) VALUES",
+    f"({', '.join('?' * 16)})",
+    "ON CONFLICT (number, key, starts_ns) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING),
+)
+_CHANGE_ROW: Final = (
+    "UPDATE rows SET " + ", ".join(f"{name} = ?" for name in _CHANGING) + " "  # noqa: S608 - names that are written above
+    "WHERE number = ? AND key = ? AND starts_ns = ?"
+)
+_PUT_HOLDS: Final = ("INSERT INTO holds (event_id, state, due_ns, record) VALUES", "(?, ?, ?, ?)", "")
+_CHANGE_HOLDS: Final = (
+    *_PUT_HOLDS[:2],
+    "ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, due_ns = excluded.due_ns, record = excluded.record",
+)
+_CHANGE_HOLD: Final = "UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?"
+_PUT_SETTLED: Final = ("INSERT INTO settled (event_id, due_ns, record) VALUES", "(?, ?, ?)", "")
+_RECORDS: Final = (
+    "SELECT event_id, record, 1 FROM holds WHERE event_id IN ({ids}) "
+    "UNION ALL SELECT event_id, record, 0 FROM settled WHERE event_id IN ({ids})"
+)
+_AT_ONCE: Final = (64, 8, 1)
+"""Rows of a statement: each statement lets other threads run before it and after, so a few large ones are quicker than many."""
+
+
+class SqlKept(Kept):
+    """What all databases have in common."""
+
+    waits = True
+    _move: tuple[str, ...] = (
+        "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2",
+        "DELETE FROM holds WHERE state >= 2",
+    )
+    """How what is settled comes from one table to the other."""
+    _find_alerts = "SELECT id, alert, told FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000"
+
+    def __init__(self, lease_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self._changes = 0
+        """Of definitions, by all who use the database, as far as they were read."""
+        self._every: dict[int, tuple[Known, int | None]] = {}
+        self._terms: dict[str, Terms] = {}
+        self._rows_read: dict[Place, Row] = {}
+        self._records_read: dict[bytes, Record] = {}
+        """Of calls that are, or lately were, held."""
+        self._looked_up: dict[bytes, Record | None] = {}
+        """Of the calls that this transaction is about."""
+        self._swept_ns = 0
+        self._looked_at = b""
+        """The last settled event of which it was looked whether its time has come."""
+        self._unlooked = 0
+
+    def terms(self, application: str) -> Terms:
+        """See `book.Shelf`."""
+        return self._terms.get(application) or Terms(0, ())
+
+    def record(self, event_id: bytes) -> Record | None:
+        """See `book.Shelf`."""
+        record = self._records_read.get(event_id)
+        if record is None and event_id not in self._looked_up:
+            self._read_records([event_id])
+            record = self._looked_up[event_id]
+        return record or self._looked_up.get(event_id)
+
+    def row(self, place: Place) -> Row | None:
+        """See `book.Shelf`."""
+        row = self._rows_read.get(place)
+        if row is None:
+            sql = f"SELECT {_ROW} FROM rows WHERE number = ? AND key = ? AND starts_ns = ?"  # noqa: S608
+            found = self._ask(sql, place)
+            if found:
+                row = self._rows_read[place] = _row(found[0])
+        return row
+
+    def _remember_rows(self, found: Iterable[Sequence[Any]]) -> None:
+        for one in found:
+            row = _row(one)
+            self._rows_read[row.place] = row
+
+    def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
+        """See `book.Shelf`."""
+        return [self._rows_read.setdefault(row.place, row) for row in self._rows_of(number, key, since_ns)]
+
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """See `book.Shelf`."""
+        self._swept_ns = now_ns
+        sql = "SELECT event_id FROM holds WHERE state = 0 AND due_ns <= ? ORDER BY event_id LIMIT ?"
+        lapsing = [event_id for (event_id,) in self._ask(sql, (now_ns, _MOST_LAPSING))]
+        self._read_records([event_id for event_id in lapsing if event_id not in self._looked_up])
+        return lapsing
+
+    def _is_to_sweep(self, now_ns: int) -> bool:
+        return now_ns - self._swept_ns >= _SWEEP_NS
+
+    def _forget_read(self) -> None:
+        """Somebody else may have changed what was read."""
+        self._rows_read.clear()
+        self._records_read.clear()
+        self._looked_up.clear()
+
+    def _look_up(self, steps: Sequence[Step]) -> None:
+        self._looked_up.clear()
+        there = self._records_read
+        self._read_records([event_id for event_id in events_of(steps) if event_id not in there])
+
+    def _read_records(self, event_ids: Sequence[bytes]) -> None:
+        found: list[tuple[Any, ...]] = []
+        for some in _parts(event_ids):
+            found += self._ask(_records_of(len(some)), (*some, *some))
+        self._remember_records(event_ids, found)
+
+    def _remember_records(self, event_ids: Iterable[bytes], found: Iterable[Sequence[Any]]) -> None:
+        """Of some events what the tables have; of those that they have not, that."""
+        self._looked_up.update(dict.fromkeys(event_ids))
+        for event_id, kept, is_hold in found:
+            record = self._looked_up[event_id] = _record(kept)
+            if is_hold:
+                self._records_read[event_id] = record
+
+    def _write(self, book: Book) -> None:
+        if book.changed:
+            self._write_rows(book.changed)
+        for (number, key), ended_ns in book.outdated.items():
+            sql = "DELETE FROM rows WHERE number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ?"
+            self._do(sql, [(number, key, ended_ns)])
+        if book.records:
+            self._write_records(book.records)
+        if self._unlooked >= _TOGETHER or book.swept:
+            self._tidy(book.now_ns)
+        if book.alerts:
+            told = [(alert.at_ns, _encode(alert)) for alert in book.alerts]
+            self._do("INSERT INTO alerts (free_ns, at_ns, alert) VALUES (0, ?, ?)", told)
+            self._do("DELETE FROM alerts WHERE at_ns <= ?", [(told[0][0] - _OUTBOX_NS,)])
+
+    def _write_rows(self, changed: dict[Place, Row]) -> None:
+        there = self._rows_read
+        if len(changed) == 1 and there.keys() >= changed.keys():
+            self._do(_CHANGE_ROW, [(*_columns(row)[4:], *place) for place, row in changed.items()])
+            return
+        self._put(_PUT_ROWS, [_columns(row) for row in changed.values()])
+        there.update(changed)
+
+    def _write_records(self, records: dict[bytes, Record | None]) -> None:
+        """Those that are held are changed in their place, also when they are settled: some are moved together."""
+        there = self._records_read
+        changed, new, settled, gone = [], [], [], []
+        for event_id, record in records.items():
+            if record is None:
+                gone.append((event_id,))
+                there.pop(event_id, None)
+                continue
+            self._unlooked += record.state >= SETTLED
+            if event_id in there:
+                changed.append((event_id, record.state, record.due_ns, _encode(record)))
+            elif record.state < SETTLED:
+                new.append((event_id, record.state, record.due_ns, _encode(record)))
+            else:
+                settled.append((event_id, record.due_ns, _encode(record)))
+                continue
+            there[event_id] = record
+        if len(changed) == 1:
+            self._do(_CHANGE_HOLD, [(*changed[0][1:], changed[0][0])])
+        elif changed:
+            self._put(_CHANGE_HOLDS, changed)
+        if new:
+            self._put(_PUT_HOLDS, new)
+        if settled:
+            self._put(_PUT_SETTLED, settled)
+        if gone:
+            self._do("DELETE FROM holds WHERE event_id = ?", gone)
+
+    def _tidy(self, now_ns: int) -> None:
+        """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""
+        count, self._unlooked = 2 * max(self._unlooked, _TOGETHER), 0
+        self._forget_read()
+        sql = (
+            "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2"
+        )
+        self._do(sql, [()])
+        self._do("DELETE FROM holds WHERE state >= 2", [()])
+        sql = "SELECT event_id, due_ns FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
+        looked = self._ask(sql, (self._looked_at, count))
+        self._looked_at = looked[-1][0] if looked else b""
+        over = [(event_id,) for event_id, due_ns in looked if due_ns <= now_ns]
+        if over:
+            self._do("DELETE FROM settled WHERE event_id = ?", over)
+
+    def _running_records(self) -> list[tuple[bytes, Record]]:
+        return [
+            (event_id, _record(kept))
+            for event_id, kept in self._ask("SELECT event_id, record FROM holds WHERE state < 2", ())
+        ]
+
+    def _read_limits(self, changes: int) -> None:
+        """Limits were changed since they were read; by all who use the database so often."""
+        sql = "SELECT number, definition, gone_ns, changed FROM limits WHERE changed > ? ORDER BY number"
+        versions: dict[str, int] = {}
+        for number, definition, gone_ns, changed in self._ask(sql, (self._changes,)):
+            known = Known(number, _definition(definition))
+            self._every[number] = (known, gone_ns)
+            application = known.definition.application
+            versions[application] = max(changed, versions.get(application, 0))
+        for application, version in versions.items():
+            self._terms[application] = Terms(
+                version, [known for known, gone in self._limits(application) if gone is None]
+            )
+        self._changes = changes
+
+    def _forget_all(self) -> None:
+        """What was read may be what was not kept."""
+        self._forget_read()
+        self._every.clear()
+        self._terms.clear()
+        self._changes = 0
+
+    def _limits(self, application: str | None = None) -> list[tuple[Known, int | None]]:
+        every = sorted(self._every.items())
+        return [one for _, one in every if application is None or one[0].definition.application == application]
+
+    def _add_limit(self, definition: Definition) -> Known:
+        number = self._next_change()
+        sql = "INSERT INTO limits (number, application, limit_id, definition, changed) VALUES (?, ?, ?, ?, ?)"
+        kept = _definition_json(definition).decode()
+        self._do(sql, [(number, definition.application, definition.limit_id, kept, number)])
+        self._read_limits(number)
+        return self._every[number][0]
+
+    def _change_limit(self, known: Known) -> Known:
+        change = self._next_change()
+        kept = _definition_json(known.definition).decode()
+        self._do("UPDATE limits SET definition = ?, changed = ? WHERE number = ?", [(kept, change, known.number)])
+        self._read_limits(change)
+        return self._every[known.number][0]
+
+    def _bury_limit(self, known: Known, now_ns: int) -> None:
+        change = self._next_change()
+        self._do("UPDATE limits SET gone_ns = ?, changed = ? WHERE number = ?", [(now_ns, change, known.number)])
+        self._read_limits(change)
+
+    def _next_change(self) -> int:
+        self._do("UPDATE ledger SET changes = changes + 1", [()])
+        change: int = self._ask("SELECT changes FROM ledger", ())[0][0]
+        return change
+
+    def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
+        sql, told = f"SELECT {_ROW} FROM rows WHERE number = ?", [number]  # noqa: S608
+        if key is not None:
+            sql, told = sql + " AND key = ?", [*told, key]  # type: ignore[list-item]
+        if since_ns is not None:
+            sql, told = sql + " AND (ends_ns > ? OR ends_ns = 0)", [*told, since_ns]
+        return [_row(found) for found in self._ask(sql + " ORDER BY key, starts_ns", told)]
+
+    def _put_rows(self, rows: Iterable[Row]) -> None:
+        for row in (put := list(rows)):
+            self._rows_read.pop(row.place, None)
+        self._put(_PUT_ROWS, [_columns(row) for row in put])
+
+    def _drop_rows(self, places: Iterable[Place]) -> None:
+        for place in (dropped := list(places)):
+            self._rows_read.pop(place, None)
+        self._do("DELETE FROM rows WHERE number = ? AND key = ? AND starts_ns = ?", dropped)
+
+    def _resets(self, number: int) -> list[Past]:
+        return [_past(past) for (past,) in self._ask("SELECT past FROM resets WHERE number = ?", (number,))]
+
+    def _add_resets(self, number: int, past: Iterable[Past]) -> None:
+        rows = [(number, one.totals.key, one.closed_ns, _encode(one)) for one in past]
+        self._do("INSERT INTO resets (number, key, closed_ns, past) VALUES (?, ?, ?, ?)", rows)
+
+    def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
+        where, told = "number = ?", [number]
+        if key is not None:
+            where, told = where + " AND key = ?", [*told, key]  # type: ignore[list-item]
+        if before_ns is not None:
+            where, told = where + " AND closed_ns <= ?", [*told, before_ns]
+        count: int = self._ask(f"SELECT count(*) FROM resets WHERE {where}", told)[0][0]  # noqa: S608
+        self._do(f"DELETE FROM resets WHERE {where}", [told])  # noqa: S608
+        return count
+
+    def _free_alerts(self, now_ns: int) -> list[Alert]:
+        found = self._ask(self._find_alerts, (now_ns,))
+        return [_alert(alert)._replace(alert_id=str(number), told=bool(told)) for number, alert, told in found]
+
+    def _lease_alerts(self, alert_ids: Iterable[str], until_ns: int) -> None:
+        self._do("UPDATE alerts SET free_ns = ? WHERE id = ?", [(until_ns, int(alert_id)) for alert_id in alert_ids])
+
+    def _tell_alerts(self, alert_ids: Iterable[str]) -> None:
+        self._do("UPDATE alerts SET told = 1 WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
+
+    def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
+        self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
+
+    def _put(self, statement: tuple[str, str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Many rows by few statements."""
+        for some in _parts(rows):
+            values = some[0] if len(some) == 1 else list(itertools.chain.from_iterable(some))
+            self._do(_of_rows(statement, len(some)), (values,))
+
+    @abc.abstractmethod
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """What a question, with `?` for its values, is answered."""
+
+    @abc.abstractmethod
+    def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """A statement, once for each row of values."""
+
+
+def events_of(steps: Sequence[Step]) -> Iterable[bytes]:
+    """Which events some steps are about."""
+    if len(steps) == 1 and not isinstance(steps[0], Renew):
+        return (steps[0].event_id,)
+    found: dict[bytes, None] = {}
+    for step in steps:
+        if isinstance(step, Renew):
+            found.update(dict.fromkeys(step.event_ids))
+        else:
+            found[step.event_id] = None
+    return found
+
+
+def _parts(rows: Sequence[T]) -> Sequence[Sequence[T]]:
+    """Rows in parts of few sizes, so that there are few statements."""
+    if len(rows) == 1:
+        return (rows,)
+    parts: list[Sequence[T]] = []
+    start = 0
+    for size in _AT_ONCE:
+        while len(rows) - start >= size:
+            parts.append(rows[start : start + size])
+            start += size
+    return parts
+
+
+@functools.cache
+def _of_rows(statement: tuple[str, str, str], count: int) -> str:
+    """For so many rows."""
+    head, row, tail = statement
+    return f"{head} {', '.join([row] * count)} {tail}"
+
+
+@functools.cache
+def _records_of(count: int) -> str:
+    """Asks for the records of so many events."""
+    return _RECORDS.format(ids=", ".join("?" * count))
+
+
+def _row(found: Sequence[Any]) -> Row:
+    *counted, told = found
+    return Row(*counted, _told(told) if told else ())  # type: ignore[call-arg]
+
+
+def _columns(row: Row) -> tuple[Any, ...]:
+    columns = msgspec.structs.astuple(row)
+    return (*columns[:15], _encode(row.told) if row.told else b"")

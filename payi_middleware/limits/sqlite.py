@@ -1,0 +1,311 @@
+"""The ledger in a SQLite file: shared by all processes of one machine, beside the store and apart from it.
+
+Apart, because an event store is written by long transactions, and no call waits for one of those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import sqlite3
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+from .. import forks
+from ..exceptions import LedgerError, StoreError
+from ..store import inherited, replaced
+from ..store.patience import patiently
+from ..store.sqlite import open_file, translated
+from .ledger import LEASE_SECONDS
+from .sql import TABLES, SqlKept
+
+__all__ = ["SqliteLedger"]
+
+_APPLICATION_ID: Final = 0x5061794C  # "PayL": what file(1) and we ourselves know the file by
+_VERSION: Final = 1
+_NS: Final = 10**9
+_CHECKPOINT_PAGES: Final = 4_000
+_PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
+_LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
+_SHORTEST, _LONGEST = 0.0002, 0.004  # seconds between two tries for the lock: a transaction takes about 0.1 ms
+_PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+"""Errors that go by. After others the file is opened anew."""
+
+
+class SqliteLedger(SqlKept):
+    """Any thread may use it, one at a time; a forked child opens its own connection.
+
+    Args:
+        path: The file; made, with its folder, at first use.
+        lease_seconds: How long a hold lives without being renewed.
+        timeout: Seconds to wait for another process's lock.
+        clock: Nanoseconds of UTC; for tests.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        timeout: float = 5.0,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        super().__init__(lease_seconds)
+        self.path = path
+        self._timeout = timeout
+        self._clock = clock
+        self.lock = threading.RLock()
+        self._cursor: sqlite3.Cursor | None = None
+        self._file: replaced.File | None = None
+        self._log: replaced.File | None = None
+        self._looked_ns = 0
+        self._id = ""
+        self._seen = 0
+        self._kept_clock = 0
+        self._data_version = -1
+        _ledgers.add(self)
+
+    @property
+    def id(self) -> str:
+        """Made with the file.
+
+        Raises:
+            LedgerError: The file cannot be used.
+        """
+        if not self._id:
+            self.now_ns()
+        return self._id
+
+    def close(self) -> None:
+        """Close the file, unless it was replaced; never raises."""
+        with self.lock:
+            cursor, self._cursor = self._cursor, None
+            if cursor is None:
+                return
+            try:
+                self._let_go(cursor.connection)
+            except (StoreError, sqlite3.Error):
+                forks.keep(cursor.connection)
+
+    def after_fork(self) -> None:
+        """In a child: the connection is the parent's, and a thread that is not here may hold the lock."""
+        self.lock = threading.RLock()
+        self._cursor = None
+
+    def _transaction(self, *, alone: bool = False) -> AbstractContextManager[int]:
+        return _Transaction(self)
+
+    def begin(self) -> int:
+        """Begin a transaction; the ledger's clock. The lock is held."""
+        cursor = self._current()
+        deadline, pause = 0.0, _SHORTEST
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                return self._begun(cursor)
+            except sqlite3.OperationalError as error:
+                now = time.monotonic()
+                deadline = deadline or now + self._timeout
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now > deadline:
+                    raise
+            # SQLite's own waiting would be in C, and ten times as long; by chance, so that those who wait do not meet again.
+            forks.rest(pause * random.random())  # noqa: S311
+            pause = min(2 * pause, _LONGEST)
+
+    def commit(self) -> None:
+        """End it. The lock is held."""
+        assert self._cursor is not None
+        self._cursor.execute("COMMIT")
+
+    def undo(self, error: BaseException) -> None:
+        """Take it back, and all that was remembered of it. The lock is held; never raises."""
+        self._forget_all()
+        cursor = self._cursor
+        if cursor is None:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            if cursor.connection.in_transaction:
+                cursor.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF not in _PASSING:
+            self.close()
+
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        assert self._cursor is not None
+        return self._cursor.execute(sql, values).fetchall()
+
+    def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        assert self._cursor is not None
+        if len(rows) == 1:
+            self._cursor.execute(sql, rows[0])
+        else:
+            self._cursor.executemany(sql, rows)
+
+    def _begun(self, cursor: sqlite3.Cursor) -> int:
+        """What others changed is read anew; the ledger's clock, which is kept to the second, as that is what windows turn by."""
+        data_version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+        if data_version != self._data_version:
+            self._forget_read()
+            clock, changes = cursor.execute("SELECT clock_ns, changes FROM ledger").fetchone()
+            self._kept_clock = clock
+            if changes != self._changes:
+                self._read_limits(changes)
+            self._data_version = data_version
+        now = max(self._clock(), self._seen)
+        if now < self._kept_clock - _NS:
+            now = self._kept_clock
+        self._seen = now
+        if now >= self._kept_clock:
+            self._kept_clock = (now // _NS + 1) * _NS
+            cursor.execute("UPDATE ledger SET clock_ns = ?", (self._kept_clock,))
+        return now
+
+    def _forget_all(self) -> None:
+        super()._forget_all()
+        self._kept_clock = 0
+        self._data_version = -1
+
+    def _current(self) -> sqlite3.Cursor:
+        """Of the connection, opened anew where the file was replaced."""
+        now = time.monotonic_ns()
+        if self._cursor is not None:
+            if now - self._looked_ns < _LOOK_NS or replaced.file_at(self.path) == self._file:
+                self._looked_ns = now if now - self._looked_ns >= _LOOK_NS else self._looked_ns
+                return self._cursor
+            cursor, self._cursor = self._cursor, None
+            self._let_go(cursor.connection)
+        self._looked_ns = now
+        self._cursor = self._opened().cursor()
+        return self._cursor
+
+    def _opened(self) -> sqlite3.Connection:
+        inherited.let_go()
+        connection = open_file(self.path)
+        try:
+            _prepare(connection, self.path, self._timeout)
+            (made,) = connection.execute("SELECT id FROM ledger").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        inherited.opened(connection)
+        self._id = f"sqlite:{made}"
+        self._forget_all()
+        self._file, self._log = replaced.file_at(self.path), replaced.file_at(replaced.log_of(self.path))
+        return connection
+
+    def _let_go(self, connection: sqlite3.Connection) -> None:
+        """Raises StoreError: What is at the path must not be opened yet; the message names the cure."""
+        inherited.closed(connection)
+        if replaced.file_at(self.path) == self._file:
+            connection.close()
+        else:
+            replaced.leave(connection, self.path, self._log)
+
+
+class _Transaction:
+    """Written out, since a call waits for two of them."""
+
+    __slots__ = ("_ledger", "_work")
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self._ledger = ledger
+        self._work = forks.at_work()
+
+    def __enter__(self) -> int:
+        self._work.__enter__()
+        self._ledger.lock.acquire()
+        try:
+            return self._ledger.begin()
+        except BaseException as error:
+            self._end(error)
+            raise self._told(error) from error
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            try:
+                self._ledger.commit()
+            except BaseException as failed:
+                error = failed
+        self._end(error)
+        if error is not None:
+            raise self._told(error) from error
+
+    def _end(self, error: BaseException | None) -> None:
+        try:
+            if error is not None:
+                self._ledger.undo(error)
+        finally:
+            self._ledger.lock.release()
+            self._work.__exit__(None, None, None)
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What is wrong with a file in the store's words, which hold for a ledger."""
+        try:
+            with translated(self._ledger.path):
+                raise error
+        except StoreError as told:
+            return LedgerError(f"ledger{str(told).removeprefix('store')}")
+        except BaseException as other:
+            return other
+
+
+_ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in list(_ledgers):
+        ledger.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, timeout: float) -> None:
+    """Settings, and the tables if there are none.
+
+    Raises:
+        StoreError: It is another program's, or another version's.
+    """
+    connection.execute(f"PRAGMA page_size = {_PAGE}")
+    patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), timeout)
+    # A power cut may take the last moments: what was spent in them is in the store, and `payi limits audit` says so.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if _version(connection, path) != _VERSION:
+        patiently(lambda: _make(connection, path), timeout)
+
+
+def _make(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        if _version(connection, path) != _VERSION:  # else another process was first
+            for statement in TABLES:
+                connection.execute(statement)
+            connection.execute("INSERT INTO ledger VALUES (?, 0, 0)", (uuid.uuid4().hex[:16],))
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    if owner != _APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreError(f"store {path} is a database of another program; name another file")
+    if version > _VERSION:
+        raise StoreError(
+            f"store {path} was written by a newer version of payi-middleware (schema {version}, this one knows "
+            f"{_VERSION}); upgrade this one"
+        )
+    return version
