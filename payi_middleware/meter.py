@@ -367,6 +367,7 @@ class Meter:
 
     def _look_around(self) -> None:
         """Take in what other processes left behind when they died, and see whether the rates are old."""
+        self.limits.look()
         self._updates.fetch_if_due(self.prices.load)
         path = self._placed.store_path
         if self._delivers and not self._placed.in_memory and (path is None or path.exists()):

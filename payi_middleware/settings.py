@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from .exceptions import LimitError, SettingsError
 from .store_url import FORMS, SQLITE, is_postgresql, is_store, shown_store, state_path
 
 if TYPE_CHECKING:
+    from .limits.alerts import LimitAlert
     from .limits.ledger import Ledger
     from .limits.limit import Limit
 
@@ -41,6 +43,10 @@ class Options(TypedDict, total=False):
     ledger_timeout: float
     hold_ceiling: int
     limit_responses: bool
+    on_alert: Callable[[LimitAlert], None] | str | None
+    alert_webhooks: Sequence[str]
+    alert_key: str | None
+    alert_networks: Sequence[str]
     api_key: str | None
     base_url: str
     create_resources: bool
@@ -92,6 +98,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Tokens of an answer, at most, that are held for a call where neither its request nor earlier calls tell how long it gets."""
     limit_responses: bool = True
     """Answers 429 where a limit refused a call and the endpoint did not catch that."""
+    on_alert: Any = None
+    """Called with each `LimitAlert` of the application's limits, in a thread of ours; or `module:function`, imported then."""
+    alert_webhooks: tuple[str, ...] = ()
+    """URLs that get each alert."""
+    alert_key: str | None = None
+    """Signs what webhooks get: `whsec_...`, or any text."""
+    alert_networks: tuple[str, ...] = ()
+    """Networks in which webhooks may be, besides public addresses."""
     api_key: str | None = None
     """With it, events also go to the server at `base_url`; an empty one is none, whatever the environment says."""
     base_url: str = "https://api.pay-i.com"
@@ -143,7 +157,7 @@ MAX_SECONDS = 86_400
 SHORTEST_KEY = 16
 _MOST_WAITING = 60
 
-SECRET = frozenset(("api_key", "carrier_key", "pseudonymize"))
+SECRET = frozenset(("alert_key", "api_key", "carrier_key", "pseudonymize"))
 
 
 def shown_setting(name: str, value: Any) -> str:
@@ -198,6 +212,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     if settings.hold_ceiling < 1:
         raise SettingsError(f"setting hold_ceiling={settings.hold_ceiling} is not valid: tokens, at least 1")
     _check_ledger(settings.ledger)
+    _check_alerts(settings)
     if settings.spool_bytes < 1 << 20:
         raise SettingsError(f"setting spool_bytes={settings.spool_bytes} is not valid: at least 1048576 (1 MiB)")
     return settings
@@ -205,7 +220,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
 
 def _parsed(name: str, text: str) -> Any:
     """A setting's value as the environment spells it: lists by commas, mappings as `key=value` by commas."""
-    if name == "trusted_hosts":
+    if name in _LISTS:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if name == "hosts":
         pairs = (part.partition("=") for part in text.split(",") if part.strip())
@@ -217,7 +232,7 @@ def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
     if isinstance(value, os.PathLike):
         path = os.fsdecode(value)
         value = f"{SQLITE}{path}" if name == "store" else path
-    if name == "trusted_hosts" and isinstance(value, str):
+    if name in _LISTS and isinstance(value, str):
         value = (value,)
     if name == "limits":
         return _limits(value)
@@ -275,7 +290,32 @@ def _check_ledger(ledger: Any) -> None:
         )
 
 
+def _check_alerts(settings: Settings) -> None:
+    told = settings.on_alert
+    if told is not None and not callable(told) and not (isinstance(told, str) and _FUNCTION.fullmatch(told)):
+        raise SettingsError(
+            "setting on_alert is not valid: a function that takes a LimitAlert, or where it is: module:function"
+        )
+    for url in settings.alert_webhooks:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingsError("setting alert_webhooks is not valid: URLs such as https://hooks.example/payi")
+    for network in settings.alert_networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise SettingsError(
+                f"setting alert_networks: {network!r} is no network; use for example '10.0.0.0/8'"
+            ) from None
+
+
+_FUNCTION = re.compile(r"[\w.]+:[\w.]+")
+_LISTS = ("alert_networks", "alert_webhooks", "trusted_hosts")
+"""Of texts; one alone is a list of one."""
 _VALID = {
+    "alert_key": "text",
+    "alert_networks": "networks, such as ('10.0.0.0/8',)",
+    "alert_webhooks": "URLs, such as ('https://hooks.example/payi',)",
     "api_key": "text",
     "carrier_key": "text",
     "create_resources": "use 1 or 0, true or false",

@@ -117,6 +117,22 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} calls could not be held to their limits, or not counted, by a fault of ours",
         "report it with the traceback in the log, then run `payi limits audit`",
     ),
+    "on_alert": (
+        "on_alert raised an error {n} times",
+        "see the log for its traceback",
+    ),
+    "alert_unsent": (
+        "webhooks did not take alerts {n} times; they get them again for three days",
+        "see the log, and whether the address answers",
+    ),
+    "alert_refused": (
+        "{n} alerts could not go to a webhook, and will not",
+        "see the log; a webhook that is not at a public address needs alert_networks (PAYI_ALERT_NETWORKS)",
+    ),
+    "alert_lost": (
+        "{n} alerts were given up after three days",
+        "see the log, and whether the webhook's address is right",
+    ),
     "hook_import": (
         "{n} libraries are installed but cannot be imported",
         "repair the installation; the log names the library",

@@ -8,6 +8,7 @@ first and once; a webhook that does not answer is tried again, less and less oft
 from __future__ import annotations
 
 import logging
+import pkgutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,11 +20,12 @@ import msgspec
 from .. import forks, health
 from ..events import format_time, usd
 from ..exceptions import PayiError
+from ..settings import Settings
 from .ledger import Alert, Ledger
 from .limit import FORECAST, Unit
 from .webhook import RefusedError, Webhook
 
-__all__ = ["Alerts", "LimitAlert", "OnAlert"]
+__all__ = ["Alerts", "LimitAlert", "OnAlert", "alerts_of"]
 
 log = logging.getLogger("payi_middleware.alerts")
 
@@ -106,7 +108,7 @@ class Alerts:
     Args:
         ledger: Opened at the first look.
         application: Whose alerts; None for what all others have left.
-        on_alert: Called with each, in our thread.
+        on_alert: Called with each, in our thread; or where it is, `module:function`.
         webhooks: Sent to each of them.
     """
 
@@ -115,7 +117,7 @@ class Alerts:
         ledger: Callable[[], Ledger],
         *,
         application: str | None,
-        on_alert: OnAlert | None = None,
+        on_alert: OnAlert | str | None = None,
         webhooks: Iterable[Webhook] = (),
     ) -> None:
         self._ledger = ledger
@@ -178,7 +180,8 @@ class Alerts:
         log.warning("%s", alert)
         if self._on_alert is not None:
             try:
-                self._on_alert(alert)
+                found = pkgutil.resolve_name(self._on_alert) if isinstance(self._on_alert, str) else self._on_alert
+                found(alert)
             except Exception:
                 health.note("on_alert", "on_alert raised an error", exc_info=True)
 
@@ -196,6 +199,12 @@ class Alerts:
             health.note("alert_lost", "an alert could not be sent in three days: %s", "; ".join(refused.values()))
         self._waiting.pop(alert.alert_id, None)
         return True
+
+
+def alerts_of(settings: Settings, ledger: Callable[[], Ledger]) -> Alerts:
+    """What tells the alerts of an application as its settings say."""
+    webhooks = [Webhook(url, settings.alert_key, settings.alert_networks) for url in settings.alert_webhooks]
+    return Alerts(ledger, application=settings.application, on_alert=settings.on_alert, webhooks=webhooks)
 
 
 def _refusal(webhook: Webhook, alert: Alert) -> str | None:

@@ -24,6 +24,7 @@ from ..record import new_id
 from ..settings import Settings
 from ..store_url import SQLITE, shown_store
 from .admission import Hold, route_of
+from .alerts import alerts_of
 from .charges import ended_of, settle_of, waits_for_price
 from .dearest import Dearest
 from .errands import Errands
@@ -70,6 +71,8 @@ class Known(NamedTuple):
     definitions: Definitions
     by_id: dict[str, Definition]
     needs_route: bool
+    tells: bool
+    """Whether any of them has alerts."""
     groups: dict[tuple[str, ...], Group]
     """Remembered; by the ids of those that apply together."""
 
@@ -86,7 +89,8 @@ class Known(NamedTuple):
 
 def _known(definitions: Definitions) -> Known:
     needs_route = any("route" in definition.limit.match for definition in definitions.limits)
-    return Known(definitions, {one.limit_id: one for one in definitions.limits}, needs_route, {})
+    tells = any(definition.limit.alerts for definition in definitions.limits)
+    return Known(definitions, {one.limit_id: one for one in definitions.limits}, needs_route, tells, {})
 
 
 _NOTHING: Final = _known(Definitions(-1, ()))
@@ -135,6 +139,7 @@ class Limits:
         self._away_until = 0.0
         self._pause = _SHORTEST
         self._unsettled: list[Settle] = []
+        self._alerts = alerts_of(settings, self._opened)
         self.wakes = FOREVER if settings.disabled or not self._could_be() else 0
         """`perf_counter_ns` from which a call has to look at limits."""
 
@@ -413,6 +418,7 @@ class Limits:
         try:
             if self._waits_for_settling(events):
                 answers = self._answers(self._settles(events, self._now_known()))
+                self.look()
                 return [self._with_states(event, answers.get(event.event_id)) for event in events]
         except Exception:
             health.note(
@@ -486,6 +492,11 @@ class Limits:
 
     # What looks after them:
 
+    def look(self) -> None:
+        """See whether there are alerts to tell; returns at once."""
+        if self._last.tells and not self.is_away:
+            self._alerts.look()
+
     def _renew(self) -> bool:
         return self.leases.renew(self.tell)
 
@@ -522,6 +533,7 @@ class Limits:
     def close(self, timeout: float) -> None:
         """Have done what was told, and let go of all; the next call opens it anew."""
         self._errands.close(timeout)
+        self._alerts.close(timeout)
         with self._reading:
             way, ledger = self._way, self._ledger
             if self._settings.ledger is None or isinstance(self._settings.ledger, str):

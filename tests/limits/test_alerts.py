@@ -98,6 +98,14 @@ def test_a_function_that_raises_hinders_nobody(receiver: Receiver) -> None:
     assert health.counters()["on_alert"] == 1
 
 
+def test_the_function_may_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = MemoryLedger()
+    told, _ = telling(ledger, on_alert="builtins:print")
+    spend(ledger, 6)
+    told.tell()
+    assert "at 50 %" in capsys.readouterr().out
+
+
 def test_a_webhook_gets_the_facts(receiver: Receiver) -> None:
     ledger = MemoryLedger()
     told, (got) = telling(ledger, Webhook(receiver.url, KEY, LOOPBACK))
