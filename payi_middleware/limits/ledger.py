@@ -33,6 +33,7 @@ __all__ = [
     "STATES",
     "Account",
     "Admitted",
+    "Alert",
     "Amount",
     "Answer",
     "Blocked",
@@ -181,9 +182,28 @@ class Crossed(NamedTuple):
 
     limit_id: str
     key: str
-    share: float
+    share: float | str
+    """Of the limit's `alerts`; `forecast` is one of them."""
     spent: int
     starts_ns: int | None
+
+
+class Alert(NamedTuple):
+    """What is to be told of a share that was crossed; kept in the ledger until somebody has told it."""
+
+    alert_id: str
+    """The same for as long as it waits, and no other's in this ledger."""
+    application: str
+    limit_id: str
+    name: str
+    key: str
+    share: float | str
+    unit: Unit
+    spent: int
+    most: int
+    window: str | None
+    starts_ns: int | None
+    at_ns: int
 
 
 class Settled(NamedTuple):
@@ -247,12 +267,17 @@ class Ledger(Protocol):
     """Names the ledger in events (`sqlite:5f0c...`): made once, with its data."""
     waits: bool
     """Whether a step may wait for a disk or a network: then `run` is called by a thread of ours alone."""
+    lease_seconds: float
+    """How long a hold lives without being renewed."""
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction or pipeline; the answers in the same order."""
 
+    def applications(self) -> list[str]:
+        """Whose limits are kept here."""
+
     def definitions(self, application: str) -> Definitions:
-        """The limits of an application."""
+        """The limits of an application, in the order in which they were made."""
 
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew; what was spent stays.
@@ -268,7 +293,7 @@ class Ledger(Protocol):
         """Begin counting anew, in all accounts or in one; what they had come to."""
 
     def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
-        """The running rows of a limit's accounts, or of one."""
+        """The running rows of a limit's accounts, or of one, which is all zero if nothing was counted yet."""
 
     def history(self, application: str, limit_id: str) -> list[Past]:
         """The rows that are over, the newest first."""
@@ -277,7 +302,22 @@ class Ledger(Protocol):
         """What is held now, lease or not."""
 
     def set_spent(self, application: str, account: Account, starts_ns: int | None, totals: Totals) -> None:
-        """Correct a row by what the events say; for `payi limits audit`."""
+        """Correct a row by what the events say, and what it holds by the calls that are held; for `payi limits audit`.
+
+        Of a rolling window all that counts now is replaced, as if it was spent in this instant.
+        """
+
+    def forget(self, application: str, account: Account) -> int:
+        """Delete an account with its history; how many rows it had. What is held for its calls is settled to nothing."""
+
+    def prune(self, before_ns: int) -> int:
+        """Delete rows that were over by then; how many."""
+
+    def outbox_take(self, lease_seconds: float) -> list[Alert]:
+        """Alerts that nobody is telling, the oldest first; for so long they are this caller's to tell, then anybody's again."""
+
+    def outbox_done(self, alert_ids: Sequence[str]) -> None:
+        """These are told."""
 
     def now_ns(self) -> int:
         """The ledger's clock, UTC."""
