@@ -112,6 +112,9 @@ class Settle(NamedTuple):
     """Whether the provider refused it: counted as `failed`."""
     known: bool = True
     """Whether the cost is known. Of a call whose process died it is not: a strict limit is then charged what is held."""
+    counts: bool = True
+    """Whether it is a call. Else it is by how much one that was settled costs otherwise, under an id of its own: amounts may be
+    below 0, and neither calls nor states are counted."""
 
 
 class Release(NamedTuple):
