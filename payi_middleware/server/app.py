@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from ..fetched import Fetched, fetched_at
+from ..limits.opening import open_ledger
 from ..pricing import Prices, owners
 from ..providers import PROVIDERS
 from ..settings import Settings, load
@@ -16,12 +17,13 @@ from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
 from .auth import Auth, Keyring
 from .bounds import Bounds
-from .database import file_of, prepare, reading
+from .database import file_of, over, prepare, reading
 from .errors import HANDLERS
 from .metrics import Metrics
 from .openapi import described
 from .segments import SplitFirst
 from .serving import Serving
+from .takeover import take_over
 from .timing import Timing
 from .writer import Writer
 
@@ -34,11 +36,12 @@ def create_app(store: str | Settings, *, open_metrics: bool = False) -> FastAPI:
     """The server on a store.
 
     Args:
-        store: Its URL, or settings that name it.
+        store: Its URL, or settings that name it, and the ledger of its limits.
         open_metrics: Whether `/metrics` is for anybody; else it takes a key of role admin.
 
     Raises:
         StoreError: The store cannot be used.
+        LedgerError: The ledger cannot be used.
         PricesError, SettingsError: The rates cannot be read.
     """
     settings = store if isinstance(store, Settings) else load({"store": store})
@@ -84,12 +87,17 @@ def _started(settings: Settings) -> Serving:
     path = file_of(settings)
     prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(path)).snapshot)
     prices.load()
-    writer = Writer(prepare(path), prices)
+    ledger = open_ledger(settings)
+    store = prepare(path)
+    with store.batch() as batch:
+        take_over(over(batch.connection), ledger)
+    writer = Writer(store, prices, ledger)
     return Serving(
         path=path,
         writer=writer,
         readers=reading(path),
         events=open_store(settings, create=False),
         prices=prices,
+        ledger=ledger,
         metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),
     )

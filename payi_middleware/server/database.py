@@ -115,3 +115,5 @@ def _make(connection: Connection, path: Path) -> None:
         raise StoreError(
             f"store {path} was written by a newer server (tables {found}, this one knows {VERSION}); upgrade this one"
         )
+    elif found < VERSION:
+        connection.execute(version.update().values(version=VERSION))

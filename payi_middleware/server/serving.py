@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple, TypeAlias
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
+from ..limits.ledger import Ledger
 from ..pricing import Prices
 from ..store import Store
 from .auth import MANAGE, OWN, READ, SEND, needs
@@ -16,7 +17,7 @@ from .keys import Caller
 from .metrics import Metrics
 from .writer import Writer
 
-__all__ = ["Manager", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
+__all__ = ["Counting", "Manager", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
 
 
 class Serving(NamedTuple):
@@ -28,6 +29,8 @@ class Serving(NamedTuple):
     events: Store
     """Open for reading."""
     prices: Prices
+    ledger: Ledger
+    """Where limits are counted; it may wait, so it is asked by threads alone."""
     metrics: Metrics
 
 
@@ -46,6 +49,12 @@ def _writer(request: Request) -> Writer:
     return serving(request).writer
 
 
+def _ledger(request: Request) -> Ledger:
+    return serving(request).ledger
+
+
+Counting: TypeAlias = Annotated[Ledger, Depends(_ledger)]
+"""The ledger; for routes that are not `async`."""
 Reading: TypeAlias = Annotated[Connection, Depends(_reading)]
 """A connection that cannot write."""
 Writing: TypeAlias = Annotated[Writer, Depends(_writer)]

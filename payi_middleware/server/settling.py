@@ -1,25 +1,30 @@
-"""Events into the store, each priced, charged to its limits and told apart from those that were there: in one transaction."""
+"""Events into the store, each priced and told apart from those that were there, with what its limits are to be charged: in one
+transaction. The ledger is told afterwards, see `unsettled.py`.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from ..events import CallEvent, format_id
+from ..limits.charge import charge_of, difference_of
+from ..limits.ledger import Account, Settle
 from ..manual.items import Draft, is_use_case
 from ..manual.pricing import event_of
 from ..pricing import Prices
+from ..record import new_id
 from ..store.pack import check
 from ..store.read import by_ids
 from ..store.write import Batch
 from .errors import ApiError
 from .keys import Caller
 from .known import Known
-from .states import Running
 
-__all__ = ["Load", "Outcome", "Settled", "settle"]
+__all__ = ["Load", "Outcome", "Settled", "Written", "settle"]
 
 
 class Settled(NamedTuple):
@@ -42,8 +47,17 @@ class Load(NamedTuple):
     """Whether an event that is there already is corrected."""
 
 
-def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) -> list[list[Outcome]]:
-    """Store what several requests brought; the outcomes, load by load. Within a transaction."""
+class Written(NamedTuple):
+    """What a transaction stored."""
+
+    outcomes: list[list[Outcome]]
+    """Load by load."""
+    steps: list[Settle]
+    """What the ledger is to be told of it."""
+
+
+def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices, ledger: str) -> Written:
+    """Store what several requests brought. Within a transaction; `ledger` is the id of the one that counts."""
     made: list[list[CallEvent | ApiError]] = [
         [_made(one, load.caller, known, prices) for one in load.events] for load in loads
     ]
@@ -52,6 +66,7 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) ->
     before = by_ids(batch.connection, list({event.event_id for event in events} - fresh))
     held: dict[bytes, CallEvent] = {}
     new: list[CallEvent] = []
+    steps: list[Settle] = []
     outcomes: list[list[Outcome]] = []
     for load, some in zip(loads, made, strict=True):
         told: list[Outcome] = []
@@ -60,17 +75,16 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) ->
                 told.append(one)
             elif one.event_id in fresh:
                 fresh.discard(one.event_id)
-                event = held[one.event_id] = _charged(one, load.caller, known)
+                event = held[one.event_id] = _charged(one, known, ledger, steps)
                 new.append(event)
                 told.append(Settled(event, duplicate=False))
             elif one.event_id in held:
                 told.append(_twice(held[one.event_id], load.caller))
             else:
-                told.append(_known_before(one, before, load, batch, known))
+                told.append(_known_before(one, before, load, batch, known, steps))
         outcomes.append(told)
     batch.add(new)
-    known.end()
-    return outcomes
+    return Written(outcomes, steps)
 
 
 def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, prices: Prices) -> CallEvent | ApiError:
@@ -95,14 +109,14 @@ def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, price
 
 
 def _check_limits(draft: Draft, caller: Caller, known: Known) -> None:
-    for limit_id in draft.who.limit_ids:
-        limit = known.limit(caller.application, limit_id)
-        if limit is None:
-            raise ApiError(400, f"limit_ids: there is no limit {limit_id!r}", "invalid_limit_ids")
-        if limit.limit_type == "block" and not limit.of_instance:
+    for name in draft.who.limit_ids:
+        definition = known.defined.limit(caller.name, name)
+        if definition is None:
+            raise ApiError(400, f"limit_ids: there is no limit {name!r}", "invalid_limit_ids")
+        if definition.limit.type == "block" and definition.source != "instance":
             raise ApiError(
                 400,
-                f"limit_ids: {limit_id!r} is a Block limit, which what is over cannot be held to",
+                f"limit_ids: {name!r} is a Block limit, which what is over cannot be held to",
                 "blocking_limit_not_allowed",
             )
 
@@ -116,7 +130,7 @@ def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
     use_case_id = who.use_case_id or _instance_of(draft)
     limit_ids = who.limit_ids
     if use_case is not None and use_case.limited:
-        own = known.limit_of_instance(caller.application, who.use_case_name, use_case_id)
+        own = known.limit_of_instance(caller, who.use_case_name, use_case_id)
         if own is not None and own not in limit_ids:
             limit_ids = (*limit_ids, own)
     version = who.use_case_version
@@ -131,31 +145,12 @@ def _instance_of(draft: Draft) -> str:
     return format_id(draft.event_id)
 
 
-def _charged(event: CallEvent, caller: Caller, known: Known) -> CallEvent:
-    """The event with the states of its limits; one that a ledger settled has them already."""
-    ids = event.attribution.limit_ids
-    if not ids or event.limits:
+def _charged(event: CallEvent, known: Known, ledger: str, steps: list[Settle]) -> CallEvent:
+    """The event under the name of the ledger that is going to count it; one that was counted elsewhere, or refused, as it is."""
+    if event.ledger is not None or event.limits or not (accounts := known.defined.accounts(event)):
         return event
-    states: dict[str, str] = {}
-    for limit_id in ids:
-        limit = known.limit(caller.application, limit_id)
-        if limit is not None:
-            states[limit_id] = _charge(limit, event, None, known)
-    return msgspec.structs.replace(event, limits=states) if states else event
-
-
-def _charge(limit: Running, event: CallEvent, before: CallEvent | None, known: Known) -> str:
-    into, out = _sides(event)
-    known.touch(limit)
-    if before is None:
-        return limit.charge(into, out, failed=event.outcome != "ok")
-    limit.input_ticks += into - _sides(before)[0]
-    limit.output_ticks += out - _sides(before)[1]
-    return ""
-
-
-def _sides(event: CallEvent) -> tuple[int, int]:
-    return (event.cost.input_ticks, event.cost.output_ticks) if event.cost else (0, 0)
+    steps.append(charge_of(event, accounts))
+    return msgspec.structs.replace(event, ledger=ledger)
 
 
 def _twice(known: CallEvent, caller: Caller) -> Outcome:
@@ -166,7 +161,12 @@ def _twice(known: CallEvent, caller: Caller) -> Outcome:
 
 
 def _known_before(
-    event: CallEvent, known_before: dict[bytes, tuple[int, CallEvent]], load: Load, batch: Batch, known: Known
+    event: CallEvent,
+    known_before: dict[bytes, tuple[int, CallEvent]],
+    load: Load,
+    batch: Batch,
+    known: Known,
+    steps: list[Settle],
 ) -> Outcome:
     """The same of one from an earlier transaction; an upsert corrects its cost, and what its limits were charged."""
     number, before = known_before[event.event_id]
@@ -185,8 +185,15 @@ def _known_before(
     )
     batch.correct([(number, before, after)])
     known_before[event.event_id] = number, after
-    for limit_id in before.limits:
-        limit = known.limit(load.caller.application, limit_id)
-        if limit is not None:
-            _charge(limit, after, before, known)
+    accounts = _accounts_before(before, known)
+    if accounts:
+        steps.append(difference_of(before, after, new_id(time.time_ns()), accounts))
     return Settled(after, duplicate=False)
+
+
+def _accounts_before(before: CallEvent, known: Known) -> tuple[Account, ...]:
+    """Those that were charged, or are about to be; limits that were made since are not among them."""
+    if before.ledger is None:
+        return ()
+    accounts = known.defined.accounts(before)
+    return tuple(one for one in accounts if not before.limits or one.limit_id in before.limits)

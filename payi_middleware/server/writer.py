@@ -1,7 +1,7 @@
 """The one thread of a process that writes: what waits while a transaction is committed shares the next one.
 
 SQLite has one writer. An answer is given when the transaction that it belongs to is committed, so what was answered is
-kept.
+kept. Where events have limits the ledger is asked after that, and answers wait for it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
 from sqlalchemy import Connection
 
 from .. import health
-from ..exceptions import StoreError
+from ..exceptions import LedgerError, StoreError
+from ..limits.ledger import Ledger, Settle
+from ..limits.ledger import Settled as Counted
 from ..pricing import Prices
 from ..store import Store
+from . import unsettled
+from .away import Patient
 from .database import over, plainly
 from .errors import ApiError
 from .known import Known
-from .settling import Load, Outcome, settle
+from .settling import Load, Outcome, Settled, Written, settle
 from .tables import version
 
 __all__ = ["MOST_WAITING", "Action", "Writer"]
@@ -33,6 +38,7 @@ Action: TypeAlias = Callable[[Connection], T]
 MOST_WAITING = 200_000
 """Events that may wait to be written; more are refused until there is room."""
 _AT_ONCE = 2_000  # events of one transaction, unless a single request brings more
+_LEFT_SECONDS = 20.0  # between two looks at what the ledger is still to be told: of servers that were killed, or when it was away
 
 
 class _Waiting(NamedTuple):
@@ -48,11 +54,15 @@ class Writer:
     Args:
         store: Open for writing; closed with the writer.
         prices: Loaded.
+        ledger: Where limits are counted; closed with the writer.
     """
 
-    def __init__(self, store: Store, prices: Prices) -> None:
+    def __init__(self, store: Store, prices: Prices, ledger: Ledger) -> None:
         self._store = store
         self._prices = prices
+        self._ledger = ledger
+        self._asked = Patient(ledger)
+        self._look_at = 0.0
         self._waiting: deque[_Waiting] = deque()
         self._depth = 0
         self._wake = threading.Condition()
@@ -61,7 +71,8 @@ class Writer:
         """Why the last transaction failed, if it did."""
         with store.batch() as batch:
             self._sql = over(batch.connection)
-            self._known = Known(self._sql, batch.connection)
+            self.known = Known(self._sql, batch.connection, self._asked)
+            """What is remembered; for actions alone."""
         self._thread = threading.Thread(target=self._run, name="payi-server-writer", daemon=True)
         self._thread.start()
 
@@ -106,6 +117,7 @@ class Writer:
             self._wake.notify()
         self._thread.join()
         self._store.close()
+        self._ledger.close()
 
     async def _put(self, work: Load | Action[Any], size: int) -> Any:
         loop = asyncio.get_running_loop()
@@ -121,16 +133,22 @@ class Writer:
         return await answer
 
     def _run(self) -> None:
-        while some := self._take():
-            self._write(some)
-            with self._wake:
-                self._depth -= sum(one.size for one in some)
+        while True:
+            if time.monotonic() >= self._look_at:
+                self._tell_what_is_left()
+            some = self._take()
+            if some:
+                self._write(some)
+                with self._wake:
+                    self._depth -= sum(one.size for one in some)
+            elif self._closed:
+                return
 
     def _take(self) -> list[_Waiting]:
-        """What is to share a transaction; nothing when the writer is closed."""
+        """What is to share a transaction; nothing when the writer is closed, or looks at what is left."""
         with self._wake:
-            while not self._waiting and not self._closed:
-                self._wake.wait()
+            if not self._waiting and not self._closed:
+                self._wake.wait(max(0.0, self._look_at - time.monotonic()))
             taken: list[_Waiting] = []
             size = 0
             while self._waiting and (not taken or size + self._waiting[0].size <= _AT_ONCE):
@@ -144,11 +162,11 @@ class Writer:
             results = self._committed(some)
             self.error = None
         except StoreError as error:
-            self._known.forget()
+            self.known.forget()
             self.error = error
             results = [error] * len(some)
         except Exception as error:
-            self._known.forget()
+            self.known.forget()
             if len(some) > 1:
                 for one in some:
                     self._write([one])
@@ -161,25 +179,72 @@ class Writer:
         """The results in order; of an action that raised, what it raised."""
         results: dict[int, Any] = {}
         with self._store.batch() as batch, plainly():
-            self._known.begin()
+            self.known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
-            settled = settle([load for _, load in loads], batch, self._known, self._prices)
-            results.update(zip([n for n, _ in loads], settled, strict=True))
+            written = settle([load for _, load in loads], batch, self.known, self._prices, self._ledger.id)
+            unsettled.put(self._sql, written.steps)
             for n, one in enumerate(some):
                 if not isinstance(one.work, Load):
                     results[n] = self._acted(one.work, batch.connection.execute)
+        outcomes = self._counted(written) if written.steps else written.outcomes
+        results.update(zip([n for n, _ in loads], outcomes, strict=True))
         return [results[n] for n in range(len(some))]
+
+    def _counted(self, written: Written) -> list[list[Outcome]]:
+        """The outcomes with the states of their limits; without, if the ledger is away: it is told later."""
+        states = self._tell(written.steps)
+        return [
+            [
+                _with_states(outcome, states) if isinstance(outcome, Settled) and not outcome.duplicate else outcome
+                for outcome in some
+            ]
+            for some in written.outcomes
+        ]
+
+    def _tell(self, steps: Sequence[Settle]) -> dict[bytes, dict[str, str]]:
+        """Tell the ledger of events that are stored; the states of their limits, by event. What fails stays to be told."""
+        try:
+            answers = [answer for answer in self._asked.run(steps) if isinstance(answer, Counted)]
+            with self._store.batch() as batch, plainly():
+                unsettled.told(self._sql, batch, steps, answers)
+            return {step.event_id: answer.states for step, answer in zip(steps, answers, strict=True)}
+        except (LedgerError, StoreError) as error:
+            health.note("server_ledger", "limits are not counted now, but later: %s", error)
+        except Exception as error:  # one that cannot be counted must not hold up the others
+            if len(steps) > 1:
+                half = len(steps) // 2
+                return self._tell(steps[:half]) | self._tell(steps[half:])
+            health.note("server_fault", "an event is not counted: %s", type(error).__name__, exc_info=True)
+        return {}
+
+    def _tell_what_is_left(self) -> None:
+        """What a server that was killed, or a ledger that was away, has left."""
+        self._look_at = time.monotonic() + _LEFT_SECONDS
+        try:
+            with self._store.batch(), plainly():
+                given_up = unsettled.drop_old(self._sql)
+                steps = unsettled.some(self._sql)
+        except StoreError:  # whoever writes next is told
+            return
+        if given_up:
+            health.note("server_unsettled", "%d events were never counted to their limits: payi limits audit", given_up)
+        if steps and self._tell(steps):
+            self._look_at = 0.0  # there may be more
 
     def _acted(self, action: Action[Any], execute: Callable[[str], Any]) -> Any:
         execute("SAVEPOINT action")
         try:
             result = action(self._sql)
-        except ApiError as error:
+        except (ApiError, LedgerError) as error:
             execute("ROLLBACK TO action")
             result = error
         execute("RELEASE action")
-        self._known.forget()
+        self.known.forget()
         return result
+
+def _with_states(outcome: Settled, states: dict[bytes, dict[str, str]]) -> Settled:
+    found = states.get(outcome.event.event_id)
+    return outcome if found is None else Settled(msgspec.structs.replace(outcome.event, limits=found), duplicate=False)
 
 
 def _answer(some: Sequence[_Waiting], results: Sequence[Any]) -> None:

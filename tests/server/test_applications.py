@@ -108,7 +108,11 @@ def test_listings_show_what_is_ones_own(server: Server, theirs: dict[str, str], 
     """Also from a cursor of another application's."""
     with server.http(server.key("admin", "first")) as http:
         http.post("/api/v1/limits", json={"limit_name": "B", "max": 1, "limit_id": "limit-b"})
-        cursor = http.get("/api/v1/limits", params={"limit": 1}).json()["cursor"]
+        http.post("/api/v1/use_cases/definitions", json={"name": "B", "description": "b"})
+        # A cursor is a text where the ledger is asked, else a number.
+        ours = path if path.startswith("/api/v1/limits") else "/api/v1/use_cases/definitions"
+        cursor = http.get(ours, params={"limit": 1}).json()["cursor"]
+        assert cursor
     with server.http(server.key("read", "third")) as http:
         assert http.get(path).json()["items"] == []
         assert http.get(path, params={"cursor": cursor, "sort_ascending": True}).json()["items"] == []
