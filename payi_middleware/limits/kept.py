@@ -1,0 +1,311 @@
+"""A ledger whatever it is kept in: what is asked of it besides steps, over the few things that a place to keep rows can do."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+
+import msgspec
+
+from ..exceptions import LimitError
+from .book import Book
+from .ledger import Account, Alert, Answer, Definitions, Held, Past, Step, Totals
+from .limit import Definition
+from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
+
+__all__ = ["Kept"]
+
+
+class Kept(abc.ABC):
+    """Keeps to `ledger.Ledger`. All but the two methods that clocks and closing need run within a transaction."""
+
+    id: str
+    waits: bool
+    lease_seconds: float
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order, in one transaction."""
+        with self._transaction() as now:
+            book = self._opened(now)
+            answers = [book.do(step) for step in steps]
+            self._write(book)
+        return answers
+
+    def applications(self) -> list[str]:
+        """Whose limits are kept here."""
+        with self._transaction():
+            return sorted({known.definition.application for known, gone in self._limits() if gone is None})
+
+    def definitions(self, application: str) -> Definitions:
+        """The limits of an application, in the order in which they were made."""
+        with self._transaction():
+            return self.terms(application).told()
+
+    def define(self, definition: Definition) -> Definition:
+        """Keep a new limit, or one of the same id anew.
+
+        Another unit makes it another limit: what was counted of the old one is history.
+
+        Raises:
+            LimitError: Another limit of the application has the name.
+        """
+        with self._transaction() as now:
+            terms = self.terms(definition.application)
+            _check_name(terms, definition)
+            before = terms.by_id.get(definition.limit_id)
+            if before is None:
+                return self._add_limit(msgspec.structs.replace(definition, created_ns=now, updated_ns=now)).definition
+            kept = before.definition
+            if msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=kept.updated_ns) == kept:
+                return kept
+            changed = msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=now)
+            if before.unit == changed.limit.unit:
+                return self._change_limit(Known(before.number, changed)).definition
+            self._bury_limit(before, now)
+            return self._add_limit(changed).definition
+
+    def remove(self, application: str, limit_id: str) -> bool:
+        """Delete a limit; its history stays."""
+        with self._transaction() as now:
+            known = self.terms(application).by_id.get(limit_id)
+            if known is not None:
+                self._bury_limit(known, now)
+            return known is not None
+
+    def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
+        """Begin counting anew, in all accounts or in one."""
+        with self._transaction() as now:
+            known = self.terms(application).by_id.get(limit_id)
+            if known is None:
+                return []
+            running = self._running(known, key, now)
+            past = [Past(totals_of(known, *account, now), known.most, now, reset=True) for account in running.items()]
+            self._add_resets(known.number, past)
+            rows = [row for rows in running.values() for row in rows]
+            for row in rows:
+                row.begin_anew()
+            self._put_rows(rows)
+            return past
+
+    def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
+        """The running rows of a limit's accounts, or of one."""
+        with self._transaction() as now:
+            known = self.terms(application).by_id.get(limit_id)
+            if known is None:
+                return []
+            return [totals_of(known, *account, now) for account in self._running(known, key, now).items()]
+
+    def history(self, application: str, limit_id: str) -> list[Past]:
+        """The rows that are over, the newest first."""
+        with self._transaction() as now:
+            past: list[Past] = []
+            for known, gone in self._called(application, limit_id):
+                past += self._resets(known.number)
+                for row in self._rows_of(known.number):
+                    if _is_over(known, gone, row, now):
+                        past.append(past_of(row, min(row.ends_ns or now, gone or now, now)))
+            return sorted(past, key=lambda one: one.closed_ns, reverse=True)
+
+    def held(self) -> list[Held]:
+        """What is held now, lease or not."""
+        with self._transaction():
+            limit_ids = {known.number: known.limit_id for known, _ in self._limits()}
+            return [held_of(event_id, record, limit_ids) for event_id, record in self._running_records()]
+
+    def set_spent(self, application: str, account: Account, starts_ns: int | None, totals: Totals) -> None:
+        """Correct a row."""
+        with self._transaction() as now:
+            known = self.terms(application).by_id.get(account.limit_id)
+            if known is not None:
+                rows = self._mended(known, account.key, starts_ns, totals, now)
+                for row in rows:
+                    row.held = self._held_by(row.place)
+                self._put_rows(rows)
+
+    def forget(self, application: str, account: Account) -> int:
+        """Delete an account with its history; how many rows it had."""
+        with self._transaction():
+            count = 0
+            for known, _ in self._called(application, account.limit_id):
+                places = [row.place for row in self._rows_of(known.number, account.key)]
+                self._drop_rows(places)
+                count += len(places) + self._drop_resets(known.number, key=account.key)
+            return count
+
+    def prune(self, before_ns: int) -> int:
+        """Delete rows that were over by then; how many."""
+        with self._transaction() as now:
+            count = 0
+            for known, gone in self._limits():
+                before = min(before_ns, now)
+                rows = [
+                    row.place
+                    for row in self._rows_of(known.number)
+                    if _is_over(known, gone, row, now)
+                    and min((row.ends_ns or now) + known.rolling, gone or now) <= before
+                ]
+                self._drop_rows(rows)
+                count += len(rows) + self._drop_resets(known.number, before_ns=before)
+            return count
+
+    def outbox_take(self, lease_seconds: float) -> list[Alert]:
+        """Alerts that nobody is telling, the oldest first."""
+        with self._transaction() as now:
+            return self._take_alerts(now, now + int(lease_seconds * 10**9))
+
+    def outbox_done(self, alert_ids: Sequence[str]) -> None:
+        """These are told."""
+        with self._transaction():
+            self._drop_alerts(alert_ids)
+
+    def now_ns(self) -> int:
+        """The ledger's clock, UTC."""
+        with self._transaction() as now:
+            return now
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+    def _opened(self, now: int) -> Book:
+        """A book in which no hold is older than its lease."""
+        book = Book(self, now, int(self.lease_seconds * 10**9))
+        for event_id in self._lapsing(now):
+            book.lapse(event_id)
+        return book
+
+    def _running(self, known: Known, key: str | None, now: int) -> dict[str, list[Row]]:
+        """By key the rows that count now; none for an account that has none yet, if it is asked for by name."""
+        self._write(self._opened(now))
+        running: dict[str, list[Row]] = {}
+        if key is not None or not known.definition.limit.per:
+            running[key or ""] = []
+        for row in self._rows_of(known.number, key, now - known.rolling):
+            if known.is_live(row, now):
+                running.setdefault(row.key, []).append(row)
+        return running
+
+    def _called(self, application: str, limit_id: str) -> list[tuple[Known, int | None]]:
+        """All limits that have or had an id, with when they were deleted."""
+        return [one for one in self._limits(application) if one[0].limit_id == limit_id]
+
+    def _mended(self, known: Known, key: str, starts_ns: int | None, totals: Totals, now: int) -> list[Row]:
+        starts, ends = known.window_at(now if known.rolling or starts_ns is None else starts_ns)
+        place = (known.number, key, starts)
+        row = self.row(place) or Row(*place, ends)
+        emptied: list[Row] = []
+        if known.rolling:
+            emptied = [one for one in self.rows(known.number, key, now - known.rolling) if one.starts_ns != starts]
+            for one in emptied:
+                one.begin_anew()
+        row.take(totals)
+        row.most = known.most
+        return [row, *emptied]
+
+    def _held_by(self, place: Place) -> int:
+        """What the calls that run hold of a row."""
+        return sum(
+            record.hold[at]
+            for _, record in self._running_records()
+            if record.state == HELD
+            for held, at in record.places
+            if held == place
+        )
+
+    @abc.abstractmethod
+    def _transaction(self) -> AbstractContextManager[int]:
+        """All or nothing of what is done within; gives the ledger's clock."""
+
+    @abc.abstractmethod
+    def terms(self, application: str) -> Terms:
+        """See `book.Shelf`."""
+
+    @abc.abstractmethod
+    def record(self, event_id: bytes) -> Record | None:
+        """See `book.Shelf`."""
+
+    @abc.abstractmethod
+    def row(self, place: Place) -> Row | None:
+        """See `book.Shelf`."""
+
+    @abc.abstractmethod
+    def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
+        """See `book.Shelf`."""
+
+    @abc.abstractmethod
+    def _write(self, book: Book) -> None:
+        """Keep what a book changed, and forget some records whose time has come."""
+
+    @abc.abstractmethod
+    def _lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """Calls whose leases have ended."""
+
+    @abc.abstractmethod
+    def _running_records(self) -> list[tuple[bytes, Record]]:
+        """Calls that are held, lease or not."""
+
+    @abc.abstractmethod
+    def _limits(self, application: str | None = None) -> list[tuple[Known, int | None]]:
+        """All limits there are and were, with when they were deleted."""
+
+    @abc.abstractmethod
+    def _add_limit(self, definition: Definition) -> Known:
+        """A new one, under a number of its own."""
+
+    @abc.abstractmethod
+    def _change_limit(self, known: Known) -> Known:
+        """Keep it anew."""
+
+    @abc.abstractmethod
+    def _bury_limit(self, known: Known, now_ns: int) -> None:
+        """Delete it, but not its rows."""
+
+    @abc.abstractmethod
+    def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
+        """Of a limit, to be changed; of one account; without those that ended by then."""
+
+    @abc.abstractmethod
+    def _put_rows(self, rows: Iterable[Row]) -> None:
+        """Keep them."""
+
+    @abc.abstractmethod
+    def _drop_rows(self, places: Iterable[Place]) -> None:
+        """Delete them."""
+
+    @abc.abstractmethod
+    def _resets(self, number: int) -> list[Past]:
+        """What accounts of a limit had come to when they were reset."""
+
+    @abc.abstractmethod
+    def _add_resets(self, number: int, past: Iterable[Past]) -> None:
+        """Keep them."""
+
+    @abc.abstractmethod
+    def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
+        """Delete them; how many."""
+
+    @abc.abstractmethod
+    def _take_alerts(self, now_ns: int, until_ns: int) -> list[Alert]:
+        """Alerts that are free now, which from now on are somebody's until then."""
+
+    @abc.abstractmethod
+    def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
+        """Delete them."""
+
+
+def _check_name(terms: Terms, definition: Definition) -> None:
+    """Raises LimitError."""
+    for known in terms.by_id.values():
+        if known.name == definition.limit.name and known.limit_id != definition.limit_id:
+            raise LimitError(
+                f"limit {known.name!r}: application {definition.application!r} has a limit of that name, {known.limit_id}; "
+                "choose another name, or change that one"
+            )
+
+
+def _is_over(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:
+    """Whether a row is history: slices of a rolling window are not, they only cease to count."""
+    if gone_ns is not None:
+        return True
+    return not known.rolling and not known.is_live(row, now_ns)
