@@ -288,15 +288,17 @@ class Book:
     def _charge(self, one: _Charged, step: Settle, hold: Amount) -> State:
         """Add the cost to a row; the state that it leaves."""
         known, row, live = one
-        cost = (step.input_ticks + step.output_ticks, step.tokens, 1)[known.at]
+        cost = (step.input_ticks + step.output_ticks, step.tokens, int(step.counts))[known.at]
         if known.strict and not step.known:
             cost = max(cost, hold[known.at])
-        row.spent = min(row.spent + cost, _FULL)
-        row.input_ticks = min(row.input_ticks + step.input_ticks, _FULL)
-        row.output_ticks = min(row.output_ticks + step.output_ticks, _FULL)
+        # Less than nothing is what a correction would make of what was reset since.
+        row.spent = max(0, min(row.spent + cost, _FULL))
+        row.input_ticks = max(0, min(row.input_ticks + step.input_ticks, _FULL))
+        row.output_ticks = max(0, min(row.output_ticks + step.output_ticks, _FULL))
         state = known.state(_sums(live)[0])
-        counted = "failed" if step.failed else state
-        setattr(row, counted, getattr(row, counted) + 1)
+        if step.counts:
+            counted = "failed" if step.failed else state
+            setattr(row, counted, getattr(row, counted) + 1)
         self._change(one)
         return state
 

@@ -55,7 +55,10 @@ class Kept(abc.ABC):
             _check_name(terms, definition)
             before = terms.by_id.get(definition.limit_id)
             if before is None:
-                return self._add_limit(msgspec.structs.replace(definition, created_ns=now, updated_ns=now)).definition
+                created = definition.created_ns or now  # told where a limit comes from elsewhere
+                return self._add_limit(
+                    msgspec.structs.replace(definition, created_ns=created, updated_ns=now)
+                ).definition
             kept = before.definition
             if msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=kept.updated_ns) == kept:
                 return kept

@@ -14,7 +14,19 @@ import msgspec
 from ..events import TICKS_PER_USD
 from ..exceptions import LimitError
 
-__all__ = ["CALENDAR", "FORECAST", "LONGEST_NAME", "MOST", "PER", "Definition", "Limit", "Per", "Unit", "Window", "rolling_ns"]
+__all__ = [
+    "CALENDAR",
+    "FORECAST",
+    "LONGEST_NAME",
+    "MOST",
+    "PER",
+    "Definition",
+    "Limit",
+    "Per",
+    "Unit",
+    "Window",
+    "rolling_ns",
+]
 
 Unit: TypeAlias = Literal["usd", "calls", "tokens"]
 Window: TypeAlias = Literal["hour", "day", "week", "month", "quarter", "year"]
