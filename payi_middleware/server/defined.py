@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -66,7 +65,7 @@ class Defined:
             LedgerError: It cannot be made.
         """
         known = self._of(application)
-        wanted = instance_limits.limit_of(application, use_case, use_case_id, config, time.time_ns())
+        wanted = instance_limits.limit_of(application, use_case, use_case_id, config)
         try:
             made = self._ledger.define(wanted)
         except LimitError:  # another limit has the name

@@ -98,7 +98,9 @@ async def _store(request: Request, error: Exception) -> Response:
 async def _ledger(request: Request, error: Exception) -> Response:
     health.note("server_ledger", "the ledger cannot be used: %s", error)
     return Answer(
-        ApiError(503, f"the ledger of the limits cannot be used now: {error}", "unexpected_error", retry_after=1).body(),
+        ApiError(
+            503, f"the ledger of the limits cannot be used now: {error}", "unexpected_error", retry_after=1
+        ).body(),
         503,
         {"Retry-After": "1"},
     )

@@ -18,7 +18,7 @@ MOST: Final = 1_000
 """Limits of instances that an application has at once; beyond it the oldest go, with their history kept."""
 
 
-def limit_of(application: str, use_case: str, use_case_id: str, config: dict[str, Any], now_ns: int) -> Definition:
+def limit_of(application: str, use_case: str, use_case_id: str, config: dict[str, Any]) -> Definition:
     """The limit of an instance, as `limit_config` has it."""
     limit_id = format_id(event_id(f"limit of an instance\n{application}\n{use_case}", use_case_id))
     name = f"{use_case} {use_case_id}"
@@ -30,6 +30,4 @@ def limit_of(application: str, use_case: str, use_case_id: str, config: dict[str
         limit=Limit(name, usd(config["max_ticks"]), type=config["limit_type"], threshold=config["threshold"]),
         source="instance",
         properties=config["properties"],
-        created_ns=now_ns,
-        updated_ns=now_ns,
     )

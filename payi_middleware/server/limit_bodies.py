@@ -86,7 +86,6 @@ def made(body: NewLimit, application: str) -> Definition:
     Raises:
         ApiError: It cannot be one.
     """
-    now = time.time_ns()
     further: dict[str, Any] = {name: getattr(body, name) for name in OURS}
     limit = _limit(
         _WRONG,
@@ -97,12 +96,10 @@ def made(body: NewLimit, application: str) -> Definition:
         **further,
     )
     return Definition(
-        limit_id=body.limit_id or format_id(new_id(now)),
+        limit_id=body.limit_id or format_id(new_id(time.time_ns())),
         application=application,
         limit=limit,
         properties=merged({}, body.properties or {}),
-        created_ns=now,
-        updated_ns=now,
     )
 
 
@@ -120,9 +117,7 @@ def changed(definition: Definition, body: ChangedLimit) -> Definition:
     if "max" in values:
         values["max"] = _most(values["max"], limit.unit, _WRONGLY_CHANGED)
     told = {name: getattr(limit, name) for name in limit.__struct_fields__} | values
-    return msgspec.structs.replace(
-        definition, limit=_limit(_WRONGLY_CHANGED, **told), updated_ns=max(time.time_ns(), definition.created_ns)
-    )
+    return msgspec.structs.replace(definition, limit=_limit(_WRONGLY_CHANGED, **told))
 
 
 def limit_columns(body: LimitConfig) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def take_over(sql: Connection, ledger: Ledger) -> int:
     """
     if not sqlalchemy.inspect(sql).has_table(_limits.name):
         return 0
-    rows = sql.execute(select(_limits, applications.c.name).join(applications, applications.c.id == _limits.c.application))
+    rows = sql.execute(
+        select(_limits, applications.c.name).join(applications, applications.c.id == _limits.c.application)
+    )
     moved = 0
     for row in rows.all():
         definition = _defined(ledger, _definition(row))
@@ -60,7 +62,9 @@ def _definition(row: Row[Any]) -> Definition:
     return Definition(
         limit_id=row.limit_id,
         application=row.name,
-        limit=Limit(_name(row.limit_name, row.limit_id), usd(row.max_ticks), type=row.limit_type, threshold=row.threshold),
+        limit=Limit(
+            _name(row.limit_name, row.limit_id), usd(row.max_ticks), type=row.limit_type, threshold=row.threshold
+        ),
         source="instance" if row.of_instance else "api",
         properties=row.properties or {},
         created_ns=row.created_ns,

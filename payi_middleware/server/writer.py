@@ -38,7 +38,9 @@ Action: TypeAlias = Callable[[Connection], T]
 MOST_WAITING = 200_000
 """Events that may wait to be written; more are refused until there is room."""
 _AT_ONCE = 2_000  # events of one transaction, unless a single request brings more
-_LEFT_SECONDS = 20.0  # between two looks at what the ledger is still to be told: of servers that were killed, or when it was away
+_LEFT_SECONDS = (
+    20.0  # between two looks at what the ledger is still to be told: of servers that were killed, or when it was away
+)
 
 
 class _Waiting(NamedTuple):
@@ -241,6 +243,7 @@ class Writer:
         execute("RELEASE action")
         self.known.forget()
         return result
+
 
 def _with_states(outcome: Settled, states: dict[bytes, dict[str, str]]) -> Settled:
     found = states.get(outcome.event.event_id)

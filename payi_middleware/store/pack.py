@@ -16,7 +16,17 @@ from .interned import Interned, Names, Shape, Wide
 from .kinds import kind_of, outcome_of, source_of
 from .periods import HOUR_NS
 
-__all__ = ["COLUMNS", "Packer", "check", "packings", "request_key", "tells_request", "unpacked", "with_states", "without"]
+__all__ = [
+    "COLUMNS",
+    "Packer",
+    "check",
+    "packings",
+    "request_key",
+    "tells_request",
+    "unpacked",
+    "with_states",
+    "without",
+]
 
 COLUMNS = (
     "event_id, hour, started_ns, duration_ns, first_byte_ns, latency, first_byte, "

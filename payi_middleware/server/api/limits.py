@@ -124,9 +124,7 @@ def update_properties(limit_id: str, body: NewProperties, caller: Manager, ledge
     with _changing:
         definition = _found(ledger, caller, limit_id)
         properties = merged(definition.properties, body.properties)
-        definition = _defined(
-            ledger, msgspec.structs.replace(definition, properties=properties, updated_ns=ledger.now_ns())
-        )
+        definition = _defined(ledger, msgspec.structs.replace(definition, properties=properties))
     return Answer([_response(ledger, definition)])
 
 
