@@ -1,7 +1,7 @@
 """Limits that an older server kept in the store, taken over by the ledger, once.
 
-Within the store's transaction, which only one process has at a time. The ledger is told first: where a crash comes between, the rows
-are still there and the same is told again, which changes nothing.
+Within the store's transaction, which only one process has at a time. The ledger is told first: where a crash comes between,
+the rows are still there and the same is told again, which changes nothing.
 """
 
 from __future__ import annotations
