@@ -33,6 +33,14 @@ _limits = Table(
     Column("threshold", sqlalchemy.Float),
     Column("properties", sqlalchemy.JSON),
 )
+_history = Table(
+    "server_limit_history",
+    _OLD,
+    Column("id", Integer, primary_key=True),
+    Column("application", Integer),
+    Column("limit_id", Text),
+    Column("reset_ns", sqlalchemy.BigInteger),
+)
 
 
 def take_over(sql: Connection, ledger: Ledger) -> int:
@@ -43,22 +51,28 @@ def take_over(sql: Connection, ledger: Ledger) -> int:
     """
     if not sqlalchemy.inspect(sql).has_table(_limits.name):
         return 0
-    rows = sql.execute(
-        select(_limits, applications.c.name).join(applications, applications.c.id == _limits.c.application)
-    )
+    joined = select(_limits, applications.c.name).join(applications, applications.c.id == _limits.c.application)
+    resets = _resets(sql)
     moved = 0
-    for row in rows.all():
-        definition = _defined(ledger, _definition(row))
+    for row in sql.execute(joined).all():
+        definition = _defined(ledger, _definition(row, resets.get((row.application, row.limit_id), 0)))
         ledger.set_spent(definition.application, Account(definition.limit_id), None, _totals(row))
         moved += 1
-    # The history stays where it is: nobody has ever asked for it, and a ledger writes none but its own.
+    # The history stays where it is: it was never to be asked for, and a ledger writes none but its own.
     sql.execute(sqlalchemy.schema.DropTable(_limits))
     if moved:
         health.log.info("%d limits of the store are in the ledger %s now", moved, ledger.id)
     return moved
 
 
-def _definition(row: Row[Any]) -> Definition:
+def _resets(sql: Connection) -> dict[tuple[int, str], int]:
+    """When each limit was last reset, which counts from then on."""
+    columns = _history.c.application, _history.c.limit_id
+    rows = sql.execute(select(*columns, sqlalchemy.func.max(_history.c.reset_ns)).group_by(*columns))
+    return {(application, limit_id): reset_ns for application, limit_id, reset_ns in rows}
+
+
+def _definition(row: Row[Any], reset_ns: int) -> Definition:
     return Definition(
         limit_id=row.limit_id,
         application=row.name,
@@ -67,7 +81,7 @@ def _definition(row: Row[Any]) -> Definition:
         ),
         source="instance" if row.of_instance else "api",
         properties=row.properties or {},
-        created_ns=row.created_ns,
+        created_ns=max(row.created_ns, reset_ns),
         updated_ns=row.updated_ns,
     )
 
