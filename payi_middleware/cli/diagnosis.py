@@ -19,6 +19,7 @@ from ..store import Store, open_store
 from ..store.deliveries import Delivered
 from ..store.processes import Process
 from ..store.schema import VERSION
+from .ledger_facts import ledger_facts
 from .problems import problems_of
 
 __all__ = ["SCHEMA", "examine"]
@@ -38,6 +39,7 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
     told = [_process(process, now_ns) for process in processes]
     unattributed = store.pop("unattributed")
     delivery = store.pop("delivery")
+    ledger = ledger_facts(settings)
     return {
         "schema": SCHEMA,
         "version": _version("payi-middleware"),
@@ -49,12 +51,13 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
         },
         "hosts": settings.hosts | {host: name for p in processes for host, name in _mapping(p, "hosts").items()},
         "delivery": delivery,
+        "ledger": ledger,
         "processes": told[:_SHOWN],
         "counters": dict(sorted(counters.items())),
         "unattributed": unattributed,
         "problems": [
             {"problem": problem, "cure": cure}
-            for problem, cure in problems_of(store, unattributed, spool, delivery, told, counters)
+            for problem, cure in problems_of(store, unattributed, spool, delivery, ledger, told, counters)
         ],
     }
 

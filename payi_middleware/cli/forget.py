@@ -23,6 +23,9 @@ __all__ = ["command"]
 def command(
     user: Annotated[str, typer.Option(metavar="ID", help="The user's id, as the application tells it.")],
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
+    ] = None,
     application: Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this application.")] = None,
     events: Annotated[bool, typer.Option("--events", help="Remove the calls too, instead of their user.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
@@ -34,10 +37,11 @@ def command(
             raise WrongOption("--user", "must not be empty")
         from ..store.forget import Person
 
-        settings = settings_of(store)
+        settings = settings_of(store, ledger)
         people = [Person(name, application, events) for name in _names(user, settings)]
         found, compacted = _would(store, people) if dry_run else _forget(store, people, settings)
-        shown = _shown(people[-1], found, compacted, dry_run=dry_run)
+        accounts = sum(_limits(settings, person, dry_run=dry_run) for person in people)
+        shown = _shown(people[-1], found, compacted, dry_run=dry_run) | {"limit_accounts": accounts}
         _print_json(shown) if as_json else _print(shown, compacted)
     if found.left:
         raise typer.Exit(1)
@@ -75,6 +79,20 @@ def _forget(store: str | None, people: list[Person], settings: Settings) -> tupl
         compacted = vacuum(target, BUSY_TIMEOUT)  # what was removed still stands in free pages and in the log
         left = [where for person in people for where in _in_files(target, person, settings, found)]
     return found.plus(Forgotten(left=tuple(left))), compacted
+
+
+def _limits(settings: Settings, person: Person, *, dry_run: bool) -> int:
+    """How many accounts of limits were the person's."""
+    from ..limits.keeping import accounts_of_person, forget_person
+    from ..limits.opening import open_ledger
+
+    opened = open_ledger(settings)
+    try:
+        if dry_run:
+            return len(accounts_of_person(opened, person.id, person.application))
+        return forget_person(opened, person.id, person.application)
+    finally:
+        opened.close()
 
 
 def _steps(target: Store, people: list[Person]) -> Iterator[Forgotten]:
@@ -126,6 +144,8 @@ def _print(shown: dict[str, Any], compacted: Compacted | None) -> None:
         f"{harmless(shown['known_as'])}: {calls(shown['events'])} {would}forgotten, {calls(shown['cleared'])} of others "
         f"{would}cleared of the id, {shown['sums']:,} sums {would}moved to (unattributed)."
     )
+    if shown["limit_accounts"]:
+        typer.echo(f"{shown['limit_accounts']:,} accounts of limits {would}deleted.")
     if compacted is not None:
         typer.echo(compacted_text(compacted))
     for where in shown["left"]:

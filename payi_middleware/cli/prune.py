@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_DAY_NS = 86_400 * 10**9
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
@@ -26,6 +27,9 @@ def command(
         str, typer.Option(metavar="AGE", help="90d, 12w, or a date: calls of the days (UTC) before it go.")
     ],
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
+    ] = None,
     keep_sums: Annotated[
         bool, typer.Option("--keep-sums/--drop-sums", help="Whether the sums that reports read stay, or go too.")
     ] = True,
@@ -41,10 +45,11 @@ def command(
         day = _day(older_than)
         what = _What(day, keep_sums, undelivered)
         found, compacted = _dry(store, what) if dry_run else _prune(store, what, vacuum)
+        rows = _limits(store, ledger, day, dry_run=dry_run)
         if as_json:
-            _print_json(day, found, compacted, keep_sums=keep_sums, dry_run=dry_run)
+            _print_json(day, found, compacted, rows, keep_sums=keep_sums, dry_run=dry_run)
         else:
-            _print(day, found, compacted, keep_sums=keep_sums, dry_run=dry_run)
+            _print(day, found, compacted, rows, keep_sums=keep_sums, dry_run=dry_run)
 
 
 def _day(text: str) -> int:
@@ -84,7 +89,19 @@ def _prune(store: str | None, what: _What, and_vacuum: bool) -> tuple[Pruned, Co
         return found, vacuum(target, BUSY_TIMEOUT) if and_vacuum else None
 
 
-def _print_json(day: int, found: Pruned, compacted: Compacted | None, *, keep_sums: bool, dry_run: bool) -> None:
+def _limits(store: str | None, ledger: str | None, day: int, *, dry_run: bool) -> int:
+    """How many windows of limits ended before a day."""
+    from ..limits.keeping import old_rows
+    from .limits import opened_ledger
+
+    before_ns = day * _DAY_NS
+    with opened_ledger(store, ledger) as (opened, _):
+        return old_rows(opened, before_ns) if dry_run else opened.prune(before_ns)
+
+
+def _print_json(
+    day: int, found: Pruned, compacted: Compacted | None, limit_rows: int, *, keep_sums: bool, dry_run: bool
+) -> None:
     import msgspec
 
     document = {
@@ -93,12 +110,15 @@ def _print_json(day: int, found: Pruned, compacted: Compacted | None, *, keep_su
         "before": _date(day),
         "keep_sums": keep_sums,
         **found._asdict(),
+        "limit_rows": limit_rows,
         "vacuum": None if compacted is None else compacted._asdict(),
     }
     typer.echo(msgspec.json.encode(document))
 
 
-def _print(day: int, found: Pruned, compacted: Compacted | None, *, keep_sums: bool, dry_run: bool) -> None:
+def _print(
+    day: int, found: Pruned, compacted: Compacted | None, limit_rows: int, *, keep_sums: bool, dry_run: bool
+) -> None:
     from .amounts import calls, count
     from .keep import compacted_text
 
@@ -107,6 +127,8 @@ def _print(day: int, found: Pruned, compacted: Compacted | None, *, keep_sums: b
     typer.echo(
         f"{calls(found.events)} before {_date(day)} {verb}, {count(found.corrections)} of their corrections; {sums}."
     )
+    if limit_rows:
+        typer.echo(f"{count(limit_rows)} windows of limits that ended before {verb}.")
     if found.waiting:
         typer.echo(f"{calls(found.waiting)} stay until a server has them: payi doctor; --undelivered removes them too.")
     if compacted is not None:

@@ -33,9 +33,9 @@ class Kept(abc.ABC):
         return answers
 
     def applications(self) -> list[str]:
-        """Whose limits are kept here."""
+        """Whose limits are kept here, or were."""
         with self._transaction():
-            return sorted({known.definition.application for known, gone in self._limits() if gone is None})
+            return sorted({known.definition.application for known, _ in self._limits()})
 
     def definitions(self, application: str) -> Definitions:
         """The limits of an application, in the order in which they were made."""
@@ -125,6 +125,15 @@ class Kept(abc.ABC):
                 for row in rows:
                     row.held = self._held_by(row.place)
                 self._put_rows(rows)
+
+    def accounts(self, application: str) -> list[Account]:
+        """All accounts that have rows."""
+        with self._transaction():
+            found: set[Account] = set()
+            for known, _ in self._limits(application):
+                found.update(Account(known.limit_id, row.key) for row in self._rows_of(known.number))
+                found.update(Account(known.limit_id, past.totals.key) for past in self._resets(known.number))
+            return sorted(found)
 
     def forget(self, application: str, account: Account) -> int:
         """Delete an account with its history; how many rows it had."""

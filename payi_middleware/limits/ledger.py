@@ -277,7 +277,7 @@ class Ledger(Protocol):
         """Do the steps in their order, in one transaction or pipeline; the answers in the same order."""
 
     def applications(self) -> list[str]:
-        """Whose limits are kept here."""
+        """Whose limits are kept here, or were."""
 
     def definitions(self, application: str) -> Definitions:
         """The limits of an application, in the order in which they were made."""
@@ -309,6 +309,9 @@ class Ledger(Protocol):
 
         Of a rolling window all that counts now is replaced, as if it was spent in this instant.
         """
+
+    def accounts(self, application: str) -> list[Account]:
+        """All accounts that have rows, running or over, also of limits that are deleted."""
 
     def forget(self, application: str, account: Account) -> int:
         """Delete an account with its history; how many rows it had. What is held for its calls is settled to nothing."""

@@ -136,9 +136,7 @@ def draft_of(item: Item, told: Mapping[str, Any], application: str) -> Draft:
         category=category,
         resource=resource,
         units=_units(item.units),
-        who=_attribution(
-            told, properties, _properties("use_case_properties", item.use_case_properties), limit_tags
-        ),
+        who=_attribution(told, properties, _properties("use_case_properties", item.use_case_properties), limit_tags),
         http_status=status,
         error_type=error,
         duration_ns=(item.end_to_end_latency_ms or 0) * 1_000_000,

@@ -676,6 +676,20 @@ def an_account_can_be_forgotten(ledger: Ledger) -> None:
 # ---- alerts
 
 
+def accounts_are_named_after_their_limit_is_gone(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limit, other = team.limit("L", 5, per="user"), team.limit("M", 5)
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    team.settle(call(), jane, bob, other)
+    ledger.reset(team.name, limit, bob.key)
+    ledger.remove(team.name, limit)
+    assert sorted(ledger.accounts(team.name)) == sorted([bob, jane, Account(other)])
+    assert team.name in ledger.applications()
+    assert ledger.forget(team.name, jane)
+    assert sorted(ledger.accounts(team.name)) == sorted([bob, Account(other)])
+    assert ledger.accounts("nobody") == []
+
+
 def an_alert_is_told_once(ledger: Ledger) -> None:
     team = Team(ledger)
     limit = team.limit("L", 10, alerts=(0.5, 0.8, 1))
@@ -767,6 +781,7 @@ CASES: list[Callable[[Ledger], None]] = [
     a_limit_that_was_never_used_can_be_reset,
     a_row_can_be_corrected,
     an_account_can_be_forgotten,
+    accounts_are_named_after_their_limit_is_gone,
     an_alert_is_told_once,
     each_account_is_told_by_itself,
     alerts_wait_in_the_outbox_until_they_are_told,
