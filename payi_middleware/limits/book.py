@@ -6,7 +6,7 @@ it writes that, or throws all of it away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from .ledger import (
@@ -54,6 +54,9 @@ class Shelf(Protocol):
     def rows(self, number: int, key: str, since_ns: int) -> Sequence[Row]:
         """An account's rows that end after an instant, to be changed."""
 
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """The events whose leases have ended."""
+
 
 class _Charged(NamedTuple):
     """An account that a step is about."""
@@ -75,28 +78,31 @@ class Book:
 
     def __init__(self, shelf: Shelf, now_ns: int, lease_ns: int) -> None:
         self._shelf = shelf
-        self._now = now_ns
+        self.now_ns = now_ns
         self._lease = lease_ns
         self._rows: dict[Place, Row | None] = {}
         self._live: dict[tuple[int, str], list[Row]] = {}
+        self.swept = False
         self.changed: dict[Place, Row] = {}
         """Rows to write."""
         self.records: dict[bytes, Record | None] = {}
         """Records to write; None for one to delete."""
         self.alerts: list[Alert] = []
         """To put into the outbox, under ids of the ledger's making."""
+        self.outdated: dict[tuple[int, str], int] = {}
+        """By account, of which a row was begun: its rows that ended by then may go."""
 
     def do(self, step: Step) -> Answer:
         """Do a step."""
         return _DOING[type(step)](self, step)
 
-    def lapse(self, event_id: bytes) -> None:
-        """The lease of a call has ended."""
-        record = self._record(event_id)
-        if record is not None and record.state == HELD:
-            self._take_back(record)
-            due = record.due_ns + SETTLED_NS
-            self.records[event_id] = Record(LAPSED, due, record.application, record.places, record.hold, {})
+    def sweep(self) -> bool:
+        """Take back holds whose leases have ended; whether there were any."""
+        if self.swept:
+            return False
+        self.swept = True
+        lapsed = [self._lapse(event_id) for event_id in self._shelf.lapsing(self.now_ns)]
+        return any(lapsed)
 
     def reserve(self, step: Reserve) -> Answer:
         """Admit a call to all of its accounts, or to none."""
@@ -104,20 +110,23 @@ class Book:
         if step.version != terms.version:
             return Stale(terms.version)
         charged = [
-            self._charged(known, account.key, self._now) for known, account in _found(terms, step.accounts) if known
+            self._charged(known, account.key, self.now_ns) for known, account in _found(terms, step.accounts) if known
         ]
         record = self._record(step.event_id)
         if record is not None:
             return self._again(record, charged)
         hold = Amount(*(min(max(0, amount), _MOST_HELD) for amount in step.hold))
-        if any(refusing := [_refuses(one, hold) for one in charged]):
+        refusing = [_refuses(one, hold) for one in charged]
+        if any(refusing) and self.sweep():
+            refusing = [_refuses(one, hold) for one in charged]
+        if any(refusing):
             return self._refused(step, charged, refusing)
         for one in charged:
             one.row.held += hold[one.known.at]
             self._change(one)
         if charged:
             places = tuple((one.row.place, one.known.at) for one in charged)
-            self.records[step.event_id] = Record(HELD, self._now + self._lease, step.application, places, hold, {})
+            self.records[step.event_id] = Record(HELD, self.now_ns + self._lease, step.application, places, hold, {})
         return Admitted(tuple(map(self._standing, charged)))
 
     def settle(self, step: Settle) -> Settled:
@@ -139,7 +148,7 @@ class Book:
             if one.known.alerts:
                 crossed += self._crossed(one, step.application)
         if charged or record is not None:
-            due = self._now + SETTLED_NS
+            due = self.now_ns + SETTLED_NS
             self.records[step.event_id] = Record(SETTLED, due, step.application, (), _NOTHING, states)
         return Settled(dict(states), True, tuple(crossed))
 
@@ -170,8 +179,17 @@ class Book:
                 continue
             if record.state == LAPSED:
                 self._hold(record, 1, record.hold)
-            due = self._now + self._lease
+            due = self.now_ns + self._lease
             self.records[event_id] = Record(HELD, due, record.application, record.places, record.hold, {})
+
+    def _lapse(self, event_id: bytes) -> bool:
+        record = self._record(event_id)
+        if record is None or record.state != HELD or record.due_ns > self.now_ns:
+            return False
+        self._take_back(record)
+        due = record.due_ns + SETTLED_NS
+        self.records[event_id] = Record(LAPSED, due, record.application, record.places, record.hold, {})
+        return True
 
     def _record(self, event_id: bytes) -> Record | None:
         try:
@@ -194,10 +212,9 @@ class Book:
         row = self._row(place)
         if row is None:
             row = self._rows[place] = Row(known.number, key, starts, ends)
-            if live is not None and known.is_live(row, self._now):
+            self.outdated[known.number, key] = known.outdated_at(self.now_ns)
+            if live is not None and known.is_live(row, self.now_ns):
                 live.append(row)
-        elif row.ends_ns < ends:  # its limit had a shorter window, which began at the same time
-            row.ends_ns = ends
         return _Charged(known, row, (row,) if live is None else live)
 
     def _slices(self, known: Known, key: str) -> list[Row]:
@@ -206,9 +223,9 @@ class Book:
         live = self._live.get(account)
         if live is None:
             live = self._live[account] = []
-            for read in self._shelf.rows(known.number, key, self._now - known.rolling):
+            for read in self._shelf.rows(known.number, key, self.now_ns - known.rolling):
                 row = self._rows.setdefault(read.place, read)
-                if row is not None and known.is_live(row, self._now):
+                if row is not None and known.is_live(row, self.now_ns):
                     live.append(row)
         return live
 
@@ -237,7 +254,7 @@ class Book:
             limit_id = one.known.limit_id
             states[limit_id] = max(state, states.get(limit_id, state), key=_WORSE.index)
             standings.append(self._standing(one, state))
-        due = self._now + SETTLED_NS
+        due = self.now_ns + SETTLED_NS
         self.records[step.event_id] = Record(BLOCKED, due, step.application, (), _NOTHING, states)
         return Blocked(tuple(standings))
 
@@ -269,19 +286,23 @@ class Book:
         if not known.rolling:
             return row.starts_ns or None, row.ends_ns or None
         first = min((one.ends_ns for one in live if one.spent or one.held), default=row.ends_ns)
-        return self._now - known.rolling, first + known.rolling
+        return self.now_ns - known.rolling, first + known.rolling
 
     def _told(self, terms: Terms, step: Settle) -> list[_Charged]:
         """The accounts of a call for which nothing is held."""
-        at = min(max(0, step.at_ns), self._now)
+        at = min(max(0, step.at_ns), self.now_ns)
         return [self._charged(known, account.key, at) for known, account in _found(terms, step.accounts) if known]
 
     def _reserved(self, terms: Terms, record: Record) -> list[_Charged]:
-        """The accounts in which a call was reserved, of limits that are still there."""
+        """The accounts in which a call was reserved, of limits and accounts that are still there."""
         found: list[_Charged] = []
         for place, _ in record.places:
             known, row = terms.numbers.get(place[0]), self._row(place)
-            if known is not None and row is not None:
+            if known is None:
+                continue
+            if row is None and known.rolling:  # its slice is out of the window, and went
+                row = self._rows[place] = Row(*place, place[2] + known.slice)
+            if row is not None:
                 found.append(_Charged(known, row, self._slices(known, row.key) if known.rolling else (row,)))
         return found
 
@@ -328,7 +349,7 @@ class Book:
                     known.most,
                     known.definition.limit.window,
                     starts,
-                    self._now,
+                    self.now_ns,
                 )
             )
         return crossed
@@ -337,10 +358,10 @@ class Book:
         """Whether the limit is reached before its window ends if spending goes on as it does; its first tenth tells too little."""
         known, row, live = one
         if known.rolling:
-            begun, length = min((each.starts_ns for each in live if each.spent), default=self._now), known.rolling
+            begun, length = min((each.starts_ns for each in live if each.spent), default=self.now_ns), known.rolling
         else:
             begun, length = row.starts_ns, row.ends_ns - row.starts_ns
-        elapsed = self._now - begun
+        elapsed = self.now_ns - begun
         if spent >= known.most or not length // 10 <= elapsed <= length:
             return False
         return length > 0 and spent * length >= known.most * elapsed

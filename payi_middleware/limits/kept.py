@@ -27,7 +27,7 @@ class Kept(abc.ABC):
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction."""
         with self._transaction() as now:
-            book = self._opened(now)
+            book = self._book(now)
             answers = [book.do(step) for step in steps]
             self._write(book)
         return answers
@@ -64,7 +64,9 @@ class Kept(abc.ABC):
                 return kept
             changed = msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=now)
             if before.unit == changed.limit.unit:
-                return self._change_limit(Known(before.number, changed)).definition
+                after = self._change_limit(Known(before.number, changed))
+                self._stretch(after, now)
+                return after.definition
             self._bury_limit(before, now)
             return self._add_limit(changed).definition
 
@@ -180,16 +182,17 @@ class Kept(abc.ABC):
     def close(self) -> None:
         """Let go of files and connections."""
 
-    def _opened(self, now: int) -> Book:
-        """A book in which no hold is older than its lease."""
+    def _book(self, now: int) -> Book:
         book = Book(self, now, int(self.lease_seconds * 10**9))
-        for event_id in self._lapsing(now):
-            book.lapse(event_id)
+        if self._is_to_sweep(now):
+            book.sweep()
         return book
 
     def _running(self, known: Known, key: str | None, now: int) -> dict[str, list[Row]]:
         """By key the rows that count now; none for an account that has none yet, if it is asked for by name."""
-        self._write(self._opened(now))
+        book = self._book(now)
+        book.sweep()
+        self._write(book)
         running: dict[str, list[Row]] = {}
         if key is not None or not known.definition.limit.per:
             running[key or ""] = []
@@ -197,6 +200,15 @@ class Kept(abc.ABC):
             if known.is_live(row, now):
                 running.setdefault(row.key, []).append(row)
         return running
+
+    def _stretch(self, known: Known, now: int) -> None:
+        """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
+        starts, ends = known.window_at(now)
+        rows = [row for row in self._rows_of(known.number) if row.starts_ns == starts and row.ends_ns != ends]
+        self._drop_rows([row.place for row in rows])
+        for row in rows:
+            row.ends_ns = ends
+        self._put_rows(rows)
 
     def _called(self, application: str, limit_id: str) -> list[tuple[Known, int | None]]:
         """All limits that have or had an id, with when they were deleted."""
@@ -250,8 +262,12 @@ class Kept(abc.ABC):
         """Keep what a book changed, and forget some records whose time has come."""
 
     @abc.abstractmethod
-    def _lapsing(self, now_ns: int) -> Iterable[bytes]:
-        """Calls whose leases have ended."""
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """See `book.Shelf`."""
+
+    @abc.abstractmethod
+    def _is_to_sweep(self, now_ns: int) -> bool:
+        """Whether leases that ended are looked for, though no call is refused: from time to time, as it costs."""
 
     @abc.abstractmethod
     def _running_records(self) -> list[tuple[bytes, Record]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
 import threading
 import time
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -51,9 +53,14 @@ class MemoryLedger(Kept):
         self._outbox: dict[str, tuple[Alert, int]] = {}
         """With when it is anybody's to tell."""
         self._alert_ids = itertools.count(1)
+        _ledgers.add(self)
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+    def after_fork(self) -> None:
+        """In a child, which counts by itself from here: a thread that is not here may hold the lock."""
+        self._lock = threading.RLock()
 
     def terms(self, application: str) -> Terms:
         """See `book.Shelf`."""
@@ -81,6 +88,9 @@ class MemoryLedger(Kept):
 
     def _write(self, book: Book) -> None:
         self._put_rows(book.changed.values())
+        for account, ended_ns in book.outdated.items():
+            rows = self._rows_of(*account)
+            self._drop_rows([row.place for row in rows if 0 < row.ends_ns <= ended_ns])
         for event_id, record in book.records.items():
             if record is None:
                 self._records.pop(event_id, None)
@@ -96,8 +106,12 @@ class MemoryLedger(Kept):
         for event_id in self._taken_due(1, self._seen):
             del self._records[event_id]
 
-    def _lapsing(self, now_ns: int) -> Iterable[bytes]:
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
         return self._taken_due(0, now_ns)
+
+    def _is_to_sweep(self, now_ns: int) -> bool:
+        waiting = self._due[0]
+        return bool(waiting) and waiting[0][0] <= now_ns
 
     def _taken_due(self, which: int, now_ns: int) -> Iterable[bytes]:
         waiting = self._due[which]
@@ -181,3 +195,15 @@ class MemoryLedger(Kept):
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         for alert_id in alert_ids:
             self._outbox.pop(alert_id, None)
+
+
+_ledgers: weakref.WeakSet[MemoryLedger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in list(_ledgers):
+        ledger.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

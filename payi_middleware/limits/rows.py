@@ -167,13 +167,11 @@ class Known:
             return row.ends_ns > now_ns - self.rolling and row.ends_ns - row.starts_ns <= self.rolling
         return row.starts_ns == self.window_at(now_ns)[0]
 
-    def kept_until(self, row: Row) -> int | None:
-        """When a row may be pruned; None while its limit has no window."""
-        if not row.ends_ns:
-            return None
+    def outdated_at(self, now_ns: int) -> int:
+        """Of its accounts in use, rows that ended by then may go. Slices are no history: they go when they do not count."""
         if self.rolling:
-            return row.ends_ns + self.rolling + _KEPT_DAYS["hour"] * DAY_NS
-        return row.ends_ns + _KEPT_DAYS.get(self.window or "", _KEPT_DAYS_OF_LONGER) * DAY_NS
+            return now_ns - 2 * self.rolling
+        return now_ns - _KEPT_DAYS.get(self.window or "", _KEPT_DAYS_OF_LONGER) * DAY_NS
 
 
 class Terms:

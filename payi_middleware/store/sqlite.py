@@ -16,7 +16,7 @@ from .histogram import packed
 from .patience import BUSY_TIMEOUT, patiently
 from .schema import MIGRATIONS, VERSION
 
-__all__ = ["connect", "schema_version", "translated"]
+__all__ = ["connect", "open_file", "schema_version", "translated"]
 
 _APPLICATION_ID = 0x50617969  # "Payi": what file(1) and we ourselves know the file by
 _CACHE_KIB = 8192
@@ -51,13 +51,23 @@ def connect(path: Path | None, *, create: bool, timeout: float = BUSY_TIMEOUT) -
     with translated(path):
         if path is None:
             return _prepared(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False), None, timeout)
-        _refuse_link(path)
         if not create:
+            _refuse_link(path)
             return _connect_reading(path, timeout)
-        with _opening:
-            _make_file(path)
         # Without a timeout: waiting is `patiently`'s.
-        return _prepared(_open(path, "rw", 0), path, timeout)
+        return _prepared(open_file(path), path, timeout)
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Any database of ours, made empty if it is not there: no link is followed, and only its owner reads it.
+
+    Raises:
+        StoreError, sqlite3.Error, OSError: It cannot be opened.
+    """
+    _refuse_link(path)
+    with _opening:
+        _make_file(path)
+    return _open(path, "rw", 0)
 
 
 def schema_version(path: Path) -> int:

@@ -1,0 +1,276 @@
+"""A ledger in a database: its rows, records and limits as tables, whatever database that is.
+
+One transaction is one `run`. What was read is remembered as long as nobody else can have changed it, which the database tells:
+until then a hot limit's row is only written.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from .book import Book
+from .kept import Kept
+from .ledger import Alert, Amount, Past
+from .limit import Definition
+from .rows import BLOCKED, HELD, LAPSED, SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
+
+__all__ = ["SqlKept"]
+
+_NS: Final = 10**9
+_SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call is refused
+_MOST_LAPSING: Final = 5_000  # that are taken back in one transaction
+_MOST_REMEMBERED: Final = 10_000
+_LOOKED_AT: Final = 256  # settled events that are looked at together: whether their time has come
+_NOTHING: Final = Amount(0, 0, 0)
+_OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of no use
+
+_encode = msgspec.msgpack.Encoder().encode
+_record = msgspec.msgpack.Decoder(Record).decode
+_states = msgspec.msgpack.Decoder(dict[str, str]).decode
+_told = msgspec.msgpack.Decoder(tuple[float | str, ...]).decode
+_past = msgspec.msgpack.Decoder(Past).decode
+_alert = msgspec.msgpack.Decoder(Alert).decode
+_definition = msgspec.json.Decoder(Definition).decode
+_definition_json = msgspec.json.Encoder().encode
+
+_ROW: Final = (
+    "number, key, starts_ns, ends_ns, most, spent, held, input_ticks, output_ticks, "
+    "ok, exceeded, overrun, blocked, blocked_external, failed, told"
+)
+_CHANGING: Final = _ROW.split(", ")[4:]
+_PUT_ROW: Final = (
+    "INSERT INTO rows (" + _ROW + ") VALUES (" + ", ".join("?" * 16) + ") "  # noqa: S608 - names that are written above
+    "ON CONFLICT (number, key, starts_ns) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
+)
+_PUT_HOLD: Final = (
+    "INSERT INTO holds (event_id, due_ns, lapsed, record) VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE SET "
+    "due_ns = excluded.due_ns, lapsed = excluded.lapsed, record = excluded.record"
+)
+_PUT_SETTLED: Final = (
+    "INSERT INTO settled (event_id, until_s, blocked, states) VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE SET "
+    "until_s = excluded.until_s, blocked = excluded.blocked, states = excluded.states"
+)
+
+
+class SqlKept(Kept):
+    """What all databases have in common."""
+
+    waits = True
+
+    def __init__(self, lease_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self._changes = 0
+        """Of definitions, by all who use the database, as far as they were read."""
+        self._every: dict[int, tuple[Known, int | None]] = {}
+        self._terms: dict[str, Terms] = {}
+        self._rows_read: dict[Place, Row | None] = {}
+        self._records_read: dict[bytes, Record] = {}
+        """Of calls that are held."""
+        self._swept_ns = 0
+        self._looked_at = b""
+        """The last settled event of which it was looked whether its time has come."""
+        self._unlooked = 0
+
+    def terms(self, application: str) -> Terms:
+        """See `book.Shelf`."""
+        return self._terms.get(application) or Terms(0, ())
+
+    def record(self, event_id: bytes) -> Record | None:
+        """See `book.Shelf`."""
+        if event_id in self._records_read:
+            return self._records_read[event_id]
+        found = self._ask("SELECT record FROM holds WHERE event_id = ?", (event_id,))
+        if found:
+            self._records_read[event_id] = record = _record(found[0][0])
+            return record
+        found = self._ask("SELECT until_s, blocked, states FROM settled WHERE event_id = ?", (event_id,))
+        return _settled(*found[0]) if found else None
+
+    def row(self, place: Place) -> Row | None:
+        """See `book.Shelf`."""
+        if place in self._rows_read:
+            return self._rows_read[place]
+        found = self._ask(f"SELECT {_ROW} FROM rows WHERE number = ? AND key = ? AND starts_ns = ?", place)  # noqa: S608
+        return _row(found[0]) if found else None
+
+    def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
+        """See `book.Shelf`."""
+        return self._rows_of(number, key, since_ns)
+
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """See `book.Shelf`."""
+        self._swept_ns = now_ns
+        sql = "SELECT event_id FROM holds WHERE lapsed = 0 AND due_ns <= ? ORDER BY event_id LIMIT ?"
+        return [event_id for (event_id,) in self._ask(sql, (now_ns, _MOST_LAPSING))]
+
+    def _is_to_sweep(self, now_ns: int) -> bool:
+        return now_ns - self._swept_ns >= _SWEEP_NS
+
+    def _forget_read(self) -> None:
+        """Somebody else may have changed what was read."""
+        self._rows_read.clear()
+        self._records_read.clear()
+
+    def _write(self, book: Book) -> None:
+        if len(self._rows_read) + len(self._records_read) > _MOST_REMEMBERED:
+            self._forget_read()
+        if book.changed:
+            self._put_rows(book.changed.values())
+            self._rows_read.update(book.changed)
+        for (number, key), ended_ns in book.outdated.items():
+            sql = "DELETE FROM rows WHERE number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ?"
+            self._do(sql, [(number, key, ended_ns)])
+        self._write_records(book.records)
+        if self._unlooked >= _LOOKED_AT or book.swept:
+            self._forget_records(book.now_ns)
+        if book.alerts:
+            told = [(alert.at_ns, _encode(alert)) for alert in book.alerts]
+            self._do("INSERT INTO alerts (free_ns, at_ns, alert) VALUES (0, ?, ?)", told)
+            self._do("DELETE FROM alerts WHERE at_ns <= ?", [(told[0][0] - _OUTBOX_NS,)])
+
+    def _write_records(self, records: dict[bytes, Record | None]) -> None:
+        holds, settled, gone = [], [], []
+        for event_id, record in records.items():
+            if record is not None and record.state in (HELD, LAPSED):
+                holds.append((event_id, record.due_ns, int(record.state == LAPSED), _encode(record)))
+                self._records_read[event_id] = record
+                continue
+            if self._records_read.pop(event_id, None) is not None:
+                gone.append((event_id,))
+            if record is not None:
+                blocked = int(record.state == BLOCKED)
+                settled.append((event_id, -(-record.due_ns // _NS), blocked, _encode(record.states)))
+        self._unlooked += 2 * len(settled)
+        for sql, some in (
+            (_PUT_HOLD, holds),
+            ("DELETE FROM holds WHERE event_id = ?", gone),
+            (_PUT_SETTLED, settled),
+        ):
+            if some:
+                self._do(sql, some)
+
+    def _forget_records(self, now_ns: int) -> None:
+        """Go on through the settled events, and delete those whose time has come; round and round, twice as fast as they come."""
+        count, self._unlooked = max(self._unlooked, _LOOKED_AT), 0
+        sql = "SELECT event_id, until_s FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
+        looked = self._ask(sql, (self._looked_at, count))
+        self._looked_at = looked[-1][0] if looked else b""
+        over = [(event_id,) for event_id, until in looked if until * _NS <= now_ns]
+        if over:
+            self._do("DELETE FROM settled WHERE event_id = ?", over)
+
+    def _running_records(self) -> list[tuple[bytes, Record]]:
+        return [(event_id, _record(kept)) for event_id, kept in self._ask("SELECT event_id, record FROM holds", ())]
+
+    def _read_limits(self, changes: int) -> None:
+        """Limits were changed since they were read; by all who use the database so often."""
+        sql = "SELECT number, definition, gone_ns, changed FROM limits WHERE changed > ? ORDER BY number"
+        versions: dict[str, int] = {}
+        for number, definition, gone_ns, changed in self._ask(sql, (self._changes,)):
+            known = Known(number, _definition(definition))
+            self._every[number] = (known, gone_ns)
+            application = known.definition.application
+            versions[application] = max(changed, versions.get(application, 0))
+        for application, version in versions.items():
+            self._terms[application] = Terms(
+                version, [known for known, gone in self._limits(application) if gone is None]
+            )
+        self._changes = changes
+
+    def _limits(self, application: str | None = None) -> list[tuple[Known, int | None]]:
+        every = sorted(self._every.items())
+        return [one for _, one in every if application is None or one[0].definition.application == application]
+
+    def _add_limit(self, definition: Definition) -> Known:
+        number = self._next_change()
+        sql = "INSERT INTO limits (number, application, limit_id, definition, changed) VALUES (?, ?, ?, ?, ?)"
+        kept = _definition_json(definition).decode()
+        self._do(sql, [(number, definition.application, definition.limit_id, kept, number)])
+        self._read_limits(number)
+        return self._every[number][0]
+
+    def _change_limit(self, known: Known) -> Known:
+        change = self._next_change()
+        kept = _definition_json(known.definition).decode()
+        self._do("UPDATE limits SET definition = ?, changed = ? WHERE number = ?", [(kept, change, known.number)])
+        self._read_limits(change)
+        return self._every[known.number][0]
+
+    def _bury_limit(self, known: Known, now_ns: int) -> None:
+        change = self._next_change()
+        self._do("UPDATE limits SET gone_ns = ?, changed = ? WHERE number = ?", [(now_ns, change, known.number)])
+        self._read_limits(change)
+
+    def _next_change(self) -> int:
+        self._do("UPDATE ledger SET changes = changes + 1", [()])
+        change: int = self._ask("SELECT changes FROM ledger", ())[0][0]
+        return change
+
+    def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
+        sql, told = f"SELECT {_ROW} FROM rows WHERE number = ?", [number]  # noqa: S608
+        if key is not None:
+            sql, told = sql + " AND key = ?", [*told, key]  # type: ignore[list-item]
+        if since_ns is not None:
+            sql, told = sql + " AND (ends_ns > ? OR ends_ns = 0)", [*told, since_ns]
+        return [_row(found) for found in self._ask(sql + " ORDER BY key, starts_ns", told)]
+
+    def _put_rows(self, rows: Iterable[Row]) -> None:
+        for row in (put := list(rows)):
+            self._rows_read.pop(row.place, None)
+        self._do(_PUT_ROW, [_columns(row) for row in put])
+
+    def _drop_rows(self, places: Iterable[Place]) -> None:
+        for place in (dropped := list(places)):
+            self._rows_read.pop(place, None)
+        self._do("DELETE FROM rows WHERE number = ? AND key = ? AND starts_ns = ?", dropped)
+
+    def _resets(self, number: int) -> list[Past]:
+        return [_past(past) for (past,) in self._ask("SELECT past FROM resets WHERE number = ?", (number,))]
+
+    def _add_resets(self, number: int, past: Iterable[Past]) -> None:
+        rows = [(number, one.totals.key, one.closed_ns, _encode(one)) for one in past]
+        self._do("INSERT INTO resets (number, key, closed_ns, past) VALUES (?, ?, ?, ?)", rows)
+
+    def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
+        where, told = "number = ?", [number]
+        if key is not None:
+            where, told = where + " AND key = ?", [*told, key]  # type: ignore[list-item]
+        if before_ns is not None:
+            where, told = where + " AND closed_ns <= ?", [*told, before_ns]
+        count: int = self._ask(f"SELECT count(*) FROM resets WHERE {where}", told)[0][0]  # noqa: S608
+        self._do(f"DELETE FROM resets WHERE {where}", [told])  # noqa: S608
+        return count
+
+    def _take_alerts(self, now_ns: int, until_ns: int) -> list[Alert]:
+        found = self._ask("SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000", (now_ns,))
+        self._do("UPDATE alerts SET free_ns = ? WHERE id = ?", [(until_ns, number) for number, _ in found])
+        return [_alert(alert)._replace(alert_id=str(number)) for number, alert in found]
+
+    def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
+        self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
+
+    @abc.abstractmethod
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """What a question, with `?` for its values, is answered."""
+
+    @abc.abstractmethod
+    def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """A statement, once for each row of values."""
+
+
+def _row(found: Sequence[Any]) -> Row:
+    *counted, told = found
+    return Row(*counted, _told(told) if told else ())  # type: ignore[call-arg]
+
+
+def _columns(row: Row) -> tuple[Any, ...]:
+    columns = msgspec.structs.astuple(row)
+    return (*columns[:15], _encode(row.told) if row.told else b"")
+
+
+def _settled(until: int, blocked: int, states: bytes) -> Record:
+    return Record(BLOCKED if blocked else SETTLED, until * _NS, "", (), _NOTHING, _states(states))

@@ -1,0 +1,295 @@
+"""The ledger in a SQLite file: shared by all processes of one machine, beside the store and apart from it.
+
+Apart, because an event store is written by long transactions, and no call waits for one of those.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from .. import forks
+from ..exceptions import LedgerError, StoreError
+from ..store import inherited, replaced
+from ..store.patience import patiently
+from ..store.sqlite import open_file, translated
+from .ledger import LEASE_SECONDS
+from .sql import SqlKept
+
+__all__ = ["SqliteLedger"]
+
+_APPLICATION_ID: Final = 0x5061794C  # "PayL": what file(1) and we ourselves know the file by
+_VERSION: Final = 1
+_NS: Final = 10**9
+_CHECKPOINT_PAGES: Final = 4_000
+_PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
+_LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
+_SHORTEST, _LONGEST = 0.0002, 0.004  # seconds between two tries for the lock: a transaction takes about 0.1 ms
+
+_SCHEMA: Final = (
+    "CREATE TABLE ledger (id TEXT NOT NULL, clock_ns INTEGER NOT NULL, changes INTEGER NOT NULL)",
+    "CREATE TABLE limits (number INTEGER PRIMARY KEY, application TEXT NOT NULL, limit_id TEXT NOT NULL, "
+    "definition TEXT NOT NULL, changed INTEGER NOT NULL, gone_ns INTEGER)",
+    "CREATE INDEX limits_changed ON limits (changed)",
+    "CREATE TABLE rows (number INTEGER NOT NULL, key TEXT NOT NULL, starts_ns INTEGER NOT NULL, ends_ns INTEGER NOT NULL, "
+    "most INTEGER NOT NULL, spent INTEGER NOT NULL, held INTEGER NOT NULL, input_ticks INTEGER NOT NULL, "
+    "output_ticks INTEGER NOT NULL, ok INTEGER NOT NULL, exceeded INTEGER NOT NULL, overrun INTEGER NOT NULL, "
+    "blocked INTEGER NOT NULL, blocked_external INTEGER NOT NULL, failed INTEGER NOT NULL, told BLOB NOT NULL, "
+    "PRIMARY KEY (number, key, starts_ns)) WITHOUT ROWID",
+    "CREATE INDEX rows_ends ON rows (number, ends_ns)",
+    "CREATE TABLE holds (event_id BLOB PRIMARY KEY, due_ns INTEGER NOT NULL, lapsed INTEGER NOT NULL, "
+    "record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE settled (event_id BLOB PRIMARY KEY, until_s INTEGER NOT NULL, blocked INTEGER NOT NULL, "
+    "states BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE resets (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL, closed_ns INTEGER NOT NULL, "
+    "past BLOB NOT NULL)",
+    "CREATE INDEX resets_number ON resets (number)",
+    "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, free_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL, "
+    "alert BLOB NOT NULL)",
+)
+
+
+class SqliteLedger(SqlKept):
+    """Any thread may use it, one at a time; a forked child opens its own connection.
+
+    Args:
+        path: The file; made, with its folder, at first use.
+        lease_seconds: How long a hold lives without being renewed.
+        timeout: Seconds to wait for another process's lock.
+        clock: Nanoseconds of UTC; for tests.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        timeout: float = 5.0,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        super().__init__(lease_seconds)
+        self.path = path
+        self._timeout = timeout
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: replaced.File | None = None
+        self._log: replaced.File | None = None
+        self._looked_ns = 0
+        self._id = ""
+        self._seen = 0
+        self._kept_clock = 0
+        self._data_version = -1
+        _ledgers.add(self)
+
+    @property
+    def id(self) -> str:  # type: ignore[override]
+        """Made with the file.
+
+        Raises:
+            LedgerError: The file cannot be used.
+        """
+        if not self._id:
+            self.now_ns()
+        return self._id
+
+    def close(self) -> None:
+        """Close the file, unless it was replaced; never raises."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            try:
+                self._left(connection)
+            except StoreError:
+                forks.keep(connection)
+
+    def after_fork(self) -> None:
+        """In a child: the connection is the parent's, and a thread that is not here may hold the lock."""
+        self._lock = threading.RLock()
+        self._connection = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[int]:
+        with forks.at_work(), self._lock, _translated(self.path):
+            connection = self._current()
+            self._begin(connection)
+            try:
+                yield self._begun(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                self._forget_all()
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        assert self._connection is not None
+        return self._connection.execute(sql, values).fetchall()
+
+    def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        assert self._connection is not None
+        if len(rows) == 1:
+            self._connection.execute(sql, rows[0])
+        else:
+            self._connection.executemany(sql, rows)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Take the lock. SQLite's own waiting would be in C, and ten times as long as ours."""
+        deadline = time.monotonic() + self._timeout
+        pause = _SHORTEST
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            forks.rest(pause * random.random())  # noqa: S311 - so that those who wait do not come together again
+            pause = min(2 * pause, _LONGEST)
+
+    def _begun(self, connection: sqlite3.Connection) -> int:
+        """What others did is read anew; the ledger's clock, which is kept to the second, as that is what windows turn by."""
+        data_version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+        if data_version != self._data_version:
+            self._forget_read()
+            clock, changes = connection.execute("SELECT clock_ns, changes FROM ledger").fetchone()
+            self._kept_clock = clock
+            if changes != self._changes:
+                self._read_limits(changes)
+            self._data_version = data_version
+        now = max(self._clock(), self._seen)
+        if now < self._kept_clock - _NS:
+            now = self._kept_clock
+        self._seen = now
+        if now >= self._kept_clock:
+            self._kept_clock = (now // _NS + 1) * _NS
+            connection.execute("UPDATE ledger SET clock_ns = ?", (self._kept_clock,))
+        return now
+
+    def _forget_all(self) -> None:
+        """What was read may be what was not kept."""
+        self._forget_read()
+        self._every.clear()
+        self._terms.clear()
+        self._changes = self._kept_clock = 0
+        self._data_version = -1
+
+    def _current(self) -> sqlite3.Connection:
+        """The connection, opened anew where the file was replaced."""
+        connection = self._connection
+        if connection is None:
+            return self._opened()
+        now = time.monotonic_ns()
+        if now - self._looked_ns < _LOOK_NS:
+            return connection
+        self._looked_ns = now
+        if replaced.file_at(self.path) == self._file:
+            return connection
+        self._connection = None
+        self._left(connection)
+        return self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        inherited.let_go()
+        connection = open_file(self.path)
+        try:
+            _prepare(connection, self.path, self._timeout)
+            (made,) = connection.execute("SELECT id FROM ledger").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        inherited.opened(connection)
+        self._id = f"sqlite:{made}"
+        self._forget_all()
+        self._connection = connection
+        self._file, self._log = replaced.file_at(self.path), replaced.file_at(replaced.log_of(self.path))
+        self._looked_ns = time.monotonic_ns()
+        return connection
+
+    def _left(self, connection: sqlite3.Connection) -> None:
+        """Let go of a connection.
+
+        Raises:
+            StoreError: What is at the path must not be opened yet; the message names the cure.
+        """
+        inherited.closed(connection)
+        if replaced.file_at(self.path) == self._file:
+            connection.close()
+        else:
+            replaced.leave(connection, self.path, self._log)
+
+
+_ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in list(_ledgers):
+        ledger.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """The store's words for what is wrong with a file hold for a ledger."""
+    try:
+        with translated(path):
+            yield
+    except StoreError as error:
+        raise LedgerError(f"ledger{str(error).removeprefix('store')}") from error.__cause__
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, timeout: float) -> None:
+    """Settings, and the tables if there are none.
+
+    Raises:
+        StoreError: It is another program's, or another version's.
+    """
+    connection.execute(f"PRAGMA page_size = {_PAGE}")
+    patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), timeout)
+    # A power cut may take the last moments: what was spent in them is in the store, and `payi limits audit` says so.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if _version(connection, path) != _VERSION:
+        patiently(lambda: _make(connection, path), timeout)
+
+
+def _make(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        if _version(connection, path) != _VERSION:  # else another process was first
+            for statement in _SCHEMA:
+                connection.execute(statement)
+            connection.execute("INSERT INTO ledger VALUES (?, 0, 0)", (uuid.uuid4().hex[:16],))
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    if owner != _APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreError(f"store {path} is a database of another program; name another file")
+    if version > _VERSION:
+        raise StoreError(
+            f"store {path} was written by a newer version of payi-middleware (schema {version}, this one knows "
+            f"{_VERSION}); upgrade this one"
+        )
+    return version

@@ -1,0 +1,273 @@
+"""The one thread of a process that waits for its ledger: all steps that wait meanwhile share the next transaction.
+
+A lock that another process holds, a disk or a network never holds up an event loop. A hop to a thread and back costs about 30 µs,
+with the plainest queue and one call into the loop for all answers of a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from typing import Final, NamedTuple, TypeAlias
+
+from .. import context, health
+from ..exceptions import LedgerError
+from .ledger import Answer, Extend, Ledger, Release, Settle, Step
+
+__all__ = ["MOST_KEPT", "Worker"]
+
+MOST_KEPT: Final = 100_000
+"""Steps that are kept while the ledger is out of reach; then the oldest go. Their events are in the spool."""
+_AT_ONCE: Final = 1_000  # steps of one transaction
+_KEPT: Final = (Settle, Release, Extend)
+_SHORTEST, _LONGEST = 0.05, 2.0  # seconds between two tries while the ledger is out of reach
+
+Answered: TypeAlias = "Future[Answer] | asyncio.Future[Answer]"
+
+
+class _Waiting(NamedTuple):
+    step: Step
+    answer: Answered | None
+
+
+class _Flush(NamedTuple):
+    answer: Future[bool]
+
+
+_Item: TypeAlias = _Waiting | _Flush | None
+"""A step, somebody who wants to know that all before it is done, or the end of the thread."""
+_Results: TypeAlias = "list[tuple[Answered, Answer | LedgerError]]"
+
+
+class Worker:
+    """Hands steps to a ledger, from any thread. Of one that never waits it needs no thread, and asks it at once.
+
+    The thread starts at first use and is never copied: a forked child has its own, and nothing of what waited in the parent.
+
+    Args:
+        ledger: Closed by whoever made it.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.error: LedgerError | None
+        """Why the ledger is out of reach, if it is."""
+        self.since_ns: int | None
+        """Since when, UTC."""
+        self._thread: threading.Thread | None
+        self._queue: queue.SimpleQueue[_Item]
+        self._starting: threading.Lock
+        self.begin_anew()
+        _workers.add(self)
+
+    @property
+    def kept(self) -> int:
+        """How many steps wait for the ledger to be in reach again."""
+        return len(self._kept)
+
+    def ask(self, step: Step) -> Future[Answer]:
+        """The step's answer when it is done, or a `LedgerError`."""
+        answer: Future[Answer] = Future()
+        self._put(_Waiting(step, answer))
+        return answer
+
+    def wait(self, step: Step) -> asyncio.Future[Answer]:
+        """As `ask`, to be awaited in the running event loop, at half the cost."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._put(_Waiting(step, answer))
+        return answer
+
+    def tell(self, step: Step) -> None:
+        """The step is done soon, before whatever is asked later; if the ledger is out of reach, when it is back."""
+        self._put(_Waiting(step, None))
+
+    def flush(self, timeout: float) -> bool:
+        """Wait for what was told so far; whether all of it was done within `timeout` seconds."""
+        if self._thread is None:
+            return not self._kept
+        answer: Future[bool] = Future()
+        self._queue.put(_Flush(answer))
+        try:
+            return answer.result(timeout)
+        except TimeoutError:
+            return False
+
+    def close(self, timeout: float) -> bool:
+        """As `flush`, then end the thread; what is asked later starts another."""
+        deadline = time.monotonic() + timeout
+        done = self.flush(timeout)
+        with self._starting:
+            thread, self._thread = self._thread, None
+            ending, self._queue = self._queue, queue.SimpleQueue()
+            ending.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return done
+
+    def begin_anew(self) -> None:
+        """In a forked child: the thread is not here, and what waited is the parent's."""
+        # Looked up now, and not imported by name: gevent may have replaced them.
+        self._queue = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread = None
+        self.error = self.since_ns = None
+        self._kept: deque[_Waiting] = deque()
+        self._pause = self._again = 0.0
+
+    def _put(self, waiting: _Waiting) -> None:
+        if not self.ledger.waits:
+            for answer, result in self._done([waiting]):
+                _give(answer, result)
+            return
+        last = self._queue
+        last.put(waiting)
+        if last is not self._queue:  # it was closed in this moment; to do a step twice does no harm
+            self._queue.put(waiting)
+        if self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None and not self._started():
+                self._handle(_taken(self._queue, 0))
+
+    def _started(self) -> bool:
+        if sys.is_finalizing():  # no other thread runs any more
+            return False
+        # The thread is nobody's: it must not inherit the request that happens to run now.
+        frame = context.frame.set(None)
+        try:
+            thread = threading.Thread(target=self._work, args=(self._queue,), name="payi-ledger", daemon=True)
+            thread.start()
+        except RuntimeError:  # the process has too many
+            health.count("thread_refused")
+            return False
+        finally:
+            context.frame.reset(frame)
+        self._thread = thread
+        return True
+
+    def _work(self, waiting: queue.SimpleQueue[_Item]) -> None:
+        while self._handle(_taken(waiting, self._pause if self._kept else None)):
+            pass
+
+    def _handle(self, items: Sequence[_Item]) -> bool:
+        """Whether there is more to come."""
+        new = [item for item in items if isinstance(item, _Waiting)]
+        results: _Results = []
+        while self._kept and self._is_worth_a_try():
+            some = [self._kept.popleft() for _ in range(min(_AT_ONCE, len(self._kept)))]
+            results += self._done(some)
+        if new:
+            results += self._done(new)
+        _give_out(results)
+        for item in items:
+            if isinstance(item, _Flush):
+                item.answer.set_result(not self._kept)
+        return None not in items
+
+    def _is_worth_a_try(self) -> bool:
+        """While the ledger is out of reach nobody waits for it to say so again."""
+        return self.error is None or time.monotonic() >= self._again
+
+    def _done(self, some: Sequence[_Waiting]) -> _Results:
+        """What each is to be answered."""
+        if not self._is_worth_a_try():
+            assert self.error is not None
+            return self._refused(some, self.error)
+        try:
+            answers = self.ledger.run([one.step for one in some])
+        except LedgerError as error:
+            self._out_of_reach(error)
+            return self._refused(some, error)
+        except Exception as error:
+            if len(some) > 1:  # whichever it was holds up nobody else
+                return [result for one in some for result in self._done([one])]
+            health.note("ledger_fault", "a step of a ledger failed", exc_info=True)
+            fault = LedgerError(f"a step of the ledger failed: {type(error).__name__}")
+            return [(one.answer, fault) for one in some if one.answer is not None]
+        if self.error is not None:
+            self._back()
+        return [(one.answer, answer) for one, answer in zip(some, answers, strict=True) if one.answer is not None]
+
+    def _refused(self, some: Sequence[_Waiting], error: LedgerError) -> _Results:
+        self._kept.extend(one for one in some if one.answer is None and isinstance(one.step, _KEPT))
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popleft()
+            health.count("ledger_steps_lost")
+        return [(one.answer, error) for one in some if one.answer is not None]
+
+    def _out_of_reach(self, error: LedgerError) -> None:
+        self._pause = min(2 * self._pause or _SHORTEST, _LONGEST)
+        self._again = time.monotonic() + self._pause
+        self.since_ns = self.since_ns or time.time_ns()
+        self.error = error
+        health.note("ledger_unreachable", "limits cannot be counted: %s", error)
+
+    def _back(self) -> None:
+        self._pause = 0.0
+        self.error = self.since_ns = None
+
+
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for worker in list(_workers):
+        worker.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _taken(waiting: queue.SimpleQueue[_Item], patience: float | None) -> list[_Item]:
+    """All that waits; nothing if that is nothing after so many seconds."""
+    items: list[_Item] = []
+    try:
+        items.append(waiting.get(timeout=patience) if patience != 0 else waiting.get_nowait())
+        while len(items) < _AT_ONCE:
+            items.append(waiting.get_nowait())
+    except queue.Empty:
+        pass
+    return items
+
+
+def _give_out(results: _Results) -> None:
+    """To threads at once, and to each event loop by one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, _Results] = {}
+    for answer, result in results:
+        if isinstance(answer, Future):
+            _give(answer, result)
+        else:
+            by_loop.setdefault(answer.get_loop(), []).append((answer, result))
+    for loop, some in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_give_all, some)
+        except RuntimeError:  # the loop is closed; nobody waits any more
+            continue
+
+
+def _give_all(results: _Results) -> None:
+    for answer, result in results:
+        _give(answer, result)
+
+
+def _give(answer: Answered, result: Answer | LedgerError) -> None:
+    if answer.cancelled():
+        return
+    try:
+        if isinstance(result, LedgerError):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)
+    except InvalidStateError:  # cancelled in this moment
+        pass
