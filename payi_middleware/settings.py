@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 import msgspec
 
-from .exceptions import SettingsError
+from .exceptions import LimitError, SettingsError
+
+if TYPE_CHECKING:
+    from .limits.ledger import Ledger
+    from .limits.limit import Limit
 
 __all__ = ["Options", "Settings", "StoreOptions", "load", "shown_setting"]
 
@@ -31,6 +36,11 @@ class Options(TypedDict, total=False):
     update_prices: float
     carrier_key: str | None
     include_usage: bool
+    limits: Sequence[Limit]
+    ledger: str | Ledger | None
+    ledger_timeout: float
+    hold_ceiling: int
+    limit_responses: bool
     api_key: str | None
     base_url: str
     create_resources: bool
@@ -71,6 +81,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Signs what `current().carrier()` makes; processes that exchange carriers share it. Default: a key beside the spool."""
     include_usage: bool = False
     """Asks chat streams for their usage where the application does not, and hides the chunk that tells it."""
+    limits: tuple[Any, ...] = ()
+    """Each a `Limit`."""
+    ledger: Any = None
+    """Where limits are counted: a URL, or a `Ledger`. Default: a file beside the store, its path with `.ledger` appended."""
+    ledger_timeout: float = 1.0
+    """Seconds that a call waits for the ledger, at most."""
+    hold_ceiling: int = 4096
+    """Tokens of an answer, at most, that are held for a call where neither its request nor earlier calls tell how long it gets."""
+    limit_responses: bool = True
+    """Answers 429 where a limit refused a call and the endpoint did not catch that."""
     api_key: str | None = None
     """With it, events also go to the server at `base_url`; an empty one is none, whatever the environment says."""
     base_url: str = "https://api.pay-i.com"
@@ -100,15 +120,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return Path(self.spool_dir)
         return None if self.store_path is None else self.store_path.with_name(self.store_path.name + ".spool")
 
+    @property
+    def ledger_path(self) -> Path | None:
+        """The ledger's file beside the store; None if another one is named, or the store is no file."""
+        path = self.store_path
+        return None if self.ledger is not None or path is None else path.with_name(path.name + ".ledger")
+
 
 MAX_SECONDS = 86_400
 SHORTEST_KEY = 16
+_MOST_WAITING = 60
 
 SECRET = frozenset(("api_key", "carrier_key", "pseudonymize"))
 
 
 def shown_setting(name: str, value: Any) -> str:
     """A setting's value as it may stand in a message."""
+    if name == "ledger" and isinstance(value, str):
+        return repr(re.sub(r"//[^@/]*@", "//<secret>@", value))
     return "<secret>" if name in SECRET and value is not None else repr(value)
 
 
@@ -150,6 +179,13 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         raise SettingsError(
             f"setting update_prices={settings.update_prices} is not valid: seconds, at least 60, or 0 for none"
         )
+    if not 0 < settings.ledger_timeout <= _MOST_WAITING:
+        raise SettingsError(
+            f"setting ledger_timeout={settings.ledger_timeout} is not valid: seconds, above 0 and at most {_MOST_WAITING}"
+        )
+    if settings.hold_ceiling < 1:
+        raise SettingsError(f"setting hold_ceiling={settings.hold_ceiling} is not valid: tokens, at least 1")
+    _check_ledger(settings.ledger)
     if settings.spool_bytes < 1 << 20:
         raise SettingsError(f"setting spool_bytes={settings.spool_bytes} is not valid: at least 1048576 (1 MiB)")
     return settings
@@ -171,6 +207,8 @@ def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
         value = f"sqlite:///{path}" if name == "store" else path
     if name == "trusted_hosts" and isinstance(value, str):
         value = (value,)
+    if name == "limits":
+        return _limits(value)
     kind = _TYPES[name]
     try:
         return msgspec.convert(value, kind, strict=False)
@@ -181,12 +219,50 @@ def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
         ) from None
 
 
+def _limits(given: Any) -> tuple[Limit, ...]:
+    """Limits, or mappings of their fields; the environment has a JSON array of such."""
+    from .limits.limit import Limit
+
+    try:
+        listed = msgspec.json.decode(given) if isinstance(given, str) else given
+        if isinstance(listed, Limit | Mapping):
+            listed = (listed,)
+        made = tuple([one if isinstance(one, Limit) else Limit(**one) for one in listed])
+    except LimitError as error:
+        raise SettingsError(str(error)) from None
+    except (TypeError, ValueError):
+        raise SettingsError(
+            "setting limits is not valid: Limit(...) one by one, or in PAYI_LIMITS a JSON array of objects, such as "
+            '[{"name": "monthly", "max": 10, "window": "month", "per": "user"}]'
+        ) from None
+    names = [limit.name for limit in made]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsError(f"setting limits is not valid: limit {twice[0]!r} is there twice")
+    return made
+
+
+LEDGERS = ("sqlite:///", "postgresql://", "valkey://", "valkeys://", "redis://", "rediss://", "memory://")
+
+
+def _check_ledger(ledger: Any) -> None:
+    """A URL, or a ledger that the application made."""
+    is_ledger = ledger is None or (ledger.startswith(LEDGERS) if isinstance(ledger, str) else hasattr(ledger, "run"))
+    if not is_ledger:
+        raise SettingsError(
+            f"setting ledger={shown_setting('ledger', ledger)} is not a ledger; use {', '.join(f'{one}...' for one in LEDGERS)}"
+        )
+
+
 _VALID = {
     "api_key": "text",
     "carrier_key": "text",
     "create_resources": "use 1 or 0, true or false",
     "disabled": "use 1 or 0, true or false",
     "include_usage": "use 1 or 0, true or false",
+    "hold_ceiling": "a whole number of tokens",
+    "ledger_timeout": "a number of seconds",
+    "limit_responses": "use 1 or 0, true or false",
     "flush": "use 'background' or 'request'",
     "flush_interval": "a number of seconds",
     "flush_timeout": "a number of seconds",
