@@ -84,15 +84,12 @@ def _forget(store: str | None, people: list[Person], settings: Settings) -> tupl
 def _limits(settings: Settings, person: Person, *, dry_run: bool) -> int:
     """How many accounts of limits were the person's."""
     from ..limits.keeping import accounts_of_person, forget_person
-    from ..limits.opening import open_ledger
+    from .ledger_source import opened_ledger_of
 
-    opened = open_ledger(settings)
-    try:
+    with opened_ledger_of(settings) as opened:
         if dry_run:
             return len(accounts_of_person(opened, person.id, person.application))
         return forget_person(opened, person.id, person.application)
-    finally:
-        opened.close()
 
 
 def _steps(target: Store, people: list[Person]) -> Iterator[Forgotten]:

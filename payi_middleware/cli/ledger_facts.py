@@ -7,6 +7,7 @@ from typing import Any
 from ..exceptions import PayiError
 from ..limits.ledger import Ledger
 from ..settings import Settings
+from .ledger_source import opened_ledger_of
 
 __all__ = ["ledger_facts"]
 
@@ -16,14 +17,9 @@ _SHOWN = 20
 def ledger_facts(settings: Settings) -> dict[str, Any]:
     """As JSON takes it. Whose accounts are reached is not told, only how many."""
     facts: dict[str, Any] = {"id": None, "error": None, "limits": 0, "held": 0, "over": []}
-    from ..limits.opening import open_ledger
-
     try:
-        opened = open_ledger(settings)
-        try:
+        with opened_ledger_of(settings) as opened:
             return facts | _contents(opened)
-        finally:
-            opened.close()
     except PayiError as error:
         return facts | {"error": str(error)}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .faults import WrongOption, told
+from .ledger_source import opened_ledger_of
 from .source import settings_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def create(
     as_json: JSON = False,
 ) -> None:
     """Make a limit. Without --per, --match and --tag it applies to calls that name it in `limit_ids`."""
-    with told(), opened_ledger(store, ledger) as (opened, settings):
+    with told(), opened_ledger(store, ledger, create=True) as (opened, settings):
         import time
 
         from ..events import format_id
@@ -197,20 +198,13 @@ def delete(
 
 
 @contextmanager
-def opened_ledger(store: str | None, ledger: str | None) -> Iterator[tuple[Ledger, Settings]]:
-    """The ledger that is named, or that belongs to the store.
-
-    Raises:
-        SettingsError, LedgerError: As they say.
-    """
-    from ..limits.opening import open_ledger
-
+def opened_ledger(
+    store: str | None, ledger: str | None, *, create: bool = False
+) -> Iterator[tuple[Ledger, Settings]]:
+    """See `opened_ledger_of`."""
     settings = settings_of(store, ledger)
-    opened = open_ledger(settings)
-    try:
+    with opened_ledger_of(settings, create=create) as opened:
         yield opened, settings
-    finally:
-        opened.close()
 
 
 def definition_of(ledger: Ledger, named: str, application: str | None) -> Definition:
