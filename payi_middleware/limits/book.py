@@ -6,8 +6,9 @@ it writes that, or throws all of it away.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from .ledger import (
     Account,
@@ -58,13 +59,8 @@ class Shelf(Protocol):
         """The events whose leases have ended."""
 
 
-class _Charged(NamedTuple):
-    """An account that a step is about."""
-
-    known: Known
-    row: Row
-    live: Sequence[Row]
-    """The rows that count now: itself, or all slices of a rolling window."""
+_Charged: TypeAlias = "tuple[Known, Row, Sequence[Row] | None]"
+"""An account that a step is about: its limit, its row, and of a rolling window all slices that count now."""
 
 
 class Book:
@@ -109,78 +105,84 @@ class Book:
         terms = self._shelf.terms(step.application)
         if step.version != terms.version:
             return Stale(terms.version)
-        charged = [
-            self._charged(known, account.key, self.now_ns) for known, account in _found(terms, step.accounts) if known
-        ]
+        charged = self._accounts(terms, step.accounts, self.now_ns)
         record = self._record(step.event_id)
         if record is not None:
             return self._again(record, charged)
-        hold = Amount(*(min(max(0, amount), _MOST_HELD) for amount in step.hold))
-        refusing = [_refuses(one, hold) for one in charged]
-        if any(refusing) and self.sweep():
-            refusing = [_refuses(one, hold) for one in charged]
-        if any(refusing):
+        hold = _bounded(step.hold)
+        refusing = _refusing(charged, hold)
+        if refusing and self.sweep():
+            refusing = _refusing(charged, hold)
+        if refusing:
             return self._refused(step, charged, refusing)
+        places: list[tuple[Place, int]] = []
+        standings: list[Standing] = []
         for one in charged:
-            one.row.held += hold[one.known.at]
-            self._change(one)
-        if charged:
-            places = tuple((one.row.place, one.known.at) for one in charged)
-            self.records[step.event_id] = Record(HELD, self.now_ns + self._lease, step.application, places, hold, {})
-        return Admitted(tuple(map(self._standing, charged)))
+            known, row, _ = one
+            row.held += hold[known.at]
+            place = self._change(known, row)
+            places.append((place, known.at))
+            standings.append(self._standing(one))
+        if places:
+            due = self.now_ns + self._lease
+            self._keep(step.event_id, Record(HELD, due, step.application, tuple(places), hold, {}))
+        return Admitted(tuple(standings))
 
     def settle(self, step: Settle) -> Settled:
         """Count a call."""
         record = self._record(step.event_id)
-        if record is not None and record.state in (SETTLED, BLOCKED):
-            return Settled(dict(record.states), fresh=False)
-        terms = self._shelf.terms(step.application)
         if record is None:
-            hold, charged = _NOTHING, self._told(terms, step)
+            hold = _NOTHING
+            terms = self._shelf.terms(step.application)
+            charged = self._accounts(terms, step.accounts, min(max(0, step.at_ns), self.now_ns))
+        elif record.state >= SETTLED:
+            return Settled(dict(record.states), fresh=False)
         else:
+            hold = record.hold
+            terms = self._shelf.terms(step.application)
             self._take_back(record)
-            hold, charged = record.hold, self._reserved(terms, record)
+            charged = self._reserved(terms, record)
         states: dict[str, str] = {}
-        crossed: list[Crossed] = []
+        crossed: tuple[Crossed, ...] = ()
         for one in charged:
+            known = one[0]
             state = self._charge(one, step, hold)
-            states[one.known.limit_id] = max(state, states.get(one.known.limit_id, "ok"), key=_WORSE.index)
-            if one.known.alerts:
+            states[known.limit_id] = _worse(state, states.get(known.limit_id, state))
+            if known.alerts:
                 crossed += self._crossed(one, step.application)
         if charged or record is not None:
             due = self.now_ns + SETTLED_NS
-            self.records[step.event_id] = Record(SETTLED, due, step.application, (), _NOTHING, states)
-        return Settled(dict(states), True, tuple(crossed))
+            self._keep(step.event_id, Record(SETTLED, due, step.application, (), _NOTHING, states))
+        return Settled(states.copy(), True, crossed)
 
     def release(self, step: Release) -> None:
         """Take back what is held for a call."""
         record = self._record(step.event_id)
-        if record is not None and record.state in (HELD, LAPSED):
+        if record is not None and record.state < SETTLED:
             self._take_back(record)
-            self.records[step.event_id] = None
+            self._keep(step.event_id, None)
 
     def extend(self, step: Extend) -> None:
         """Hold more for a call."""
         record = self._record(step.event_id)
-        if record is None or record.state not in (HELD, LAPSED):
+        if record is None or record.state >= SETTLED:
             return
-        more = Amount(*(max(old, min(new, _MOST_HELD)) for old, new in zip(record.hold, step.hold, strict=True)))
+        more = Amount(*map(max, record.hold, _bounded(step.hold)))
         if record.state == HELD:
-            self._hold(record, 1, Amount(*(new - old for old, new in zip(record.hold, more, strict=True))))
-        self.records[step.event_id] = Record(
-            record.state, record.due_ns, record.application, record.places, more, record.states
-        )
+            self._hold(record, Amount(*map(operator.sub, more, record.hold)))
+        changed = Record(record.state, record.due_ns, record.application, record.places, more, {})
+        self._keep(step.event_id, changed)
 
     def renew(self, step: Renew) -> None:
         """Begin leases anew; what no longer counted as held does again."""
         for event_id in step.event_ids:
             record = self._record(event_id)
-            if record is None or record.state not in (HELD, LAPSED):
+            if record is None or record.state >= SETTLED:
                 continue
             if record.state == LAPSED:
-                self._hold(record, 1, record.hold)
+                self._hold(record, record.hold)
             due = self.now_ns + self._lease
-            self.records[event_id] = Record(HELD, due, record.application, record.places, record.hold, {})
+            self._keep(event_id, Record(HELD, due, record.application, record.places, record.hold, {}))
 
     def _lapse(self, event_id: bytes) -> bool:
         record = self._record(event_id)
@@ -188,7 +190,7 @@ class Book:
             return False
         self._take_back(record)
         due = record.due_ns + SETTLED_NS
-        self.records[event_id] = Record(LAPSED, due, record.application, record.places, record.hold, {})
+        self._keep(event_id, Record(LAPSED, due, record.application, record.places, record.hold, {}))
         return True
 
     def _record(self, event_id: bytes) -> Record | None:
@@ -197,101 +199,38 @@ class Book:
         except KeyError:
             return self._shelf.record(event_id)
 
+    def _keep(self, event_id: bytes, record: Record | None) -> None:
+        self.records[event_id] = record
+
     def _row(self, place: Place) -> Row | None:
-        try:
-            return self._rows[place]
-        except KeyError:
-            row = self._rows[place] = self._shelf.row(place)
-            return row
-
-    def _charged(self, known: Known, key: str, at_ns: int) -> _Charged:
-        """An account with the row that an instant belongs to, made if need be."""
-        starts, ends = known.window_at(at_ns)
-        live = self._slices(known, key) if known.rolling else None
-        place = (known.number, key, starts)
-        row = self._row(place)
+        row = self._rows.get(place)
         if row is None:
-            row = self._rows[place] = Row(known.number, key, starts, ends)
-            self.outdated[known.number, key] = known.outdated_at(self.now_ns)
-            if live is not None and known.is_live(row, self.now_ns):
-                live.append(row)
-        return _Charged(known, row, (row,) if live is None else live)
+            row = self._rows[place] = self._shelf.row(place)
+        return row
 
-    def _slices(self, known: Known, key: str) -> list[Row]:
-        """The live rows of a rolling window; each of them is in `_rows` too."""
-        account = (known.number, key)
-        live = self._live.get(account)
-        if live is None:
-            live = self._live[account] = []
-            for read in self._shelf.rows(known.number, key, self.now_ns - known.rolling):
-                row = self._rows.setdefault(read.place, read)
-                if row is not None and known.is_live(row, self.now_ns):
-                    live.append(row)
-        return live
+    def _begun(self, known: Known, place: Place, ends_ns: int) -> Row:
+        """A row that nobody has written yet."""
+        row = self._rows[place] = Row(*place, ends_ns)
+        self.outdated[place[:2]] = known.outdated_at(self.now_ns)
+        return row
 
-    def _change(self, one: _Charged) -> None:
-        one.row.most = one.known.most
-        self.changed[one.row.place] = one.row
-
-    def _hold(self, record: Record, sign: int, amount: Amount) -> None:
-        for place, at in record.places:
+    def _accounts(self, terms: Terms, accounts: Sequence[Account], at_ns: int) -> list[_Charged]:
+        """Those of limits that are there, with the rows that an instant belongs to, made if need be."""
+        found: list[_Charged] = []
+        for limit_id, key in accounts if len(accounts) == 1 else dict.fromkeys(accounts):
+            known = terms.by_id.get(limit_id)
+            if known is None:
+                continue
+            starts, ends = known.window_at(at_ns)
+            live = self._slices(known, key) if known.rolling else None
+            place = (known.number, key, starts)
             row = self._row(place)
-            if row is not None:  # else its account was forgotten
-                row.held += sign * amount[at]
-                self.changed[place] = row
-
-    def _take_back(self, record: Record) -> None:
-        if record.state == HELD:
-            self._hold(record, -1, record.hold)
-
-    def _refused(self, step: Reserve, charged: Sequence[_Charged], refusing: Sequence[bool]) -> Blocked:
-        states: dict[str, str] = {}
-        standings: list[Standing] = []
-        for one, refuses in zip(charged, refusing, strict=True):
-            state: State = "blocked" if refuses else "blocked_external"
-            setattr(one.row, state, getattr(one.row, state) + 1)
-            self._change(one)
-            limit_id = one.known.limit_id
-            states[limit_id] = max(state, states.get(limit_id, state), key=_WORSE.index)
-            standings.append(self._standing(one, state))
-        due = self.now_ns + SETTLED_NS
-        self.records[step.event_id] = Record(BLOCKED, due, step.application, (), _NOTHING, states)
-        return Blocked(tuple(standings))
-
-    def _again(self, record: Record, charged: Sequence[_Charged]) -> Answer:
-        """A call that was asked for before."""
-        if record.state != BLOCKED:
-            return Admitted(tuple(map(self._standing, charged)))
-        told: Any = record.states
-        return Blocked(tuple(self._standing(one, told.get(one.known.limit_id, "blocked_external")) for one in charged))
-
-    def _standing(self, one: _Charged, state: State | None = None) -> Standing:
-        known, row, live = one
-        spent, held = _sums(live)
-        return Standing(
-            known.limit_id,
-            known.name,
-            row.key,
-            known.type,
-            known.unit,
-            state or known.state(spent),
-            known.most,
-            spent,
-            held,
-            *self._bounds(known, row, live),
-        )
-
-    def _bounds(self, known: Known, row: Row, live: Sequence[Row]) -> tuple[int | None, int | None]:
-        """When the window began, and when room returns."""
-        if not known.rolling:
-            return row.starts_ns or None, row.ends_ns or None
-        first = min((one.ends_ns for one in live if one.spent or one.held), default=row.ends_ns)
-        return self.now_ns - known.rolling, first + known.rolling
-
-    def _told(self, terms: Terms, step: Settle) -> list[_Charged]:
-        """The accounts of a call for which nothing is held."""
-        at = min(max(0, step.at_ns), self.now_ns)
-        return [self._charged(known, account.key, at) for known, account in _found(terms, step.accounts) if known]
+            if row is None:
+                row = self._begun(known, place, ends)
+                if live is not None and known.is_live(row, self.now_ns):
+                    live.append(row)
+            found.append((known, row, live))
+        return found
 
     def _reserved(self, terms: Terms, record: Record) -> list[_Charged]:
         """The accounts in which a call was reserved, of limits and accounts that are still there."""
@@ -301,89 +240,184 @@ class Book:
             if known is None:
                 continue
             if row is None and known.rolling:  # its slice is out of the window, and went
-                row = self._rows[place] = Row(*place, place[2] + known.slice)
+                row = self._begun(known, place, place[2] + known.slice)
             if row is not None:
-                found.append(_Charged(known, row, self._slices(known, row.key) if known.rolling else (row,)))
+                found.append((known, row, self._slices(known, row.key) if known.rolling else None))
         return found
+
+    def _slices(self, known: Known, key: str) -> list[Row]:
+        """The live rows of a rolling window; each of them is in `_rows` too."""
+        account = (known.number, key)
+        live = self._live.get(account)
+        if live is None:
+            live = self._live[account] = []
+            for read in self._shelf.rows(known.number, key, self.now_ns - known.rolling):
+                row = self._rows.get(read.place)
+                if row is None:
+                    row = self._rows[read.place] = read
+                if known.is_live(row, self.now_ns):
+                    live.append(row)
+        return live
+
+    def _change(self, known: Known, row: Row) -> Place:
+        place = (row.number, row.key, row.starts_ns)
+        row.most = known.most
+        self.changed[place] = row
+        return place
+
+    def _hold(self, record: Record, amount: Sequence[int]) -> None:
+        """So much more is held for a call."""
+        for place, at in record.places:
+            row = self._row(place)
+            if row is not None:  # else its account was forgotten
+                row.held += amount[at]
+                self.changed[place] = row
+
+    def _take_back(self, record: Record) -> None:
+        if record.state == HELD:
+            hold = record.hold
+            self._hold(record, (-hold[0], -hold[1], -hold[2]))
+
+    def _refused(self, step: Reserve, charged: Sequence[_Charged], refusing: Sequence[int]) -> Blocked:
+        """Count a refusal, in the accounts that refuse and in those that would have had room."""
+        states: dict[str, str] = {}
+        standings: list[Standing] = []
+        for n, one in enumerate(charged):
+            known, row, _ = one
+            state: State = "blocked" if n in refusing else "blocked_external"
+            setattr(row, state, getattr(row, state) + 1)
+            self._change(known, row)
+            states[known.limit_id] = _worse(state, states.get(known.limit_id, state))
+            standings.append(self._standing(one, state))
+        due = self.now_ns + SETTLED_NS
+        self._keep(step.event_id, Record(BLOCKED, due, step.application, (), _NOTHING, states))
+        return Blocked(tuple(standings))
+
+    def _again(self, record: Record, charged: Sequence[_Charged]) -> Answer:
+        """A call that was asked for before."""
+        if record.state != BLOCKED:
+            return Admitted(tuple(map(self._standing, charged)))
+        told: Any = record.states
+        return Blocked(tuple(self._standing(one, told.get(one[0].limit_id, "blocked_external")) for one in charged))
+
+    def _standing(self, one: _Charged, state: State | None = None) -> Standing:
+        known, row, live = one
+        if live is None:
+            spent, held = row.spent, row.held
+            starts, resets = row.starts_ns or None, row.ends_ns or None
+        else:
+            spent, held = _sums(live)
+            starts, resets = self._rolled(known, row, live)
+        state = state or known.state(spent)
+        return Standing(
+            known.limit_id, known.name, row.key, known.type, known.unit, state, known.most, spent, held, starts, resets
+        )
+
+    def _rolled(self, known: Known, row: Row, live: Sequence[Row]) -> tuple[int, int]:
+        """When a rolling window began, and when room first returns."""
+        first = min((one.ends_ns for one in live if one.spent or one.held), default=row.ends_ns)
+        return self.now_ns - known.rolling, first + known.rolling
 
     def _charge(self, one: _Charged, step: Settle, hold: Amount) -> State:
         """Add the cost to a row; the state that it leaves."""
         known, row, live = one
-        cost = (step.input_ticks + step.output_ticks, step.tokens, int(step.counts))[known.at]
+        if not step.counts:
+            return self._correct(one, step)
+        into, out = step.input_ticks, step.output_ticks
+        cost = into + out if known.at == 0 else step.tokens if known.at == 1 else 1
         if known.strict and not step.known:
             cost = max(cost, hold[known.at])
-        # Less than nothing is what a correction would make of what was reset since.
-        row.spent = max(0, min(row.spent + cost, _FULL))
-        row.input_ticks = max(0, min(row.input_ticks + step.input_ticks, _FULL))
-        row.output_ticks = max(0, min(row.output_ticks + step.output_ticks, _FULL))
-        state = known.state(_sums(live)[0])
-        if step.counts:
-            counted = "failed" if step.failed else state
-            setattr(row, counted, getattr(row, counted) + 1)
-        self._change(one)
+        spent = row.spent = row.spent + cost
+        row.input_ticks += into
+        row.output_ticks += out
+        if spent > _FULL:
+            row.spent = _FULL
+        if row.input_ticks > _FULL or row.output_ticks > _FULL:
+            row.input_ticks, row.output_ticks = min(row.input_ticks, _FULL), min(row.output_ticks, _FULL)
+        state = known.state(spent if live is None else _sums(live)[0])
+        counted = "failed" if step.failed else state
+        setattr(row, counted, getattr(row, counted) + 1)
+        self._change(known, row)
         return state
 
-    def _crossed(self, one: _Charged, application: str) -> list[Crossed]:
+    def _correct(self, one: _Charged, step: Settle) -> State:
+        """Add to a row what a call costs otherwise; never to less than nothing, as it would be of what was reset since."""
+        known, row, live = one
+        row.spent = min(max(0, row.spent + (step.input_ticks + step.output_ticks, step.tokens, 0)[known.at]), _FULL)
+        row.input_ticks = min(max(0, row.input_ticks + step.input_ticks), _FULL)
+        row.output_ticks = min(max(0, row.output_ticks + step.output_ticks), _FULL)
+        self._change(known, row)
+        return known.state(row.spent if live is None else _sums(live)[0])
+
+    def _crossed(self, one: _Charged, application: str) -> tuple[Crossed, ...]:
         """The alerts that are due now; told once a window, of a rolling one once in the length of it."""
         known, row, live = one
-        spent = _sums(live)[0]
-        told = {share for each in live for share in each.told}
+        rows = (row,) if live is None else live
+        spent = _sums(rows)[0]
+        told = {share for each in rows for share in each.told}
+        starts = (row.starts_ns or None) if live is None else self._rolled(known, row, live)[0]
         crossed: list[Crossed] = []
         for share, amount in known.alerts:
-            due = self._is_forecast(one, spent) if share == FORECAST else spent >= amount
-            if not due or share in told:
-                continue
-            row.told = (*row.told, share)
-            starts = self._bounds(known, row, live)[0]
-            crossed.append(Crossed(known.limit_id, row.key, share, spent, starts))
-            self.alerts.append(
-                Alert(
-                    "",
-                    application,
-                    known.limit_id,
-                    known.name,
-                    row.key,
-                    share,
-                    known.unit,
-                    spent,
-                    known.most,
-                    known.definition.limit.window,
-                    starts,
-                    self.now_ns,
-                )
-            )
-        return crossed
+            due = self._is_forecast(known, rows, spent) if share == FORECAST else spent >= amount
+            if due and share not in told:
+                row.told = (*row.told, share)
+                crossed.append(Crossed(known.limit_id, row.key, share, spent, starts))
+                self.alerts.append(self._alert(known, application, crossed[-1]))
+        return tuple(crossed)
 
-    def _is_forecast(self, one: _Charged, spent: int) -> bool:
+    def _alert(self, known: Known, application: str, crossed: Crossed) -> Alert:
+        return Alert(
+            "",
+            application,
+            known.limit_id,
+            known.name,
+            crossed.key,
+            crossed.share,
+            known.unit,
+            crossed.spent,
+            known.most,
+            known.definition.limit.window,
+            crossed.starts_ns,
+            self.now_ns,
+        )
+
+    def _is_forecast(self, known: Known, rows: Sequence[Row], spent: int) -> bool:
         """Whether the limit is reached before its window ends if spending goes on as it does; its first tenth tells too little."""
-        known, row, live = one
         if known.rolling:
-            begun, length = min((each.starts_ns for each in live if each.spent), default=self.now_ns), known.rolling
+            begun, length = min((row.starts_ns for row in rows if row.spent), default=self.now_ns), known.rolling
         else:
-            begun, length = row.starts_ns, row.ends_ns - row.starts_ns
+            begun, length = rows[0].starts_ns, rows[0].ends_ns - rows[0].starts_ns
         elapsed = self.now_ns - begun
-        if spent >= known.most or not length // 10 <= elapsed <= length:
+        if spent >= known.most or not length or not length // 10 <= elapsed <= length:
             return False
-        return length > 0 and spent * length >= known.most * elapsed
+        return spent * length >= known.most * elapsed
 
 
-def _found(terms: Terms, accounts: Sequence[Account]) -> list[tuple[Known | None, Account]]:
-    return [(terms.by_id.get(account.limit_id), account) for account in dict.fromkeys(accounts)]
+def _bounded(hold: Amount) -> Amount:
+    """A hold that no sum of holds makes too large."""
+    if min(hold) >= 0 and max(hold) <= _MOST_HELD:
+        return hold
+    return Amount(*(min(max(0, amount), _MOST_HELD) for amount in hold))
 
 
-def _sums(live: Sequence[Row]) -> tuple[int, int]:
+def _refusing(charged: Sequence[_Charged], hold: Amount) -> list[int]:
+    """Which accounts refuse a call."""
+    found: list[int] = []
+    for n, (known, row, live) in enumerate(charged):
+        if known.blocks:
+            spent, held = (row.spent, row.held) if live is None else _sums(live)
+            if spent + held + hold[known.at] > known.most if known.strict else spent + held >= known.most:
+                found.append(n)
+    return found
+
+
+def _sums(rows: Sequence[Row]) -> tuple[int, int]:
     """What is spent and what is held."""
-    if len(live) == 1:
-        return live[0].spent, live[0].held
-    return sum(row.spent for row in live), sum(row.held for row in live)
+    return sum(row.spent for row in rows), sum(row.held for row in rows)
 
 
-def _refuses(one: _Charged, hold: Amount) -> bool:
-    known = one.known
-    if not known.blocks:
-        return False
-    spent, held = _sums(one.live)
-    return spent + held + hold[known.at] > known.most if known.strict else spent + held >= known.most
+def _worse(state: str, other: str) -> str:
+    return state if state == other else max(state, other, key=_WORSE.index)
 
 
 _DOING: Final[dict[type, Callable[[Book, Any], Answer]]] = {

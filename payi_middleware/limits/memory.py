@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import os
 import threading
@@ -10,13 +9,13 @@ import time
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from .book import Book
+from .book import Book, Shelf
 from .kept import Kept
-from .ledger import LEASE_SECONDS, Alert, Past
+from .ledger import LEASE_SECONDS, Alert, Answer, Past, Step
 from .limit import Definition
 from .rows import HELD, LAPSED, Known, Place, Record, Row, Terms
 
@@ -26,7 +25,7 @@ _NONE: Final = Terms(0, ())
 
 
 class MemoryLedger(Kept):
-    """Nothing in it waits.
+    """Nothing in it waits, and one book does all its steps: what that remembers is what is kept.
 
     Args:
         lease_seconds: How long a hold lives without being renewed.
@@ -39,16 +38,11 @@ class MemoryLedger(Kept):
         self.id = f"memory:{uuid.uuid4().hex[:16]}"
         self.lease_seconds = lease_seconds
         self._clock = clock
-        self._seen = 0
         self._lock = threading.RLock()
         self._terms: dict[str, Terms] = {}
         self._every: dict[int, tuple[Known, int | None]] = {}
         """All limits there ever were, by number, with when they were deleted."""
-        self._rows: dict[tuple[int, str], dict[int, Row]] = {}
-        """By account and beginning."""
-        self._records: dict[bytes, Record] = {}
-        self._due: tuple[deque[tuple[int, bytes]], deque[tuple[int, bytes]]] = (deque(), deque())
-        """When which records are looked at: those that run, and all others. Of each the same time is added, so they are sorted."""
+        self._kept = _MemoryBook(self, 0, int(lease_seconds * 10**9))
         self._past: list[tuple[int, Past]] = []
         self._outbox: dict[str, tuple[Alert, int]] = {}
         """With when it is anybody's to tell."""
@@ -62,69 +56,63 @@ class MemoryLedger(Kept):
         """In a child, which counts by itself from here: a thread that is not here may hold the lock."""
         self._lock = threading.RLock()
 
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order."""
+        with self._lock:
+            book = self._book(self._now())
+            answers = [book.do(step) for step in steps]
+            self._write(book)
+            return answers
+
     def terms(self, application: str) -> Terms:
         """See `book.Shelf`."""
         return self._terms.get(application, _NONE)
 
     def record(self, event_id: bytes) -> Record | None:
-        """See `book.Shelf`."""
-        return self._records.get(event_id)
+        """The book has all there are."""
+        return None
 
     def row(self, place: Place) -> Row | None:
-        """A copy, so that a step that fails changes nothing."""
-        account = self._rows.get(place[:2])
-        row = None if account is None else account.get(place[2])
-        return None if row is None else copy.copy(row)
+        """See `book.Shelf`; asked by the book itself, which has all there are, for nothing."""
+        return self._kept.changed.get(place)
 
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
-        """As `row`."""
+        """See `book.Shelf`."""
         return self._rows_of(number, key, since_ns)
+
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """See `book.Shelf`."""
+        return self._kept.due(self._kept.leases)
 
     @contextmanager
     def _transaction(self) -> Iterator[int]:
         with self._lock:
-            self._seen = max(self._seen, self._clock())
-            yield self._seen
+            yield self._now()
+
+    def _now(self) -> int:
+        book = self._kept
+        book.now_ns = max(book.now_ns, self._clock())
+        return book.now_ns
+
+    def _book(self, now: int) -> Book:
+        book = self._kept
+        if book.leases and book.leases[0][0] <= now:
+            book.sweep()
+        return book
 
     def _write(self, book: Book) -> None:
-        self._put_rows(book.changed.values())
-        for account, ended_ns in book.outdated.items():
-            rows = self._rows_of(*account)
-            self._drop_rows([row.place for row in rows if 0 < row.ends_ns <= ended_ns])
-        for event_id, record in book.records.items():
-            if record is None:
-                self._records.pop(event_id, None)
-                continue
-            self._records[event_id] = record
-            self._due[record.state != HELD].append((record.due_ns, event_id))
         for alert in book.alerts:
             alert_id = f"{next(self._alert_ids)}"
             self._outbox[alert_id] = (alert._replace(alert_id=alert_id), 0)
-        self._forget_records()
-
-    def _forget_records(self) -> None:
-        for event_id in self._taken_due(1, self._seen):
-            del self._records[event_id]
-
-    def lapsing(self, now_ns: int) -> Iterable[bytes]:
-        return self._taken_due(0, now_ns)
+        for account, ended_ns in book.outdated.items():
+            self._drop_rows([row.place for row in self._rows_of(*account) if 0 < row.ends_ns <= ended_ns])
+        self._kept.tidy()
 
     def _is_to_sweep(self, now_ns: int) -> bool:
-        waiting = self._due[0]
-        return bool(waiting) and waiting[0][0] <= now_ns
-
-    def _taken_due(self, which: int, now_ns: int) -> Iterable[bytes]:
-        waiting = self._due[which]
-        taken: dict[bytes, None] = {}
-        while waiting and waiting[0][0] <= now_ns:
-            due, event_id = waiting.popleft()
-            record = self._records.get(event_id)
-            if record is not None and record.due_ns == due:  # else it was settled or renewed since
-                taken[event_id] = None
-        return taken
+        return False  # it is looked for each time
 
     def _running_records(self) -> list[tuple[bytes, Record]]:
-        return [(event_id, record) for event_id, record in self._records.items() if record.state in (HELD, LAPSED)]
+        return [one for one in self._kept.kept.items() if one[1].state in (HELD, LAPSED)]
 
     def _limits(self, application: str | None = None) -> list[tuple[Known, int | None]]:
         every = self._every.values()
@@ -148,27 +136,22 @@ class MemoryLedger(Kept):
         self._terms[application] = Terms(self.terms(application).version + 1, there)
 
     def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
-        if key is not None:
-            accounts = [self._rows.get((number, key), {})]
-        else:
-            accounts = [rows for account, rows in self._rows.items() if account[0] == number]
+        by_account = self._kept.by_account
+        accounts = [account for account in by_account if account[0] == number] if key is None else [(number, key)]
         return [
-            copy.copy(row)
-            for rows in accounts
-            for row in rows.values()
+            row
+            for account in accounts
+            for row in by_account.get(account, {}).values()
             if since_ns is None or not row.ends_ns or row.ends_ns > since_ns
         ]
 
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            self._rows.setdefault((row.number, row.key), {})[row.starts_ns] = row
+            self._kept.put(row)
 
     def _drop_rows(self, places: Iterable[Place]) -> None:
-        for number, key, starts in places:
-            account = self._rows[number, key]
-            del account[starts]
-            if not account:
-                del self._rows[number, key]
+        for place in places:
+            self._kept.drop(place)
 
     def _resets(self, number: int) -> list[Past]:
         return [past for limit, past in self._past if limit == number]
@@ -195,6 +178,71 @@ class MemoryLedger(Kept):
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         for alert_id in alert_ids:
             self._outbox.pop(alert_id, None)
+
+
+class _MemoryBook(Book):
+    """A book that is never written down."""
+
+    def __init__(self, shelf: Shelf, now_ns: int, lease_ns: int) -> None:
+        super().__init__(shelf, now_ns, lease_ns)
+        self.by_account: dict[tuple[int, str], dict[int, Row]] = {}
+        self.leases: deque[tuple[int, bytes]] = deque()
+        self._ends: deque[tuple[int, bytes]] = deque()
+        """When which records are looked at: those that run, and all others. To each its time is added alike, so they are sorted."""
+
+    def put(self, row: Row) -> None:
+        """Keep a row that was not there."""
+        self._rows[row.place] = self.changed[row.place] = row
+        self.by_account.setdefault(row.place[:2], {})[row.starts_ns] = row
+
+    def drop(self, place: Place) -> None:
+        """Delete a row."""
+        self._rows.pop(place, None)
+        self.changed.pop(place, None)
+        rows = self.by_account[place[:2]]
+        del rows[place[2]]
+        if not rows:
+            del self.by_account[place[:2]]
+
+    def tidy(self) -> None:
+        """After some steps: forget what was for them alone, and records whose time has come."""
+        if self._live:
+            self._live.clear()
+        if self.alerts:
+            self.alerts.clear()
+        if self.outdated:
+            self.outdated.clear()
+        self.swept = False
+        if self._ends and self._ends[0][0] <= self.now_ns:
+            for event_id in self.due(self._ends):
+                del self.records[event_id]
+
+    def due(self, waiting: deque[tuple[int, bytes]]) -> Iterable[bytes]:
+        """The events whose time has come."""
+        due: dict[bytes, None] = {}
+        while waiting and waiting[0][0] <= self.now_ns:
+            at, event_id = waiting.popleft()
+            record = self.records.get(event_id)
+            if record is not None and record.due_ns == at:  # else it was settled or renewed since
+                due[event_id] = None
+        return due
+
+    @property
+    def kept(self) -> dict[bytes, Record]:
+        """All records."""
+        return {event_id: record for event_id, record in self.records.items() if record is not None}
+
+    def _keep(self, event_id: bytes, record: Record | None) -> None:
+        if record is None:
+            self.records.pop(event_id, None)
+            return
+        self.records[event_id] = record
+        (self._ends if record.state else self.leases).append((record.due_ns, event_id))
+
+    def _begun(self, known: Known, place: Place, ends_ns: int) -> Row:
+        row = super()._begun(known, place, ends_ns)
+        self.put(row)
+        return row
 
 
 _ledgers: weakref.WeakSet[MemoryLedger] = weakref.WeakSet()

@@ -40,10 +40,10 @@ DAY_NS: Final = 86_400 * 10**9
 SETTLED_NS: Final = SETTLED_DAYS * DAY_NS
 """How long a record is kept after its call."""
 _SLICES: Final = 60  # of a rolling window: so finely room returns
+_EVER: Final = 2**63
 _KEPT_DAYS: Final = {"hour": 35, "day": 400}
 _KEPT_DAYS_OF_LONGER: Final = 1_830  # five years
 _AT: Final = {"usd": 0, "tokens": 1, "calls": 2}  # places in an `Amount`
-_COUNTED_AT: Final = {state: 9 + n for n, state in enumerate(STATES)}
 
 
 class Row(msgspec.Struct):
@@ -122,6 +122,7 @@ class Known:
         "timezone",
         "type",
         "unit",
+        "until_ns",
         "window",
     )
 
@@ -144,7 +145,10 @@ class Known:
         self.rolling = rolling_ns(limit.window) or 0
         self.slice = self.rolling // _SLICES
         self.window = None if self.rolling else limit.window
-        self.starts_ns = self.ends_ns = 0  # the window that was last asked for
+        self.starts_ns = self.ends_ns = (
+            0  # the window that was last asked for, and up to when the next asks for the same
+        )
+        self.until_ns = 0 if self.rolling or self.window else _EVER
 
     def state(self, spent: int) -> State:
         """As `ledger.state_of`."""
@@ -152,13 +156,14 @@ class Known:
 
     def window_at(self, at_ns: int) -> tuple[int, int]:
         """When the row begins and ends that an instant belongs to; (0, 0) without a window."""
-        if self.starts_ns <= at_ns < self.ends_ns:
-            return self.starts_ns, self.ends_ns
-        if self.rolling:
-            starts = at_ns - at_ns % self.slice
-            self.starts_ns, self.ends_ns = starts, starts + self.slice
-        elif self.window:
-            self.starts_ns, self.ends_ns = span(self.window, self.timezone, at_ns)
+        if not self.starts_ns <= at_ns < self.until_ns:
+            if self.rolling:
+                self.starts_ns = at_ns - at_ns % self.slice
+                self.ends_ns = self.until_ns = self.starts_ns + self.slice
+            else:
+                assert self.window is not None
+                self.starts_ns, self.ends_ns = span(self.window, self.timezone, at_ns)
+                self.until_ns = self.ends_ns
         return self.starts_ns, self.ends_ns
 
     def is_live(self, row: Row, now_ns: int) -> bool:
