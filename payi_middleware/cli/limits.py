@@ -198,9 +198,7 @@ def delete(
 
 
 @contextmanager
-def opened_ledger(
-    store: str | None, ledger: str | None, *, create: bool = False
-) -> Iterator[tuple[Ledger, Settings]]:
+def opened_ledger(store: str | None, ledger: str | None, *, create: bool = False) -> Iterator[tuple[Ledger, Settings]]:
     """See `opened_ledger_of`."""
     settings = settings_of(store, ledger)
     with opened_ledger_of(settings, create=create) as opened:

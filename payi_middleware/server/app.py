@@ -99,5 +99,5 @@ def _started(settings: Settings) -> Serving:
         events=open_store(settings, create=False),
         prices=prices,
         ledger=ledger,
-        metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),
+        metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}, ledger),
     )
