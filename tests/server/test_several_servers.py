@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from payi_middleware.server import known
 from payi_middleware.server.start import first_key
 from payi_middleware.store import open_store
 
+NAMED = {"xProxy-Limit-IDs": "all"}
 CALL: dict[str, Any] = {
     "category": "system.openai",
     "resource": "gpt-4o",
@@ -89,9 +91,13 @@ def test_the_first_key_is_made_once(tmp_path: Path) -> None:
     assert first_key(tmp_path / "payi.db", "shop", loopback=False) is None
 
 
+def _counted(http: httpx2.Client) -> int:
+    return int(http.get("/api/v1/limits/all").json()["limit"]["totals"]["requests"]["total"])
+
+
 @pytest.mark.slow
 def test_what_was_answered_outlives_kill_9(tmp_path: Path) -> None:
-    """Each event that was answered is in the store, once, however often it is sent again."""
+    """Each event that was answered is in the store, once, and its limit has counted just what is in the store."""
     store = f"sqlite:///{tmp_path / 'payi.db'}"
     answered: set[str] = set()
     for attempt in range(3):
@@ -105,12 +111,17 @@ def test_what_was_answered_outlives_kill_9(tmp_path: Path) -> None:
         address = next(line for line in process.stdout if line.startswith("http://")).partition(" ")[0]
         key = (tmp_path / "payi.db.key").read_text().strip()
 
+        with httpx2.Client(base_url=address, headers={"xProxy-api-key": key}, trust_env=False, timeout=30) as http:
+            limit = {"limit_name": "All", "limit_id": "all", "max": 100}
+            http.post("/api/v1/limits", json=limit).raise_for_status()
+
         def send(n: int, address: str = address, key: str = key, process: Any = process) -> None:
             with httpx2.Client(base_url=address, headers={"xProxy-api-key": key}, trust_env=False, timeout=30) as http:
                 for m in range(200):
                     name = f"{n}-{m}"
                     try:
-                        http.post("/api/v1/ingest", json=CALL | {"provider_response_id": name}).raise_for_status()
+                        body = CALL | {"provider_response_id": name}
+                        http.post("/api/v1/ingest", json=body, headers=NAMED).raise_for_status()
                     except httpx2.HTTPError:
                         return
                     answered.add(name)
@@ -122,8 +133,17 @@ def test_what_was_answered_outlives_kill_9(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
 
+    with Server(tmp_path) as last, last.http(key) as http:
+        deadline = time.monotonic() + 10
+        while _counted(http) != last.app.state.serving.events.count() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        counted = _counted(http)
+        spent = http.get("/api/v1/limits/all").json()["limit"]["spent"]
     with open_store(store, create=False) as kept:
-        ids = [event.provider_response_id for event in kept.events()]
+        events = list(kept.events())
+    ids = [event.provider_response_id for event in events]
+    assert (counted, round(spent / 0.0035)) == (len(ids), len(ids))
+    assert {event.limits.get("all") for event in events} == {"ok"}
     assert len(answered) > 100
     assert answered <= set(ids)
     assert len(ids) == len(set(ids))
