@@ -130,14 +130,12 @@ def _counts(event: CallEvent, since: Since, now_ns: int) -> tuple[bool, bool, bo
         sure = since.starts_ns + since.edge_ns <= began < since.ends_ns - MARGIN_NS
         maybe = since.starts_ns - since.edge_ns <= began < since.ends_ns + MARGIN_NS
         by_time = since.starts_ns <= began < since.ends_ns
-    is_before = ended < since.anew_ns
-    # Told later it may count although it was over by then: when it was told, nobody knows.
-    may_be_later = is_before and bool(event.limits) and event.origin in _LATER
-    # That it has the limit's state tells that the limit was there, whatever the clocks say.
+    # That it has states tells that it was counted when the limit was there, if not whether before or after a reset.
     was_there = bool(event.limits) and not since.is_reset
+    is_told_later = bool(event.limits) and event.origin in _LATER
     sure = sure and ended >= since.anew_ns + (-MARGIN_NS if was_there else MARGIN_NS) and ended <= now_ns - MARGIN_NS
-    maybe = maybe and (ended >= since.anew_ns - MARGIN_NS or may_be_later) and ended <= now_ns + MARGIN_NS
-    return sure, maybe, by_time and maybe and (not is_before or was_there or may_be_later)
+    maybe = maybe and (ended >= since.anew_ns - MARGIN_NS or was_there or is_told_later) and ended <= now_ns + MARGIN_NS
+    return sure, maybe, by_time and maybe and (ended >= since.anew_ns or is_told_later)
 
 
 def _add(tally: Tally, event: CallEvent, definition: Definition, *, sure: bool, by_time: bool) -> None:
