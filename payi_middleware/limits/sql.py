@@ -14,23 +14,20 @@ import msgspec
 
 from .book import Book
 from .kept import Kept
-from .ledger import Alert, Amount, Past
+from .ledger import Alert, Past
 from .limit import Definition
-from .rows import BLOCKED, HELD, LAPSED, SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
+from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
 __all__ = ["SqlKept"]
 
 _NS: Final = 10**9
 _SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call is refused
 _MOST_LAPSING: Final = 5_000  # that are taken back in one transaction
-_MOST_REMEMBERED: Final = 10_000
-_LOOKED_AT: Final = 256  # settled events that are looked at together: whether their time has come
-_NOTHING: Final = Amount(0, 0, 0)
+_TOGETHER: Final = 256  # events that are moved from what is held to what is settled
 _OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of no use
 
 _encode = msgspec.msgpack.Encoder().encode
 _record = msgspec.msgpack.Decoder(Record).decode
-_states = msgspec.msgpack.Decoder(dict[str, str]).decode
 _told = msgspec.msgpack.Decoder(tuple[float | str, ...]).decode
 _past = msgspec.msgpack.Decoder(Past).decode
 _alert = msgspec.msgpack.Decoder(Alert).decode
@@ -46,13 +43,12 @@ _PUT_ROW: Final = (
     "INSERT INTO rows (" + _ROW + ") VALUES (" + ", ".join("?" * 16) + ") "  # noqa: S608 - names that are written above
     "ON CONFLICT (number, key, starts_ns) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
 )
-_PUT_HOLD: Final = (
-    "INSERT INTO holds (event_id, due_ns, lapsed, record) VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE SET "
-    "due_ns = excluded.due_ns, lapsed = excluded.lapsed, record = excluded.record"
+_CHANGE_ROW: Final = (
+    "UPDATE rows SET " + ", ".join(f"{name} = ?" for name in _CHANGING) + " "  # noqa: S608 - as above
+    "WHERE number = ? AND key = ? AND starts_ns = ?"
 )
-_PUT_SETTLED: Final = (
-    "INSERT INTO settled (event_id, until_s, blocked, states) VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE SET "
-    "until_s = excluded.until_s, blocked = excluded.blocked, states = excluded.states"
+_RECORD: Final = (
+    "SELECT record, 1 FROM holds WHERE event_id = ? UNION ALL SELECT record, 0 FROM settled WHERE event_id = ?"
 )
 
 
@@ -67,9 +63,9 @@ class SqlKept(Kept):
         """Of definitions, by all who use the database, as far as they were read."""
         self._every: dict[int, tuple[Known, int | None]] = {}
         self._terms: dict[str, Terms] = {}
-        self._rows_read: dict[Place, Row | None] = {}
+        self._rows_read: dict[Place, Row] = {}
         self._records_read: dict[bytes, Record] = {}
-        """Of calls that are held."""
+        """Of calls that are, or lately were, held."""
         self._swept_ns = 0
         self._looked_at = b""
         """The last settled event of which it was looked whether its time has come."""
@@ -81,30 +77,34 @@ class SqlKept(Kept):
 
     def record(self, event_id: bytes) -> Record | None:
         """See `book.Shelf`."""
-        if event_id in self._records_read:
-            return self._records_read[event_id]
-        found = self._ask("SELECT record FROM holds WHERE event_id = ?", (event_id,))
-        if found:
-            self._records_read[event_id] = record = _record(found[0][0])
-            return record
-        found = self._ask("SELECT until_s, blocked, states FROM settled WHERE event_id = ?", (event_id,))
-        return _settled(*found[0]) if found else None
+        record = self._records_read.get(event_id)
+        if record is None:
+            found = self._ask(_RECORD, (event_id, event_id))
+            if found:
+                kept, is_hold = found[0]
+                record = _record(kept)
+                if is_hold:
+                    self._records_read[event_id] = record
+        return record
 
     def row(self, place: Place) -> Row | None:
         """See `book.Shelf`."""
-        if place in self._rows_read:
-            return self._rows_read[place]
-        found = self._ask(f"SELECT {_ROW} FROM rows WHERE number = ? AND key = ? AND starts_ns = ?", place)  # noqa: S608
-        return _row(found[0]) if found else None
+        row = self._rows_read.get(place)
+        if row is None:
+            sql = f"SELECT {_ROW} FROM rows WHERE number = ? AND key = ? AND starts_ns = ?"  # noqa: S608
+            found = self._ask(sql, place)
+            if found:
+                row = self._rows_read[place] = _row(found[0])
+        return row
 
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
-        return self._rows_of(number, key, since_ns)
+        return [self._rows_read.setdefault(row.place, row) for row in self._rows_of(number, key, since_ns)]
 
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
         """See `book.Shelf`."""
         self._swept_ns = now_ns
-        sql = "SELECT event_id FROM holds WHERE lapsed = 0 AND due_ns <= ? ORDER BY event_id LIMIT ?"
+        sql = "SELECT event_id FROM holds WHERE state = 0 AND due_ns <= ? ORDER BY event_id LIMIT ?"
         return [event_id for (event_id,) in self._ask(sql, (now_ns, _MOST_LAPSING))]
 
     def _is_to_sweep(self, now_ns: int) -> bool:
@@ -116,55 +116,78 @@ class SqlKept(Kept):
         self._records_read.clear()
 
     def _write(self, book: Book) -> None:
-        if len(self._rows_read) + len(self._records_read) > _MOST_REMEMBERED:
-            self._forget_read()
         if book.changed:
-            self._put_rows(book.changed.values())
-            self._rows_read.update(book.changed)
+            self._write_rows(book.changed)
         for (number, key), ended_ns in book.outdated.items():
             sql = "DELETE FROM rows WHERE number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ?"
             self._do(sql, [(number, key, ended_ns)])
-        self._write_records(book.records)
-        if self._unlooked >= _LOOKED_AT or book.swept:
-            self._forget_records(book.now_ns)
+        if book.records:
+            self._write_records(book.records)
+        if self._unlooked >= _TOGETHER or book.swept:
+            self._tidy(book.now_ns)
         if book.alerts:
             told = [(alert.at_ns, _encode(alert)) for alert in book.alerts]
             self._do("INSERT INTO alerts (free_ns, at_ns, alert) VALUES (0, ?, ?)", told)
             self._do("DELETE FROM alerts WHERE at_ns <= ?", [(told[0][0] - _OUTBOX_NS,)])
 
+    def _write_rows(self, changed: dict[Place, Row]) -> None:
+        there = self._rows_read
+        if there.keys() >= changed.keys():
+            self._do(_CHANGE_ROW, [(*_columns(row)[4:], *place) for place, row in changed.items()])
+            return
+        self._do(_PUT_ROW, [_columns(row) for row in changed.values()])
+        there.update(changed)
+
     def _write_records(self, records: dict[bytes, Record | None]) -> None:
-        holds, settled, gone = [], [], []
+        """Those that are held are changed in their place, also when they are settled: some are moved together."""
+        there = self._records_read
+        new, changed, settled, gone = [], [], [], []
         for event_id, record in records.items():
-            if record is not None and record.state in (HELD, LAPSED):
-                holds.append((event_id, record.due_ns, int(record.state == LAPSED), _encode(record)))
-                self._records_read[event_id] = record
-                continue
-            if self._records_read.pop(event_id, None) is not None:
+            if record is None:
                 gone.append((event_id,))
-            if record is not None:
-                blocked = int(record.state == BLOCKED)
-                settled.append((event_id, -(-record.due_ns // _NS), blocked, _encode(record.states)))
-        self._unlooked += 2 * len(settled)
+                there.pop(event_id, None)
+                continue
+            kept = _encode(record)
+            if record.state >= SETTLED:
+                self._unlooked += 1
+            if event_id in there:
+                changed.append((record.state, record.due_ns, kept, event_id))
+            elif record.state >= SETTLED:
+                settled.append((event_id, record.due_ns, kept))
+                continue
+            else:
+                new.append((event_id, record.state, record.due_ns, kept))
+            there[event_id] = record
         for sql, some in (
-            (_PUT_HOLD, holds),
+            ("INSERT INTO holds (event_id, state, due_ns, record) VALUES (?, ?, ?, ?)", new),
+            ("UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?", changed),
+            ("INSERT INTO settled (event_id, due_ns, record) VALUES (?, ?, ?)", settled),
             ("DELETE FROM holds WHERE event_id = ?", gone),
-            (_PUT_SETTLED, settled),
         ):
             if some:
                 self._do(sql, some)
 
-    def _forget_records(self, now_ns: int) -> None:
-        """Go on through the settled events, and delete those whose time has come; round and round, twice as fast as they come."""
-        count, self._unlooked = max(self._unlooked, _LOOKED_AT), 0
-        sql = "SELECT event_id, until_s FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
+    def _tidy(self, now_ns: int) -> None:
+        """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""
+        count, self._unlooked = 2 * max(self._unlooked, _TOGETHER), 0
+        self._forget_read()
+        sql = (
+            "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2"
+        )
+        self._do(sql, [()])
+        self._do("DELETE FROM holds WHERE state >= 2", [()])
+        sql = "SELECT event_id, due_ns FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
         looked = self._ask(sql, (self._looked_at, count))
         self._looked_at = looked[-1][0] if looked else b""
-        over = [(event_id,) for event_id, until in looked if until * _NS <= now_ns]
+        over = [(event_id,) for event_id, due_ns in looked if due_ns <= now_ns]
         if over:
             self._do("DELETE FROM settled WHERE event_id = ?", over)
 
     def _running_records(self) -> list[tuple[bytes, Record]]:
-        return [(event_id, _record(kept)) for event_id, kept in self._ask("SELECT event_id, record FROM holds", ())]
+        return [
+            (event_id, _record(kept))
+            for event_id, kept in self._ask("SELECT event_id, record FROM holds WHERE state < 2", ())
+        ]
 
     def _read_limits(self, changes: int) -> None:
         """Limits were changed since they were read; by all who use the database so often."""
@@ -270,7 +293,3 @@ def _row(found: Sequence[Any]) -> Row:
 def _columns(row: Row) -> tuple[Any, ...]:
     columns = msgspec.structs.astuple(row)
     return (*columns[:15], _encode(row.told) if row.told else b"")
-
-
-def _settled(until: int, blocked: int, states: bytes) -> Record:
-    return Record(BLOCKED if blocked else SETTLED, until * _NS, "", (), _NOTHING, _states(states))
