@@ -27,6 +27,7 @@ class Kept(abc.ABC):
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction."""
         with self._transaction() as now:
+            self._look_up(steps)
             book = self._book(now)
             answers = [book.do(step) for step in steps]
             self._write(book)
@@ -244,6 +245,9 @@ class Kept(abc.ABC):
     @abc.abstractmethod
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
+
+    def _look_up(self, steps: Sequence[Step]) -> None:  # noqa: B027 - there may be nothing to gain
+        """Read what several steps will ask for, if that is cheaper together."""
 
     @abc.abstractmethod
     def _write(self, book: Book) -> None:

@@ -7,18 +7,21 @@ until then a hot limit's row is only written.
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from .book import Book
 from .kept import Kept
-from .ledger import Alert, Past
+from .ledger import Alert, Past, Renew, Step
 from .limit import Definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
 __all__ = ["SqlKept"]
+
+T = TypeVar("T")
 
 _NS: Final = 10**9
 _SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call is refused
@@ -39,17 +42,29 @@ _ROW: Final = (
     "ok, exceeded, overrun, blocked, blocked_external, failed, told"
 )
 _CHANGING: Final = _ROW.split(", ")[4:]
-_PUT_ROW: Final = (
-    "INSERT INTO rows (" + _ROW + ") VALUES (" + ", ".join("?" * 16) + ") "  # noqa: S608 - names that are written above
-    "ON CONFLICT (number, key, starts_ns) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
+_PUT_ROWS: Final = (
+    f"INSERT INTO rows ({_ROW}) VALUES",
+    f"({', '.join('?' * 16)})",
+    "ON CONFLICT (number, key, starts_ns) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING),
 )
 _CHANGE_ROW: Final = (
-    "UPDATE rows SET " + ", ".join(f"{name} = ?" for name in _CHANGING) + " "  # noqa: S608 - as above
+    "UPDATE rows SET " + ", ".join(f"{name} = ?" for name in _CHANGING) + " "  # noqa: S608 - names that are written above
     "WHERE number = ? AND key = ? AND starts_ns = ?"
 )
-_RECORD: Final = (
-    "SELECT record, 1 FROM holds WHERE event_id = ? UNION ALL SELECT record, 0 FROM settled WHERE event_id = ?"
+_PUT_HOLDS: Final = ("INSERT INTO holds (event_id, state, due_ns, record) VALUES", "(?, ?, ?, ?)", "")
+_CHANGE_HOLDS: Final = (
+    *_PUT_HOLDS[:2],
+    "ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, due_ns = excluded.due_ns, record = excluded.record",
 )
+_CHANGE_HOLD: Final = "UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?"
+_PUT_SETTLED: Final = ("INSERT INTO settled (event_id, due_ns, record) VALUES", "(?, ?, ?)", "")
+_RECORDS: Final = (
+    "SELECT event_id, record, 1 FROM holds WHERE event_id IN ({ids}) "
+    "UNION ALL SELECT event_id, record, 0 FROM settled WHERE event_id IN ({ids})"
+)
+_AT_ONCE: Final = (64, 8, 1)
+"""Rows of a statement: each statement lets other threads run before it and after, so a few large ones are quicker than many."""
 
 
 class SqlKept(Kept):
@@ -66,6 +81,8 @@ class SqlKept(Kept):
         self._rows_read: dict[Place, Row] = {}
         self._records_read: dict[bytes, Record] = {}
         """Of calls that are, or lately were, held."""
+        self._looked_up: dict[bytes, Record | None] = {}
+        """Of the calls that this transaction is about."""
         self._swept_ns = 0
         self._looked_at = b""
         """The last settled event of which it was looked whether its time has come."""
@@ -78,14 +95,10 @@ class SqlKept(Kept):
     def record(self, event_id: bytes) -> Record | None:
         """See `book.Shelf`."""
         record = self._records_read.get(event_id)
-        if record is None:
-            found = self._ask(_RECORD, (event_id, event_id))
-            if found:
-                kept, is_hold = found[0]
-                record = _record(kept)
-                if is_hold:
-                    self._records_read[event_id] = record
-        return record
+        if record is None and event_id not in self._looked_up:
+            self._read_records([event_id])
+            record = self._looked_up[event_id]
+        return record or self._looked_up.get(event_id)
 
     def row(self, place: Place) -> Row | None:
         """See `book.Shelf`."""
@@ -105,7 +118,9 @@ class SqlKept(Kept):
         """See `book.Shelf`."""
         self._swept_ns = now_ns
         sql = "SELECT event_id FROM holds WHERE state = 0 AND due_ns <= ? ORDER BY event_id LIMIT ?"
-        return [event_id for (event_id,) in self._ask(sql, (now_ns, _MOST_LAPSING))]
+        lapsing = [event_id for (event_id,) in self._ask(sql, (now_ns, _MOST_LAPSING))]
+        self._read_records([event_id for event_id in lapsing if event_id not in self._looked_up])
+        return lapsing
 
     def _is_to_sweep(self, now_ns: int) -> bool:
         return now_ns - self._swept_ns >= _SWEEP_NS
@@ -114,6 +129,21 @@ class SqlKept(Kept):
         """Somebody else may have changed what was read."""
         self._rows_read.clear()
         self._records_read.clear()
+        self._looked_up.clear()
+
+    def _look_up(self, steps: Sequence[Step]) -> None:
+        self._looked_up.clear()
+        there = self._records_read
+        self._read_records([event_id for event_id in _events_of(steps) if event_id not in there])
+
+    def _read_records(self, event_ids: Sequence[bytes]) -> None:
+        self._looked_up.update(dict.fromkeys(event_ids))
+        for some, marks in _parts(event_ids):
+            ids = ", ".join("?" * marks)
+            for event_id, kept, is_hold in self._ask(_RECORDS.format(ids=ids), (*some, *some)):
+                record = self._looked_up[event_id] = _record(kept)
+                if is_hold:
+                    self._records_read[event_id] = record
 
     def _write(self, book: Book) -> None:
         if book.changed:
@@ -132,40 +162,40 @@ class SqlKept(Kept):
 
     def _write_rows(self, changed: dict[Place, Row]) -> None:
         there = self._rows_read
-        if there.keys() >= changed.keys():
+        if len(changed) == 1 and there.keys() >= changed.keys():
             self._do(_CHANGE_ROW, [(*_columns(row)[4:], *place) for place, row in changed.items()])
             return
-        self._do(_PUT_ROW, [_columns(row) for row in changed.values()])
+        self._put(_PUT_ROWS, [_columns(row) for row in changed.values()])
         there.update(changed)
 
     def _write_records(self, records: dict[bytes, Record | None]) -> None:
         """Those that are held are changed in their place, also when they are settled: some are moved together."""
         there = self._records_read
-        new, changed, settled, gone = [], [], [], []
+        changed, new, settled, gone = [], [], [], []
         for event_id, record in records.items():
             if record is None:
                 gone.append((event_id,))
                 there.pop(event_id, None)
                 continue
-            kept = _encode(record)
-            if record.state >= SETTLED:
-                self._unlooked += 1
+            self._unlooked += record.state >= SETTLED
             if event_id in there:
-                changed.append((record.state, record.due_ns, kept, event_id))
-            elif record.state >= SETTLED:
-                settled.append((event_id, record.due_ns, kept))
-                continue
+                changed.append((event_id, record.state, record.due_ns, _encode(record)))
+            elif record.state < SETTLED:
+                new.append((event_id, record.state, record.due_ns, _encode(record)))
             else:
-                new.append((event_id, record.state, record.due_ns, kept))
+                settled.append((event_id, record.due_ns, _encode(record)))
+                continue
             there[event_id] = record
-        for sql, some in (
-            ("INSERT INTO holds (event_id, state, due_ns, record) VALUES (?, ?, ?, ?)", new),
-            ("UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?", changed),
-            ("INSERT INTO settled (event_id, due_ns, record) VALUES (?, ?, ?)", settled),
-            ("DELETE FROM holds WHERE event_id = ?", gone),
-        ):
-            if some:
-                self._do(sql, some)
+        if len(changed) == 1:
+            self._do(_CHANGE_HOLD, [(*changed[0][1:], changed[0][0])])
+        elif changed:
+            self._put(_CHANGE_HOLDS, changed)
+        if new:
+            self._put(_PUT_HOLDS, new)
+        if settled:
+            self._put(_PUT_SETTLED, settled)
+        if gone:
+            self._do("DELETE FROM holds WHERE event_id = ?", gone)
 
     def _tidy(self, now_ns: int) -> None:
         """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""
@@ -244,7 +274,7 @@ class SqlKept(Kept):
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in (put := list(rows)):
             self._rows_read.pop(row.place, None)
-        self._do(_PUT_ROW, [_columns(row) for row in put])
+        self._put(_PUT_ROWS, [_columns(row) for row in put])
 
     def _drop_rows(self, places: Iterable[Place]) -> None:
         for place in (dropped := list(places)):
@@ -276,6 +306,13 @@ class SqlKept(Kept):
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
 
+    def _put(self, statement: tuple[str, str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Many rows by few statements."""
+        head, row, tail = statement
+        for some, count in _parts(rows):
+            values = some[0] if count == 1 else list(itertools.chain.from_iterable(some))
+            self._do(f"{head} {', '.join([row] * count)} {tail}", [values])
+
     @abc.abstractmethod
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What a question, with `?` for its values, is answered."""
@@ -283,6 +320,28 @@ class SqlKept(Kept):
     @abc.abstractmethod
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """A statement, once for each row of values."""
+
+
+def _events_of(steps: Sequence[Step]) -> Iterable[bytes]:
+    """Which events some steps are about."""
+    if len(steps) == 1 and not isinstance(steps[0], Renew):
+        return (steps[0].event_id,)
+    found: dict[bytes, None] = {}
+    for step in steps:
+        if isinstance(step, Renew):
+            found.update(dict.fromkeys(step.event_ids))
+        else:
+            found[step.event_id] = None
+    return found
+
+
+def _parts(rows: Sequence[T]) -> Iterable[tuple[Sequence[T], int]]:
+    """Rows in parts of few sizes, so that there are few statements; each with its size."""
+    start = 0
+    for size in _AT_ONCE:
+        while len(rows) - start >= size:
+            yield rows[start : start + size], size
+            start += size
 
 
 def _row(found: Sequence[Any]) -> Row:
