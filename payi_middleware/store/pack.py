@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import msgspec
 
 from ..events import Attribution, CallEvent, Cost, Inbound, Line, Part, Unpriced
 from ..pricing.units import is_tokens
+from .connection import Connection
 from .histogram import letter
 from .interned import Interned, Names, Shape, Wide
 from .kinds import kind_of, outcome_of, source_of
@@ -67,7 +67,7 @@ _DECODER = msgspec.msgpack.Decoder(_Rest)
 class Packer:
     """Makes rows, within a transaction that writes: new texts get their numbers as they come."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._texts: Interned[str] = Interned(connection, "texts", (), lambda text: (text,))
         self._wide: Interned[Wide] = Interned(connection, "wide", Wide.__struct_fields__, _wide_row)

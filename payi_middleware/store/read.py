@@ -3,11 +3,11 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..events import CallEvent
+from .connection import Connection
 from .corrections import LAST, corrected
 from .interned import Names
 from .pack import COLUMNS, request_key, unpacked
@@ -31,7 +31,7 @@ JOIN events AS e ON e.hour = hours.hour AND e.request_key = ? ORDER BY e.started
 
 
 def oldest_first(
-    connection: sqlite3.Connection,
+    connection: Connection,
     since_ns: int | None = None,
     until_ns: int | None = None,
     *,
@@ -49,7 +49,7 @@ def oldest_first(
         yield _event(row, names, as_recorded=as_recorded)
 
 
-def latest(connection: sqlite3.Connection, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
+def latest(connection: Connection, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
     """The last `n` events, newest last."""
     names = Names(connection)
     rows = connection.execute(
@@ -59,7 +59,7 @@ def latest(connection: sqlite3.Connection, n: int, *, as_recorded: bool = False)
 
 
 def by_ids(
-    connection: sqlite3.Connection, event_ids: Sequence[bytes], *, as_recorded: bool = False
+    connection: Connection, event_ids: Sequence[bytes], *, as_recorded: bool = False
 ) -> dict[bytes, tuple[int, CallEvent]]:
     """The numbers here and the events of those ids that are known."""
     names = Names(connection)
@@ -73,7 +73,7 @@ def by_ids(
     return found
 
 
-def of_request(connection: sqlite3.Connection, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
+def of_request(connection: Connection, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
     """The events of one web request, newest last."""
     names = Names(connection)
     # Hour by hour, since the index begins with it; a year has 8,760.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
 from . import deliveries, inherited, replaced, sqlite
+from .connection import Connection
 from .corrections import walk
 from .fold import EVERY, MOST_KEYS
 from .keeping import count
@@ -202,7 +202,7 @@ class Store:
         return self._ask(lambda: count(self._connection))
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """One transaction that writes, for housekeeping; taken back if the block raises.
 
         Raises:
@@ -212,7 +212,7 @@ class Store:
             yield self._connection
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[Connection]:
         """Several questions of housekeeping to one state of the store; temporary tables may be written."""
         with self._lock, sqlite.translated(self.path):
             self._connection.execute("BEGIN")
@@ -222,7 +222,7 @@ class Store:
                 self._connection.execute("COMMIT")
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[sqlite3.Connection]:
+    def alone(self) -> Iterator[Connection]:
         """The connection, outside of any transaction."""
         with self._lock, sqlite.translated(self.path):
             yield self._connection

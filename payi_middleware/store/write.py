@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import health as faults
 from ..events import CallEvent
 from . import deliveries
+from .connection import Connection
 from .corrections import correct
 from .fold import EVERY, MOST_KEYS, fold, waiting
 from .keeping import generation, next_number
@@ -33,7 +33,7 @@ _ASKED_AT_ONCE = 500  # ids in one question
 class Batch(NamedTuple):
     """A transaction under way."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     new: Callable[[Sequence[CallEvent]], list[CallEvent]]
     """Of some events those that the store does not hold yet, each once."""
     add: Callable[[Sequence[CallEvent]], None]
@@ -49,7 +49,7 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         *,
         fold_every: int = EVERY,
         most_keys: int = MOST_KEYS,
