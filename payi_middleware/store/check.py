@@ -7,11 +7,9 @@ Each question is asked of one snapshot, a day at a time, so applications may wri
 from __future__ import annotations
 
 import datetime
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..exceptions import StoreError
 from .connection import Connection
 from .corrections import to_other
 from .fold import prepare
@@ -61,22 +59,9 @@ def check(store: Store) -> Iterator[Problem | None]:
 
 
 def _damage(store: Store) -> list[Problem]:
-    try:
-        with store.snapshot() as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
-    except StoreError as error:
-        if not isinstance(error.__cause__, sqlite3.DatabaseError) or _code(error.__cause__) != sqlite3.SQLITE_CORRUPT:
-            raise
-        found = [str(error.__cause__)]
-    return [
-        Problem("file", f"the file is damaged: {' '.join(message.split())}", _RESTORE)
-        for message in found
-        if message != "ok"
-    ]
-
-
-def _code(error: sqlite3.DatabaseError) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+    with store.alone():
+        found = store.database.damage()
+    return [Problem("file", f"the file is damaged: {' '.join(message.split())}", _RESTORE) for message in found]
 
 
 _REFERENCES = [

@@ -21,6 +21,10 @@ class Rows(Protocol):
     def rowcount(self) -> int:
         """Rows that were written."""
 
+    @property
+    def lastrowid(self) -> int | None:
+        """The number that the row got which was written last."""
+
     def fetchone(self) -> Any:
         """The next row; None if there is none."""
 

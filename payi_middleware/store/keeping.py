@@ -12,7 +12,7 @@ from .connection import Connection
 
 __all__ = ["Kept", "changed", "count", "generation", "kept", "last", "next_number", "removed"]
 
-_LAST = "max(coalesce((SELECT max(id) FROM events), 0), (SELECT id FROM folded))"
+_LAST = "SELECT max(id) FROM (SELECT id FROM folded UNION ALL SELECT max(id) FROM events) AS given"
 
 
 class Kept(NamedTuple):
@@ -49,7 +49,7 @@ def removed(connection: Connection, events: int) -> None:
 
 def last(connection: Connection) -> int:
     """The number of the newest event, be it still there or not."""
-    number: int = connection.execute(f"SELECT {_LAST}").fetchone()[0]
+    number: int = connection.execute(_LAST).fetchone()[0]
     return number
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..events import CallEvent
 from .connection import Connection
 from .corrections import LAST, corrected
+from .database import Database
 from .interned import Names
 from .pack import COLUMNS, request_key, unpacked
 from .periods import HOUR_NS
@@ -31,16 +32,16 @@ JOIN events AS e ON e.hour = hours.hour AND e.request_key = ? ORDER BY e.started
 
 
 def oldest_first(
-    connection: Connection,
+    database: Database,
     since_ns: int | None = None,
     until_ns: int | None = None,
     *,
     as_recorded: bool = False,
 ) -> Iterator[CallEvent]:
     """The events that began in [since, until), one by one; with their costs as corrected last, unless `as_recorded`."""
-    names = Names(connection)
+    names = Names(database.connection)
     low, high = -_EVER if since_ns is None else since_ns, _EVER if until_ns is None else until_ns
-    rows = connection.execute(
+    rows = database.streamed(
         f"SELECT {_COLUMNS} FROM events AS e WHERE hour >= ? AND hour <= ? AND started_ns >= ? AND started_ns < ? "
         "ORDER BY hour, started_ns, id",
         (low // HOUR_NS, high // HOUR_NS, low, high),
