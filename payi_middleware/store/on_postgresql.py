@@ -23,9 +23,9 @@ from ..exceptions import StoreError
 from ..store_url import shown_store
 from .keeping import last
 from .postgresql import LOCK, SCHEMA, Statements, connect, translated
-from .postgresql_schema import migrate, readable
+from .postgresql_schema import migrate, no_store, readable, version_of
 
-__all__ = ["OnPostgreSQL"]
+__all__ = ["OnPostgreSQL", "exists_at", "schema_version_at"]
 
 _FEW = 5  # rows that an INSERT takes in a shorter time than a COPY
 _BEGIN = f"BEGIN; SELECT nextval('turns') FROM pg_advisory_xact_lock({LOCK})"  # noqa: S608 - a number of ours
@@ -212,6 +212,32 @@ class OnPostgreSQL:
         self._epoch += 1
         self._turn, self._others = 0, self._others + 1
         return raw
+
+
+def schema_version_at(url: str) -> int:
+    """The version of the schema of the store in a database.
+
+    Raises:
+        StoreError: There is none, or it is another program's; the message names the cure.
+    """
+    version = _version_at(url)
+    if version == 0:
+        raise no_store(url)
+    return version
+
+
+def exists_at(url: str) -> bool:
+    """Whether there is a store in a database.
+
+    Raises:
+        StoreError: Nobody can tell; the message names the cure.
+    """
+    return _version_at(url) > 0
+
+
+def _version_at(url: str) -> int:
+    with connect(url, read_only=True) as raw, translated(url):
+        return version_of(raw, url)
 
 
 _open: list[psycopg.Connection[Any]] = []

@@ -17,7 +17,7 @@ from .schema import MIGRATIONS, VERSION
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["migrate", "version_of"]
+__all__ = ["migrate", "no_store", "readable", "version_of"]
 
 _OURS = """
 SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
@@ -102,11 +102,17 @@ def readable(raw: psycopg.Connection[Any], url: str) -> None:
     """
     version, where = version_of(raw, url), shown_store(url)
     if version == 0:
-        raise StoreError(
-            f"there is no store at {where}; run the application, which makes one, or name another: --store URL"
-        )
+        raise no_store(url)
     if version < VERSION:
         raise StoreError(
             f"store {where} has an older schema ({version}); bring it up to date: payi store upgrade, or start the "
             "application once"
         )
+
+
+def no_store(url: str) -> StoreError:
+    """There are no tables of ours."""
+    where = shown_store(url)
+    return StoreError(
+        f"there is no store at {where}; run the application, which makes one, or name another: --store URL"
+    )

