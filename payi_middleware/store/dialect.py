@@ -27,12 +27,17 @@ _WORDS = [
     (r"\?", "%s"),
     (r"(?<![\w:]):([a-z_]+)", r"%(\1)s"),
 ]
+_QUOTED = re.compile(r"('[^']*')")
 _RULES = [(re.compile(pattern), words) for pattern, words in _WORDS]
 
 
 @functools.lru_cache(maxsize=1024)
 def in_postgresql(statement: str) -> str:
-    """The statement as PostgreSQL and its driver understand it."""
+    """The statement as PostgreSQL and its driver understand it; what is quoted stays as it is."""
+    return "".join(part if part.startswith("'") else _worded(part) for part in _QUOTED.split(statement))
+
+
+def _worded(part: str) -> str:
     for pattern, words in _RULES:
-        statement = pattern.sub(words, statement)
-    return statement
+        part = pattern.sub(words, part)
+    return part

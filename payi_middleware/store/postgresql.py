@@ -79,7 +79,7 @@ def connect(url: str, *, timeout: float = BUSY_TIMEOUT, read_only: bool = False)
             raw.adapters.register_dumper(str, _Text)
             raw.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
             raw.execute(
-                f"SET search_path = {SCHEMA}; SET lock_timeout = {max(1, int(timeout * 1000))}; "
+                f"SET search_path = {SCHEMA}; SET client_min_messages = warning; SET lock_timeout = {max(1, int(timeout * 1000))}; "
                 "SET default_transaction_isolation = 'read committed'; "  # after a lock is had, all that was committed is seen
                 f"SET default_transaction_read_only = {'on' if read_only else 'off'}"
             )

@@ -15,6 +15,9 @@ from typing import Any
 
 import psycopg
 
+from payi_middleware.settings import Settings
+from payi_middleware.store import open_store
+
 __all__ = ["Server", "database", "server"]
 
 _numbers = itertools.count(1)
@@ -95,8 +98,16 @@ def server() -> Server:
     return running
 
 
-def database() -> str:
-    """The URL of a new, empty database."""
-    name = f"payi_{next(_numbers)}"
-    server().execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+@cache
+def _template() -> str:
+    """The name of a database with the tables of a store, which new ones are copies of: that takes 25 ms."""
+    server().execute("CREATE DATABASE payi_template")
+    open_store(Settings(store=server().url("payi_template")), create=True).close()
+    return "payi_template"
+
+
+def database(*, empty: bool = False) -> str:
+    """The URL of a new database: a store without events, unless it is to be empty."""
+    name, template = f"payi_{next(_numbers)}", "template1" if empty else _template()
+    server().execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     return server().url(name)
