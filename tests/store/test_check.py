@@ -60,7 +60,7 @@ def test_a_wrong_sum_is_found_and_mended(tmp_path: Path, statement: str) -> None
 def test_a_store_of_some_days(tmp_path: Path) -> None:
     """The same wherever a store is: what is wrong is found, day by day, and rebuilding mends it."""
     events = [event for event in EVENTS if event.started_ns > START_NS - 3 * DAY]
-    with made(tmp_path, events, most_keys=4) as store:
+    with made(tmp_path, events) as store:
         store.correct([(1, events[0], msgspec.structs.replace(events[0], cost=Cost(9, 0, 9)))])
         assert problems(store) == []
         before = store.report(("user",)).to_dict()
