@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,11 +27,11 @@ class Database(Protocol):
         """Within, the database's own errors are `StoreError`s that name the cure."""
         ...
 
-    def begin(self) -> int:
+    def begin(self) -> tuple[int, int]:
         """Begin a transaction that writes, when nobody else is in one.
 
         Returns:
-            A number that is another one when what the caller remembers of the store may no longer hold.
+            What is another one when numbers of texts that the caller remembers may no longer hold.
         """
         ...
 
@@ -44,8 +44,17 @@ class Database(Protocol):
     def end(self) -> None:
         """End a transaction, and take back what it wrote; it may be over already."""
 
-    def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Add events that are new, numbered in their order after all that there ever were."""
+    def numbers(self, texts: Callable[[], set[str]]) -> dict[str, int]:
+        """Numbers of texts, made for those that are new; empty where to ask for each when it is needed costs no more."""
+        ...
+
+    def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Add events that are new, numbered in their order after all that there ever were.
+
+        Returns:
+            How many events lie beyond the mark of the rollups.
+        """
+        ...
 
     def among(self, event_ids: Sequence[bytes]) -> Iterator[bytes]:
         """Of some ids those that there are events of."""

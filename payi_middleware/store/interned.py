@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -71,6 +71,16 @@ class Interned(Generic[T]):
             return self._ids[value]
         except KeyError:
             return self._find(value)
+
+    def knows(self, value: T) -> bool:
+        """Whether the number of `value` is remembered."""
+        return value in self._ids
+
+    def learn(self, numbers: Mapping[T, int]) -> None:
+        """Remember numbers that were found or made."""
+        if len(self._ids) + len(numbers) > _MOST:
+            self._ids.clear()
+        self._ids.update(numbers)
 
     def forget(self) -> None:
         """Forget all numbers: after a rollback, when some may never have been written."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,20 @@ import psycopg
 from .. import forks
 from ..exceptions import StoreError
 from ..store_url import shown_store
-from .keeping import last
 from .postgresql import LOCK, SCHEMA, Statements, connect, translated
 from .postgresql_schema import migrate, no_store, readable, version_of
 
 __all__ = ["OnPostgreSQL", "exists_at", "schema_version_at"]
 
 _FEW = 5  # rows that an INSERT takes in a shorter time than a COPY
-_BEGIN = f"BEGIN; SELECT nextval('turns') FROM pg_advisory_xact_lock({LOCK})"  # noqa: S608 - a number of ours
+_BEGIN = (
+    f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}); "  # what follows sees all that was committed under the lock
+    "SELECT nextval('turns'), (SELECT generation FROM keeping), (SELECT id FROM folded), "
+    "(SELECT coalesce(max(id), 0) FROM events)"
+)
+"""One text, as each statement by itself would take a way to the server and back."""
+_KNOWN = "SELECT packed, id FROM texts WHERE packed = ANY(%s::text[])"
+_MADE = "INSERT INTO texts (packed) SELECT unnest(%s::text[]) RETURNING packed, id"
 _TABLES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r' ORDER BY 1"
 _SIZE = (
     "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class "
@@ -61,21 +67,26 @@ class OnPostgreSQL:
         """Counts connections, and databases that were put in the place of another."""
         self._turn = 0
         self._others = 0
+        self._mark = self._last = 0
+        """Within a transaction that writes: where the rollups end, and the newest event's number."""
         self.connection = Statements(self._connected())
 
     def translated(self) -> AbstractContextManager[None]:
         """As the protocol says."""
         return translated(self._url)
 
-    def begin(self) -> int:
+    def begin(self) -> tuple[int, int]:
         """As the protocol says."""
         self._alive()
         cursor = self.connection.raw.execute(_BEGIN)
-        cursor.nextset()
+        while cursor.nextset():
+            pass
         row = cursor.fetchone()
         assert row is not None
-        self._took_turn(row[0])
-        return self._epoch
+        turn, generation, self._mark, newest = row
+        self._last = max(self._mark, newest)
+        self._took_turn(turn)
+        return self._epoch, generation
 
     def _took_turn(self, turn: int) -> None:
         """Transactions that write are counted, taken back or not: who has the number after its last one was alone since."""
@@ -101,16 +112,31 @@ class OnPostgreSQL:
             with suppress(psycopg.OperationalError):  # the connection is lost, and the transaction with it
                 self.connection.raw.execute("ROLLBACK")
 
-    def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def numbers(self, texts: Callable[[], set[str]]) -> dict[str, int]:
+        """As the protocol says: in two statements, however many they are."""
+        unknown = texts()
+        if not unknown:
+            return {}
+        raw = self.connection.raw
+        known: dict[str, int] = dict(raw.execute(_KNOWN, (list(unknown),)).fetchall())
+        new = [text for text in unknown if text not in known and "\0" not in text]
+        return known | dict(raw.execute(_MADE, (new,)).fetchall()) if new else known
+
+    def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> int:
         """As the protocol says."""
-        raw, first = self.connection.raw, last(self.connection) + 1
+        self._put(columns, rows)
+        self._last += len(rows)
+        return self._last - self._mark
+
+    def _put(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        raw, first = self.connection.raw, self._last + 1
         names = ", ".join(["id", *(f'"{name}"' for name in columns.split(", "))])
         try:
             with raw.cursor() as cursor:
                 if len(rows) <= _FEW:
-                    marks = ", ".join(["%s"] * (len(rows[0]) + 1))
-                    statement = f"INSERT INTO events ({names}) VALUES ({marks})"  # noqa: S608 - names of ours alone
-                    cursor.executemany(statement, [(first + n, *row) for n, row in enumerate(rows)])
+                    marks = ", ".join([f"({', '.join(['%s'] * (len(rows[0]) + 1))})"] * len(rows))
+                    statement = f"INSERT INTO events ({names}) VALUES {marks}"  # noqa: S608 - names of ours alone
+                    cursor.execute(statement, [value for n, row in enumerate(rows) for value in (first + n, *row)])
                     return
                 with cursor.copy(f"COPY events ({names}) FROM STDIN (FORMAT BINARY)") as copy:
                     copy.set_types(["int8", *(_TYPES.get(name, "int8") for name in columns.split(", "))])

@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 from .. import forks
 from ..alone import alone
 from . import inherited, replaced, sqlite
-from .keeping import next_number
+from .fold import waiting
+from .keeping import generation, next_number
 from .patience import patiently
 
 __all__ = ["OnSQLite"]
@@ -52,11 +53,11 @@ class OnSQLite:
         """As the protocol says."""
         return sqlite.translated(self.path)
 
-    def begin(self) -> int:
+    def begin(self) -> tuple[int, int]:
         """As the protocol says; a file that was replaced is opened as another store."""
         # Immediate: which events are new must still hold when they are written.
         patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"), self._timeout)
-        return 0
+        return 0, generation(self.connection)
 
     def begin_reading(self) -> None:
         """As the protocol says."""
@@ -71,7 +72,11 @@ class OnSQLite:
         if self.connection.in_transaction:  # a full disk has rolled back by itself
             self.connection.execute("ROLLBACK")
 
-    def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def numbers(self, texts: Callable[[], set[str]]) -> dict[str, int]:
+        """As the protocol says."""
+        return {}
+
+    def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> int:
         """As the protocol says."""
         at = 0
         number = next_number(self.connection) if rows else None
@@ -83,6 +88,7 @@ class OnSQLite:
             while len(rows) - at >= size:
                 self.connection.execute(statement, list(itertools.chain.from_iterable(rows[at : at + size])))
                 at += size
+        return waiting(self.connection)
 
     def among(self, event_ids: Sequence[bytes]) -> Iterator[bytes]:
         """As the protocol says."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -80,6 +80,22 @@ class Packer:
             interned.forget()
         self._tags.clear()
 
+    def unknown(self, events: Sequence[CallEvent]) -> set[str]:
+        """The texts of events whose numbers are not known here."""
+        found: set[str | None] = set()
+        for event in events:
+            who = event.attribution
+            found |= {who.user_id, who.account_name, event.inbound.http_route}
+            if who.request_tags and who.request_tags not in self._tags:
+                found |= {_tags_text(who.request_tags), *who.request_tags}
+            if event.outcome != "ok" or event.attempt > 1:
+                found.add(_failure(event))
+        return {text for text in found if text is not None and not self._texts.knows(text)}
+
+    def learn(self, numbers: dict[str, int]) -> None:
+        """Remember numbers of texts."""
+        self._texts.learn(numbers)
+
     def row(self, event: CallEvent) -> tuple[Any, ...]:
         """The event's row, in the order of `COLUMNS`.
 
@@ -118,12 +134,16 @@ class Packer:
     def _tag_set(self, tags: tuple[str, ...]) -> int:
         known = self._tags.get(tags)
         if known is None:
-            known = self._texts.id(msgspec.json.encode(tags).decode())
+            known = self._texts.id(_tags_text(tags))
             members = [(known, self._texts.id(tag)) for tag in tags]
             self._connection.executemany("INSERT INTO tags (tags, tag) VALUES (?, ?) ON CONFLICT DO NOTHING", members)
             if len(self._tags) < 65_536:
                 self._tags[tags] = known
         return known
+
+
+def _tags_text(tags: tuple[str, ...]) -> str:
+    return msgspec.json.encode(tags).decode()
 
 
 def request_key(request_id: str) -> int:

@@ -12,8 +12,7 @@ from . import deliveries
 from .connection import Connection
 from .corrections import correct
 from .database import Database
-from .fold import EVERY, MOST_KEYS, fold, waiting
-from .keeping import generation
+from .fold import EVERY, MOST_KEYS, fold
 from .pack import COLUMNS, Packer
 from .processes import put
 
@@ -107,8 +106,9 @@ class Writer:
     def _add(self, events: Sequence[CallEvent]) -> None:
         if not events:
             return
-        self._database.insert(COLUMNS, [self._packer.row(event) for event in events])
-        if waiting(self._connection) >= self._fold_every:
+        self._packer.learn(self._database.numbers(lambda: self._packer.unknown(events)))
+        waiting = self._database.insert(COLUMNS, [self._packer.row(event) for event in events])
+        if waiting >= self._fold_every:
             fold(self._connection, most_keys=self._most_keys)
 
     @contextlib.contextmanager
@@ -132,9 +132,8 @@ class Writer:
             self._database.end()
             raise
 
-    def _remember(self, number: int) -> None:
+    def _remember(self, now: tuple[int, int]) -> None:
         """Forget the numbers of texts if any were removed: another text may have got the number."""
-        now = number, generation(self._connection)
         if now != self._remembered:
             self._packer.forget()
             self._remembered = now

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 
 import payi
 import pytest
+import stores
 from servers import Blocking, Server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for the tests of a file: each uses names of its own."""
-    with Server(tmp_path_factory.mktemp("server")) as running:
+@pytest.fixture(scope="module", params=stores.KINDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for the tests of a file, on each kind of database: each test uses names of its own."""
+    folder = tmp_path_factory.mktemp("server")
+    stores.place(folder, request.param)
+    with Server(folder) as running:
         yield running
 
 

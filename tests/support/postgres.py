@@ -23,28 +23,30 @@ __all__ = ["Server", "database", "server"]
 _numbers = itertools.count(1)
 _SETTINGS = {
     "listen_addresses": "''",
-    "fsync": "off",
-    "full_page_writes": "off",
     "max_connections": "60",
     "shared_buffers": "'64MB'",
-    "autovacuum": "off",
     "lc_messages": "'C'",
 }
+_DURABLE = ("fsync", "full_page_writes", "autovacuum")
 
 
 class Server:
-    """A server of its own on a socket, from construction to `close`."""
+    """A server of its own on a socket, from construction to `close`.
 
-    def __init__(self) -> None:
+    Args:
+        durable: Whether it keeps what it said it has, as servers do; else it is as fast as can be.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
         self._programs = _programs()
-        self._folder = Path(
-            tempfile.mkdtemp(prefix="payi-pg-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
-        )
+        in_memory = not durable and os.access("/dev/shm", os.W_OK)
+        self._folder = Path(tempfile.mkdtemp(prefix="payi-pg-", dir="/dev/shm" if in_memory else None))
         self._data = self._folder / "data"
         self._user = _unprivileged(self._folder) if os.geteuid() == 0 else None
         self._run("initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync", "-U", "postgres")
         with (self._data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = {value}\n" for name, value in _SETTINGS.items())
+            conf.writelines(f"{name} = off\n" for name in _DURABLE if not durable)
             conf.write(f"unix_socket_directories = '{self._folder}'\n")
         self.start()
 
