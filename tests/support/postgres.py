@@ -18,7 +18,7 @@ import psycopg
 from payi_middleware.settings import Settings
 from payi_middleware.store import open_store
 
-__all__ = ["Server", "database", "server"]
+__all__ = ["Server", "contents", "database", "server"]
 
 _numbers = itertools.count(1)
 _SETTINGS = {
@@ -98,6 +98,14 @@ def server() -> Server:
     running = Server()
     atexit.register(running.close)
     return running
+
+
+def contents(url: str) -> bytes:
+    """Every value of every table of the store in a database."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'payi'").fetchall()
+        rows = [row for (name,) in tables for row in connection.execute(f"SELECT * FROM payi.{name}")]
+    return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for row in rows for value in row)
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["KINDS", "by_another_hand", "place", "url"]
+__all__ = ["KINDS", "by_another_hand", "kept_bytes", "place", "url"]
 
 KINDS = ("sqlite", "postgresql")
 
@@ -48,6 +48,15 @@ def by_another_hand(folder: Path, *statements: str, values: Sequence[Any] = ()) 
         return rows.fetchall() if _tells(statements[-1]) else []
     finally:
         getattr(other, "raw", other).close()
+
+
+def kept_bytes(folder: Path) -> bytes:
+    """All that the store of a folder holds: its files, or every value of every table."""
+    if not url(folder).startswith("sqlite"):
+        from postgres import contents
+
+        return contents(url(folder))
+    return b"\n".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
 
 
 def _tells(statement: str) -> bool:
