@@ -118,6 +118,7 @@ class _Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     use_case_properties: _Map = {}
     limit_ids: _Texts = []
     limits: _Map = {}
+    ledger: _Text | None = None
     units: _Units = {}
     cost: _Cost | None = None
     cost_source: CostSource
@@ -201,6 +202,7 @@ def _event(told: _Told) -> CallEvent:
         limits=told.limits,
         terms=tuple(told.terms),
         parts=tuple(map(_part, told.parts)),
+        ledger=told.ledger,
     )
 
 

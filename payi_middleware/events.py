@@ -236,6 +236,8 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What else the rates depend on: `region:eu`, `size:1024x1024`. See `pricing/rows.py`."""
     parts: tuple[Part, ...] = ()
     """Of a call that several models served, what each consumed; `units` is the sum of them."""
+    ledger: str | None = None
+    """The ledger that counted it to its limits (`sqlite:5f0c...`), so that no other counts it again; None if none did."""
 
     @property
     def user_id(self) -> str | None:
@@ -298,6 +300,7 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             "use_case_properties": dict(who.use_case_properties),
             "limit_ids": list(who.limit_ids),
             "limits": dict(self.limits),
+            "ledger": self.ledger,
             "units": _units(self.units),
             "cost": None if self.cost is None else self.cost.to_dict(),
             "cost_source": self.cost_source,

@@ -20,6 +20,7 @@ def test_what_is_told_comes_back() -> None:
         terms=("region:eu",),
         parts=(Part("a", {"text": (1, 2)}, "flex", ("x:y",), "groq"), Part(None, {})),
         limits={"a": "ok"},
+        ledger="sqlite:5f0c",
         limit_ids=("a",),
         request_tags=("t",),
         request_properties={"a": "b"},

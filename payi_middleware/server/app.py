@@ -16,7 +16,7 @@ from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
 from .auth import Auth, Keyring
 from .bounds import Bounds
-from .database import file_of, prepare, reading
+from .database import kept, prepare, reading
 from .errors import HANDLERS
 from .metrics import Metrics
 from .openapi import described
@@ -81,14 +81,13 @@ def create_app(store: str | Settings, *, open_metrics: bool = False) -> FastAPI:
 
 def _started(settings: Settings) -> Serving:
     """The parts, opened in the order in which they need one another."""
-    path = file_of(settings)
-    prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(path)).snapshot)
+    kept(settings)
+    prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(settings.files_path)).snapshot)
     prices.load()
-    writer = Writer(prepare(path), prices)
+    writer = Writer(prepare(settings), prices)
     return Serving(
-        path=path,
         writer=writer,
-        readers=reading(path),
+        readers=reading(settings),
         events=open_store(settings, create=False),
         prices=prices,
         metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),

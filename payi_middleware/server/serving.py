@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, NamedTuple, TypeAlias
 
 from fastapi import Depends, Request
@@ -22,7 +21,6 @@ __all__ = ["Manager", "Owner", "Reader", "Reading", "Sender", "Serving", "Writin
 class Serving(NamedTuple):
     """The parts of a running server."""
 
-    path: Path
     writer: Writer
     readers: Engine
     events: Store

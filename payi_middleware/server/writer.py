@@ -19,6 +19,7 @@ from .. import health
 from ..exceptions import StoreError
 from ..pricing import Prices
 from ..store import Store
+from ..store.write import Batch
 from .database import over, plainly
 from .errors import ApiError
 from .known import Known
@@ -57,11 +58,12 @@ class Writer:
         self._depth = 0
         self._wake = threading.Condition()
         self._closed = False
+        self._lost = False
+        """Whether the database failed, and with it perhaps the connection."""
         self.error: StoreError | None = None
         """Why the last transaction failed, if it did."""
         with store.batch() as batch:
-            self._sql = over(batch.connection)
-            self._known = Known(self._sql, batch.connection)
+            self._begun(batch)
         self._thread = threading.Thread(target=self._run, name="payi-server-writer", daemon=True)
         self._thread.start()
 
@@ -144,7 +146,7 @@ class Writer:
             results = self._committed(some)
             self.error = None
         except StoreError as error:
-            self._known.forget()
+            self._lost = True
             self.error = error
             results = [error] * len(some)
         except Exception as error:
@@ -161,6 +163,8 @@ class Writer:
         """The results in order; of an action that raised, what it raised."""
         results: dict[int, Any] = {}
         with self._store.batch() as batch, plainly():
+            if self._lost:
+                self._begun(batch)
             self._known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
             settled = settle([load for _, load in loads], batch, self._known, self._prices)
@@ -169,6 +173,12 @@ class Writer:
                 if not isinstance(one.work, Load):
                     results[n] = self._acted(one.work, batch.connection.execute)
         return [results[n] for n in range(len(some))]
+
+    def _begun(self, batch: Batch) -> None:
+        """Over the connection that the store has now, nothing remembered."""
+        self._sql = over(batch.connection)
+        self._known = Known(self._sql, self._store.database.data_version)
+        self._lost = False
 
     def _acted(self, action: Action[Any], execute: Callable[[str], Any]) -> Any:
         execute("SAVEPOINT action")

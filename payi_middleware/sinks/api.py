@@ -16,7 +16,7 @@ from .remote_errors import KeyRefused, Unreachable
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Answer", "Api", "check"]
+__all__ = ["Answer", "Api", "check", "unseen"]
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 20.0
@@ -98,7 +98,7 @@ class Api:
         """
         import httpx2
 
-        frame = context.frame.set(Activity(_UNSEEN))
+        frame = context.frame.set(Activity(unseen))
         try:
             more = {name.replace("_", "-"): value for name, value in headers.items()}
             answer = self._answer(method, path, body, self._headers | more)
@@ -144,7 +144,8 @@ class Api:
             client.close()
 
 
-_UNSEEN: Any = _Unseen()
+unseen: Any = _Unseen()
+"""The meter of traffic of our own."""
 
 
 def check(answer: Answer, what: str) -> None:

@@ -127,6 +127,7 @@ def _properties(
         "limit_ids": ",".join(limit for limit in who.limit_ids if limit not in limits),
         "limit_tags": ",".join(who.limit_tags),
         "limits": _json(event.limits) if event.limits else None,
+        "ledger": event.ledger,
         "started_at": format_time(event.started_ns)
         if _clamped(event.started_ns, clock_ns) != event.started_ns
         else None,

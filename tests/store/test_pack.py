@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -98,6 +100,7 @@ def events(draw: st.DrawFn) -> CallEvent:
         limits=draw(properties),
         terms=draw(tags),
         parts=draw(st.lists(part, max_size=3).map(tuple)),
+        ledger=draw(maybe),
     )
 
 
@@ -163,3 +166,17 @@ def test_an_event_that_cannot_be_true_is_left_out_alone(odd: dict[str, Any], cap
     assert health.counters() == {"event_unstorable": 1}
     assert "cannot be stored" in caplog.text
     health.reset()
+
+
+def test_a_ledger_makes_no_row_larger(tmp_path: Path) -> None:
+    """Its name stands once for all calls of a kind, and a call without one is the kind that it always was."""
+    path = tmp_path / "payi.db"
+    with open_store(f"sqlite:///{path}", create=True) as store:
+        store.write([call(), call(), call(ledger="sqlite:5f0c"), call(ledger="sqlite:5f0c")])
+
+        assert [event.ledger for event in store.events()] == [None, None, "sqlite:5f0c", "sqlite:5f0c"]
+    with sqlite3.connect(path) as connection:
+        rests = {len(rest) for (rest,) in connection.execute("SELECT rest FROM events")}
+        shapes = [len(msgspec.msgpack.decode(packed)) for (packed,) in connection.execute("SELECT packed FROM shapes")]
+    assert len(rests) == 1
+    assert shapes == [12, 13]
