@@ -39,7 +39,7 @@ class _File(msgspec.Struct):
 
 
 def fetched_at(store: Path | None) -> Path | None:
-    """The file of fetched rates that belongs to a store's file."""
+    """The file of fetched rates that belongs to a store, whose files are named after a path."""
     return None if store is None else store.with_name(store.name + ".prices.json")
 
 

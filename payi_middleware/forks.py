@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 __all__ = ["at_work", "away", "hold", "keep", "release", "reset", "rest", "was_quiet"]
 
@@ -25,13 +25,15 @@ class _Gate:
 
     def enter(self) -> None:
         with self.changed:
-            self.changed.wait_for(lambda: not self.forking)
+            while self.forking:
+                self.changed.wait()
             self.working += 1
 
     def leave(self) -> None:
         with self.changed:
             self.working -= 1
-            self.changed.notify_all()
+            if self.forking:
+                self.changed.notify_all()
 
 
 _gate = _Gate()
@@ -40,21 +42,28 @@ _mine = threading.local()
 _kept: list[object] = []
 
 
-@contextmanager
-def at_work() -> Iterator[None]:
-    """What is done within is not copied half done."""
-    gate = _gate
-    if _entered() is gate:
-        yield
-        return
-    gate.enter()
-    _mine.gate = gate
-    try:
-        yield
-    finally:
-        if _entered() is gate:  # else this is a child that was forked from within
+class _AtWork:
+    """A block of work; written out, since a ledger enters one for each of its many short transactions."""
+
+    __slots__ = ("_through",)
+
+    def __enter__(self) -> None:
+        gate = _gate
+        self._through = None if _entered() is gate else gate
+        if self._through is not None:
+            gate.enter()
+            _mine.gate = gate
+
+    def __exit__(self, *exc: object) -> None:
+        gate = self._through
+        if gate is not None and _entered() is gate:  # else this is a child that was forked from within
             _mine.gate = None
             gate.leave()
+
+
+def at_work() -> AbstractContextManager[None]:
+    """What is done within is not copied half done."""
+    return _AtWork()
 
 
 def rest(seconds: float) -> None:

@@ -22,6 +22,7 @@ from .pending import finished
 from .pricing import Prices
 from .segment import AGAIN, BEGUN, HEADER, VOID, Segment, fcntl
 from .settings import Settings
+from .store_url import identity, is_postgresql
 
 __all__ = ["label_of", "orphans", "take_in"]
 
@@ -40,7 +41,7 @@ def take_in(settings: Settings) -> int:
     """
     from .sinks.store import StoreSink
 
-    if settings.store_path is None:  # a store in memory would take them with it
+    if settings.in_memory:  # a store in memory would take them with it
         return 0
     sink = StoreSink(settings)
     try:
@@ -51,11 +52,17 @@ def take_in(settings: Settings) -> int:
 
 def label_of(settings: Settings) -> str:
     """What tells the files of these settings' store in a folder that others may share; empty in its own, which may be moved."""
-    store, folder = settings.store_path, settings.spool_path
+    store, folder = settings.files_path, settings.spool_path
     if folder is None or (store is not None and _real(folder) == _real(store) + ".spool"):
         return ""
-    identity = settings.store if store is None else _real(store)
-    return hashlib.blake2b(os.fsencode(identity), digest_size=6).hexdigest()
+    return hashlib.blake2b(os.fsencode(_identity(settings)), digest_size=6).hexdigest()
+
+
+def _identity(settings: Settings) -> str:
+    """What all processes with these settings' store agree on."""
+    if is_postgresql(settings.store):
+        return identity(settings.store)
+    return settings.store if settings.store_path is None else _real(settings.store_path)
 
 
 def _real(path: Path) -> str:

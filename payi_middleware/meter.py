@@ -73,7 +73,7 @@ class Meter:
     """Settings and running parts, shared by all faces of a process. Making one opens no file, thread or socket.
 
     Args:
-        store: Where events are kept, `sqlite:///payi.db` by default.
+        store: Where events are kept: `sqlite:///payi.db` by default, or a `postgresql://` URL.
         sinks: Places events go instead of the store; for tests and extensions.
         settings: The other settings, see `Settings`. A keyword beats `PAYI_*` in the environment, that beats the default.
 
@@ -94,7 +94,7 @@ class Meter:
         self._placed = _placed(self.settings)
         self.application = self.settings.application
         self.hosts = Hosts(self.settings.hosts)
-        self._updates = Updates(self._placed.store_path, self.settings.update_prices)
+        self._updates = Updates(self._placed.files_path, self.settings.update_prices)
         self.prices = Prices(owners(self.settings.prices), fetched=self._updates.snapshot)
         self.told = Told()
         key = self.settings.pseudonymize
@@ -361,7 +361,8 @@ class Meter:
     def _look_around(self) -> None:
         """Take in what other processes left behind when they died, and see whether the rates are old."""
         self._updates.fetch_if_due(self.prices.load)
-        if self._delivers and self._placed.store_path is not None and self._placed.store_path.exists():
+        path = self._placed.store_path
+        if self._delivers and not self._placed.in_memory and (path is None or path.exists()):
             self._deliver(())  # what was left when the last process ended, or failed
         try:
             orphans(self.spool.folder, self.spool.label, self.prices, self._take_in)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from .exceptions import LimitError, SettingsError
+from .store_url import FORMS, SQLITE, is_postgresql, is_store, shown_store, state_path
 
 if TYPE_CHECKING:
     from .limits.ledger import Ledger
@@ -58,14 +59,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Everything a meter can be told."""
 
     store: str = "sqlite:///payi.db"
-    """Where events are kept: `sqlite:///relative.db` or `sqlite:////absolute.db`."""
+    """Where events are kept: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `postgresql://user:password@host/database`."""
     application: str = "default"
     hosts: dict[str, str] = {}
     """host or host:port -> provider, for gateways, test servers and self-hosted models."""
     trusted_hosts: tuple[str, ...] = ()
     """Peers whose xProxy headers count: addresses, networks, `unix`."""
     spool_dir: str | None = None
-    """Default: the store's path with `.spool` appended."""
+    """Default: the store's path with `.spool` appended; for PostgreSQL a folder of the user's, see `files_path`."""
     spool_bytes: int = 1 << 30
     """The most that waiting events may take on disk."""
     flush: Literal["background", "request"] = "background"
@@ -109,16 +110,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def store_path(self) -> Path | None:
-        """The file of a SQLite store; None for one in memory."""
-        path = self.store.removeprefix("sqlite:///")
-        return None if path in ("", ":memory:") else Path(path)
+        """The file of a SQLite store; None for one in memory, or elsewhere."""
+        path = self.store.removeprefix(SQLITE)
+        return None if path in ("", ":memory:") or is_postgresql(path) else Path(path)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the store is lost with its process."""
+        return self.store_path is None and not is_postgresql(self.store)
+
+    @property
+    def files_path(self) -> Path | None:
+        """What files that belong to the store are named after: its own, or one in the user's folder for state; None in memory."""
+        return state_path(self.store) if is_postgresql(self.store) else self.store_path
 
     @property
     def spool_path(self) -> Path | None:
         """The spool's folder; None if the store is in memory and no folder is named."""
         if self.spool_dir:
             return Path(self.spool_dir)
-        return None if self.store_path is None else self.store_path.with_name(self.store_path.name + ".spool")
+        path = self.files_path
+        return None if path is None else path.with_name(path.name + ".spool")
 
     @property
     def ledger_path(self) -> Path | None:
@@ -138,6 +150,8 @@ def shown_setting(name: str, value: Any) -> str:
     """A setting's value as it may stand in a message."""
     if name == "ledger" and isinstance(value, str):
         return repr(re.sub(r"//[^@/]*@", "//<secret>@", value))
+    if name == "store" and isinstance(value, str):
+        return repr(shown_store(value))
     return "<secret>" if name in SECRET and value is not None else repr(value)
 
 
@@ -204,7 +218,7 @@ def _parsed(name: str, text: str) -> Any:
 def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:
     if isinstance(value, os.PathLike):
         path = os.fsdecode(value)
-        value = f"sqlite:///{path}" if name == "store" else path
+        value = f"{SQLITE}{path}" if name == "store" else path
     if name == "trusted_hosts" and isinstance(value, str):
         value = (value,)
     if name == "limits":
@@ -278,11 +292,8 @@ _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fi
 
 
 def _check_store(store: str) -> None:
-    if not store.startswith("sqlite:///"):
-        raise SettingsError(
-            f"setting store={store!r} is not a store; use sqlite:///payi.db (relative), sqlite:////var/lib/payi.db (absolute) "
-            "or sqlite:///:memory:"
-        )
+    if not is_store(store):
+        raise SettingsError(f"setting store={shown_store(store)!r} is not a store; use {FORMS}")
 
 
 def _check_key(key: str | None) -> None:

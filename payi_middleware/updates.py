@@ -22,7 +22,7 @@ class Updates:
     """Fetches rates every `interval` seconds, 0 for never; a network that hangs holds up nothing but itself.
 
     Args:
-        store: The store's file, beside which they are kept; None for memory.
+        store: What the store's files are named after, beside which they are kept; None for memory.
         interval: Seconds between two fetches.
         url: Where they are.
     """

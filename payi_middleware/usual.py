@@ -37,7 +37,7 @@ def usual_answer(settings: Settings, use_case: str | None, model: str | None) ->
     Returns:
         Why there is none, where there is none.
     """
-    if settings.store_path is None:
+    if settings.in_memory:
         return "a store in memory has no earlier calls to read"
     from .store import open_store
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+import stores
 
 from payi_middleware import health, uninstrument
 from payi_middleware import meter as meters
@@ -14,6 +16,12 @@ from payi_middleware import meter as meters
 os.environ.pop("PAYI_API_KEY", None)  # no test sends anything to a developer's own account
 hypothesis.settings.register_profile("suite", deadline=None)  # this machine may be busy
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(params=stores.KINDS)
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """The stores in the test's folder are on each kind of database in turn."""
+    stores.place(tmp_path, request.param)
 
 
 @pytest.fixture(autouse=True)

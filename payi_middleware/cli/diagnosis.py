@@ -19,6 +19,8 @@ from ..store import Store, open_store
 from ..store.deliveries import Delivered
 from ..store.processes import Process
 from ..store.schema import VERSION
+from ..store.store import exists
+from ..store_url import shown_store
 from .ledger_facts import ledger_facts
 from .problems import problems_of
 
@@ -65,8 +67,8 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
 def _store(settings: Settings) -> tuple[dict[str, Any], list[Process]]:
     path = settings.store_path
     facts: dict[str, Any] = {
-        "url": settings.store,
-        "path": str(path or ":memory:"),
+        "url": shown_store(settings.store),
+        "path": ":memory:" if settings.in_memory else str(path or shown_store(settings.store)),
         "exists": False,
         "error": None,
         "bytes": 0,
@@ -78,20 +80,30 @@ def _store(settings: Settings) -> tuple[dict[str, Any], list[Process]]:
         "unattributed": {"calls": 0, "share": 0.0},
         "delivery": [],
     }
-    if path is None:
-        return facts, []
     try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return facts, []
+        facts |= _of_file(path) if path is not None else {"exists": exists(settings)}
     except OSError as error:
+        assert path is not None
         return facts | {"error": _forbidden(path, error)}, []
-    facts |= {"exists": True, "bytes": found.st_size, "mode": f"{found.st_mode & 0o777:04o}"}
+    except StoreError as error:
+        return facts | {"error": str(error)}, []
+    if not facts["exists"]:
+        return facts, []
     try:
         with open_store(settings, create=False) as store:
+            if path is None:
+                facts["bytes"] = store.size()
             return facts | _contents(store), store.processes()
     except StoreError as error:
         return facts | {"error": str(error)}, []
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return {"exists": False}
+    return {"exists": True, "bytes": found.st_size, "mode": f"{found.st_mode & 0o777:04o}"}
 
 
 def _contents(store: Store) -> dict[str, Any]:

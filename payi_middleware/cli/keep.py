@@ -61,10 +61,10 @@ def upgrade(store: _URL = None, as_json: _JSON = False) -> None:
     """Bring an older store up to date; applications may run, and do the same when they start."""
     with told():
         from ..store.schema import VERSION
-        from ..store.sqlite import schema_version
+        from ..store.store import schema_version
 
-        path = settings_of(store).store_path
-        before = VERSION if path is None else schema_version(path)
+        settings = settings_of(store)
+        before = VERSION if settings.in_memory else schema_version(settings)
         if before < VERSION:
             with opened_to_write(store):
                 pass

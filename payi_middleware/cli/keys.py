@@ -94,8 +94,8 @@ def rotate(prefix: _Prefix, store: _Store = None) -> None:
 def _writing(store: str | None) -> Iterator[Connection]:
     """The server's tables within one transaction; made if need be."""
     with extra("server"):
-        from ..server.database import file_of, over, prepare
+        from ..server.database import over, prepare
     from .source import settings_of
 
-    with prepare(file_of(settings_of(store))) as opened, opened.batch() as batch:
+    with prepare(settings_of(store)) as opened, opened.batch() as batch:
         yield over(batch.connection)

@@ -33,7 +33,7 @@ def update(
         from ..pricing import Prices, owners
 
         settings = settings_of(store)
-        kept = Fetched(fetched_at(settings.store_path))
+        kept = Fetched(fetched_at(settings.files_path))
         prices = Prices(owners(settings.prices), fetched=kept.snapshot)
         prices.load()
         before = prices.version

@@ -43,7 +43,7 @@ def _store_problems(store: dict[str, Any], unattributed: dict[str, Any]) -> Prob
             (f"there is no store at {path}", "run the application so that it makes one, or name another with --store")
         ]
     problems: Problems = []
-    if int(store["mode"], 8) & 0o077:
+    if store["mode"] is not None and int(store["mode"], 8) & 0o077:
         problems.append((f"other users of this machine may read {path} (mode {store['mode']})", f"chmod 600 {path}"))
     if not store["events"]:
         problems.append(

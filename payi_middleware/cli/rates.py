@@ -23,6 +23,6 @@ def loaded_prices(store: str | None = None) -> Prices:
     from ..pricing import Prices, owners
 
     settings = settings_of(store)
-    prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(settings.store_path)).snapshot)
+    prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(settings.files_path)).snapshot)
     prices.load()
     return prices

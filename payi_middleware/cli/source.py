@@ -54,11 +54,11 @@ def opened_to_write(store: str | None) -> Iterator[Store]:
     """
     from ..intake import take_in
     from ..store import open_store
-    from ..store.sqlite import schema_version
+    from ..store.store import schema_version
 
     settings = settings_of(store)
-    if settings.store_path is not None:
-        schema_version(settings.store_path)
+    if not settings.in_memory:
+        schema_version(settings)
     try:
         take_in(settings)
     except OSError as error:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 
 from .. import Meter, uninstrument
+from ..store_url import shown_store
 from . import chat, documents
 from .clients import Clients, live_clients, standin_clients
 from .serving import Serving
@@ -145,7 +146,7 @@ def _tell(store: str) -> None:
 def _serve(urls: Mapping[str, str], store: str) -> None:
     """Stay until Ctrl-C."""
     print("\nThe applications stay up; Ctrl-C ends them. Ask them something, then look again:\n")
-    print(f"  {_curl(urls)}\n  payi report --store {store}", flush=True)
+    print(f"  {_curl(urls)}\n  payi report --store {shown_store(store)}", flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from .ledger import Account, Alert, Answer, Definitions, Held, Past, Step, Total
 from .limit import Definition
 from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "changed", "check_name", "is_over"]
 
 
 class Kept(abc.ABC):
@@ -27,6 +27,7 @@ class Kept(abc.ABC):
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction."""
         with self._transaction() as now:
+            self._look_up(steps)
             book = self._book(now)
             answers = [book.do(step) for step in steps]
             self._write(book)
@@ -52,23 +53,22 @@ class Kept(abc.ABC):
         """
         with self._transaction() as now:
             terms = self.terms(definition.application)
-            _check_name(terms, definition)
+            check_name(terms, definition)
             before = terms.by_id.get(definition.limit_id)
             if before is None:
                 created = definition.created_ns or now  # told where a limit comes from elsewhere
                 return self._add_limit(
                     msgspec.structs.replace(definition, created_ns=created, updated_ns=now)
                 ).definition
-            kept = before.definition
-            if msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=kept.updated_ns) == kept:
+            kept = changed(before.definition, definition, now)
+            if kept is before.definition:
                 return kept
-            changed = msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=now)
-            if before.unit == changed.limit.unit:
-                after = self._change_limit(Known(before.number, changed))
+            if before.unit == kept.limit.unit:
+                after = self._change_limit(Known(before.number, kept))
                 self._stretch(after, now)
                 return after.definition
             self._bury_limit(before, now)
-            return self._add_limit(changed).definition
+            return self._add_limit(kept).definition
 
     def remove(self, application: str, limit_id: str) -> bool:
         """Delete a limit; its history stays."""
@@ -108,7 +108,7 @@ class Kept(abc.ABC):
             for known, gone in self._called(application, limit_id):
                 past += self._resets(known.number)
                 for row in self._rows_of(known.number):
-                    if _is_over(known, gone, row, now):
+                    if is_over(known, gone, row, now):
                         past.append(past_of(row, min(row.ends_ns or now, gone or now, now)))
             return sorted(past, key=lambda one: one.closed_ns, reverse=True)
 
@@ -156,7 +156,7 @@ class Kept(abc.ABC):
                 rows = [
                     row.place
                     for row in self._rows_of(known.number)
-                    if _is_over(known, gone, row, now)
+                    if is_over(known, gone, row, now)
                     and min((row.ends_ns or now) + known.rolling, gone or now) <= before
                 ]
                 self._drop_rows(rows)
@@ -257,6 +257,9 @@ class Kept(abc.ABC):
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
 
+    def _look_up(self, steps: Sequence[Step]) -> None:  # noqa: B027 - there may be nothing to gain
+        """Read what several steps will ask for, if that is cheaper together."""
+
     @abc.abstractmethod
     def _write(self, book: Book) -> None:
         """Keep what a book changed, and forget some records whose time has come."""
@@ -322,8 +325,19 @@ class Kept(abc.ABC):
         """Delete them."""
 
 
-def _check_name(terms: Terms, definition: Definition) -> None:
-    """Raises LimitError."""
+def changed(kept: Definition, definition: Definition, now_ns: int) -> Definition:
+    """A limit that is defined anew; the very one that is kept if nothing is new in it."""
+    if msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=kept.updated_ns) == kept:
+        return kept
+    return msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=now_ns)
+
+
+def check_name(terms: Terms, definition: Definition) -> None:
+    """Whether no other limit of the application has the name.
+
+    Raises:
+        LimitError: One has.
+    """
     for known in terms.by_id.values():
         if known.name == definition.limit.name and known.limit_id != definition.limit_id:
             raise LimitError(
@@ -332,7 +346,7 @@ def _check_name(terms: Terms, definition: Definition) -> None:
             )
 
 
-def _is_over(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:
+def is_over(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:
     """Whether a row is history: slices of a rolling window are not, they only cease to count."""
     if gone_ns is not None:
         return True

@@ -7,30 +7,30 @@ until then a hot limit's row is only written.
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from .book import Book
 from .kept import Kept
-from .ledger import Alert, Amount, Past
+from .ledger import Alert, Past, Renew, Step
 from .limit import Definition
-from .rows import BLOCKED, HELD, LAPSED, SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
+from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
 __all__ = ["SqlKept"]
+
+T = TypeVar("T")
 
 _NS: Final = 10**9
 _SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call is refused
 _MOST_LAPSING: Final = 5_000  # that are taken back in one transaction
-_MOST_REMEMBERED: Final = 10_000
-_LOOKED_AT: Final = 256  # settled events that are looked at together: whether their time has come
-_NOTHING: Final = Amount(0, 0, 0)
+_TOGETHER: Final = 256  # events that are moved from what is held to what is settled
 _OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of no use
 
 _encode = msgspec.msgpack.Encoder().encode
 _record = msgspec.msgpack.Decoder(Record).decode
-_states = msgspec.msgpack.Decoder(dict[str, str]).decode
 _told = msgspec.msgpack.Decoder(tuple[float | str, ...]).decode
 _past = msgspec.msgpack.Decoder(Past).decode
 _alert = msgspec.msgpack.Decoder(Alert).decode
@@ -42,18 +42,29 @@ _ROW: Final = (
     "ok, exceeded, overrun, blocked, blocked_external, failed, told"
 )
 _CHANGING: Final = _ROW.split(", ")[4:]
-_PUT_ROW: Final = (
-    "INSERT INTO rows (" + _ROW + ") VALUES (" + ", ".join("?" * 16) + ") "  # noqa: S608 - names that are written above
-    "ON CONFLICT (number, key, starts_ns) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING)
+_PUT_ROWS: Final = (
+    f"INSERT INTO rows ({_ROW}) VALUES",
+    f"({', '.join('?' * 16)})",
+    "ON CONFLICT (number, key, starts_ns) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING),
 )
-_PUT_HOLD: Final = (
-    "INSERT INTO holds (event_id, due_ns, lapsed, record) VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE SET "
-    "due_ns = excluded.due_ns, lapsed = excluded.lapsed, record = excluded.record"
+_CHANGE_ROW: Final = (
+    "UPDATE rows SET " + ", ".join(f"{name} = ?" for name in _CHANGING) + " "  # noqa: S608 - names that are written above
+    "WHERE number = ? AND key = ? AND starts_ns = ?"
 )
-_PUT_SETTLED: Final = (
-    "INSERT INTO settled (event_id, until_s, blocked, states) VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO UPDATE SET "
-    "until_s = excluded.until_s, blocked = excluded.blocked, states = excluded.states"
+_PUT_HOLDS: Final = ("INSERT INTO holds (event_id, state, due_ns, record) VALUES", "(?, ?, ?, ?)", "")
+_CHANGE_HOLDS: Final = (
+    *_PUT_HOLDS[:2],
+    "ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, due_ns = excluded.due_ns, record = excluded.record",
 )
+_CHANGE_HOLD: Final = "UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?"
+_PUT_SETTLED: Final = ("INSERT INTO settled (event_id, due_ns, record) VALUES", "(?, ?, ?)", "")
+_RECORDS: Final = (
+    "SELECT event_id, record, 1 FROM holds WHERE event_id IN ({ids}) "
+    "UNION ALL SELECT event_id, record, 0 FROM settled WHERE event_id IN ({ids})"
+)
+_AT_ONCE: Final = (64, 8, 1)
+"""Rows of a statement: each statement lets other threads run before it and after, so a few large ones are quicker than many."""
 
 
 class SqlKept(Kept):
@@ -67,9 +78,11 @@ class SqlKept(Kept):
         """Of definitions, by all who use the database, as far as they were read."""
         self._every: dict[int, tuple[Known, int | None]] = {}
         self._terms: dict[str, Terms] = {}
-        self._rows_read: dict[Place, Row | None] = {}
+        self._rows_read: dict[Place, Row] = {}
         self._records_read: dict[bytes, Record] = {}
-        """Of calls that are held."""
+        """Of calls that are, or lately were, held."""
+        self._looked_up: dict[bytes, Record | None] = {}
+        """Of the calls that this transaction is about."""
         self._swept_ns = 0
         self._looked_at = b""
         """The last settled event of which it was looked whether its time has come."""
@@ -81,31 +94,33 @@ class SqlKept(Kept):
 
     def record(self, event_id: bytes) -> Record | None:
         """See `book.Shelf`."""
-        if event_id in self._records_read:
-            return self._records_read[event_id]
-        found = self._ask("SELECT record FROM holds WHERE event_id = ?", (event_id,))
-        if found:
-            self._records_read[event_id] = record = _record(found[0][0])
-            return record
-        found = self._ask("SELECT until_s, blocked, states FROM settled WHERE event_id = ?", (event_id,))
-        return _settled(*found[0]) if found else None
+        record = self._records_read.get(event_id)
+        if record is None and event_id not in self._looked_up:
+            self._read_records([event_id])
+            record = self._looked_up[event_id]
+        return record or self._looked_up.get(event_id)
 
     def row(self, place: Place) -> Row | None:
         """See `book.Shelf`."""
-        if place in self._rows_read:
-            return self._rows_read[place]
-        found = self._ask(f"SELECT {_ROW} FROM rows WHERE number = ? AND key = ? AND starts_ns = ?", place)  # noqa: S608
-        return _row(found[0]) if found else None
+        row = self._rows_read.get(place)
+        if row is None:
+            sql = f"SELECT {_ROW} FROM rows WHERE number = ? AND key = ? AND starts_ns = ?"  # noqa: S608
+            found = self._ask(sql, place)
+            if found:
+                row = self._rows_read[place] = _row(found[0])
+        return row
 
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
-        return self._rows_of(number, key, since_ns)
+        return [self._rows_read.setdefault(row.place, row) for row in self._rows_of(number, key, since_ns)]
 
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
         """See `book.Shelf`."""
         self._swept_ns = now_ns
-        sql = "SELECT event_id FROM holds WHERE lapsed = 0 AND due_ns <= ? ORDER BY event_id LIMIT ?"
-        return [event_id for (event_id,) in self._ask(sql, (now_ns, _MOST_LAPSING))]
+        sql = "SELECT event_id FROM holds WHERE state = 0 AND due_ns <= ? ORDER BY event_id LIMIT ?"
+        lapsing = [event_id for (event_id,) in self._ask(sql, (now_ns, _MOST_LAPSING))]
+        self._read_records([event_id for event_id in lapsing if event_id not in self._looked_up])
+        return lapsing
 
     def _is_to_sweep(self, now_ns: int) -> bool:
         return now_ns - self._swept_ns >= _SWEEP_NS
@@ -114,57 +129,95 @@ class SqlKept(Kept):
         """Somebody else may have changed what was read."""
         self._rows_read.clear()
         self._records_read.clear()
+        self._looked_up.clear()
+
+    def _look_up(self, steps: Sequence[Step]) -> None:
+        self._looked_up.clear()
+        there = self._records_read
+        self._read_records([event_id for event_id in _events_of(steps) if event_id not in there])
+
+    def _read_records(self, event_ids: Sequence[bytes]) -> None:
+        self._looked_up.update(dict.fromkeys(event_ids))
+        for some, marks in _parts(event_ids):
+            ids = ", ".join("?" * marks)
+            for event_id, kept, is_hold in self._ask(_RECORDS.format(ids=ids), (*some, *some)):
+                record = self._looked_up[event_id] = _record(kept)
+                if is_hold:
+                    self._records_read[event_id] = record
 
     def _write(self, book: Book) -> None:
-        if len(self._rows_read) + len(self._records_read) > _MOST_REMEMBERED:
-            self._forget_read()
         if book.changed:
-            self._put_rows(book.changed.values())
-            self._rows_read.update(book.changed)
+            self._write_rows(book.changed)
         for (number, key), ended_ns in book.outdated.items():
             sql = "DELETE FROM rows WHERE number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ?"
             self._do(sql, [(number, key, ended_ns)])
-        self._write_records(book.records)
-        if self._unlooked >= _LOOKED_AT or book.swept:
-            self._forget_records(book.now_ns)
+        if book.records:
+            self._write_records(book.records)
+        if self._unlooked >= _TOGETHER or book.swept:
+            self._tidy(book.now_ns)
         if book.alerts:
             told = [(alert.at_ns, _encode(alert)) for alert in book.alerts]
             self._do("INSERT INTO alerts (free_ns, at_ns, alert) VALUES (0, ?, ?)", told)
             self._do("DELETE FROM alerts WHERE at_ns <= ?", [(told[0][0] - _OUTBOX_NS,)])
 
-    def _write_records(self, records: dict[bytes, Record | None]) -> None:
-        holds, settled, gone = [], [], []
-        for event_id, record in records.items():
-            if record is not None and record.state in (HELD, LAPSED):
-                holds.append((event_id, record.due_ns, int(record.state == LAPSED), _encode(record)))
-                self._records_read[event_id] = record
-                continue
-            if self._records_read.pop(event_id, None) is not None:
-                gone.append((event_id,))
-            if record is not None:
-                blocked = int(record.state == BLOCKED)
-                settled.append((event_id, -(-record.due_ns // _NS), blocked, _encode(record.states)))
-        self._unlooked += 2 * len(settled)
-        for sql, some in (
-            (_PUT_HOLD, holds),
-            ("DELETE FROM holds WHERE event_id = ?", gone),
-            (_PUT_SETTLED, settled),
-        ):
-            if some:
-                self._do(sql, some)
+    def _write_rows(self, changed: dict[Place, Row]) -> None:
+        there = self._rows_read
+        if len(changed) == 1 and there.keys() >= changed.keys():
+            self._do(_CHANGE_ROW, [(*_columns(row)[4:], *place) for place, row in changed.items()])
+            return
+        self._put(_PUT_ROWS, [_columns(row) for row in changed.values()])
+        there.update(changed)
 
-    def _forget_records(self, now_ns: int) -> None:
-        """Go on through the settled events, and delete those whose time has come; round and round, twice as fast as they come."""
-        count, self._unlooked = max(self._unlooked, _LOOKED_AT), 0
-        sql = "SELECT event_id, until_s FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
+    def _write_records(self, records: dict[bytes, Record | None]) -> None:
+        """Those that are held are changed in their place, also when they are settled: some are moved together."""
+        there = self._records_read
+        changed, new, settled, gone = [], [], [], []
+        for event_id, record in records.items():
+            if record is None:
+                gone.append((event_id,))
+                there.pop(event_id, None)
+                continue
+            self._unlooked += record.state >= SETTLED
+            if event_id in there:
+                changed.append((event_id, record.state, record.due_ns, _encode(record)))
+            elif record.state < SETTLED:
+                new.append((event_id, record.state, record.due_ns, _encode(record)))
+            else:
+                settled.append((event_id, record.due_ns, _encode(record)))
+                continue
+            there[event_id] = record
+        if len(changed) == 1:
+            self._do(_CHANGE_HOLD, [(*changed[0][1:], changed[0][0])])
+        elif changed:
+            self._put(_CHANGE_HOLDS, changed)
+        if new:
+            self._put(_PUT_HOLDS, new)
+        if settled:
+            self._put(_PUT_SETTLED, settled)
+        if gone:
+            self._do("DELETE FROM holds WHERE event_id = ?", gone)
+
+    def _tidy(self, now_ns: int) -> None:
+        """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""
+        count, self._unlooked = 2 * max(self._unlooked, _TOGETHER), 0
+        self._forget_read()
+        sql = (
+            "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2"
+        )
+        self._do(sql, [()])
+        self._do("DELETE FROM holds WHERE state >= 2", [()])
+        sql = "SELECT event_id, due_ns FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
         looked = self._ask(sql, (self._looked_at, count))
         self._looked_at = looked[-1][0] if looked else b""
-        over = [(event_id,) for event_id, until in looked if until * _NS <= now_ns]
+        over = [(event_id,) for event_id, due_ns in looked if due_ns <= now_ns]
         if over:
             self._do("DELETE FROM settled WHERE event_id = ?", over)
 
     def _running_records(self) -> list[tuple[bytes, Record]]:
-        return [(event_id, _record(kept)) for event_id, kept in self._ask("SELECT event_id, record FROM holds", ())]
+        return [
+            (event_id, _record(kept))
+            for event_id, kept in self._ask("SELECT event_id, record FROM holds WHERE state < 2", ())
+        ]
 
     def _read_limits(self, changes: int) -> None:
         """Limits were changed since they were read; by all who use the database so often."""
@@ -221,7 +274,7 @@ class SqlKept(Kept):
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in (put := list(rows)):
             self._rows_read.pop(row.place, None)
-        self._do(_PUT_ROW, [_columns(row) for row in put])
+        self._put(_PUT_ROWS, [_columns(row) for row in put])
 
     def _drop_rows(self, places: Iterable[Place]) -> None:
         for place in (dropped := list(places)):
@@ -253,6 +306,13 @@ class SqlKept(Kept):
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
 
+    def _put(self, statement: tuple[str, str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Many rows by few statements."""
+        head, row, tail = statement
+        for some, count in _parts(rows):
+            values = some[0] if count == 1 else list(itertools.chain.from_iterable(some))
+            self._do(f"{head} {', '.join([row] * count)} {tail}", [values])
+
     @abc.abstractmethod
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What a question, with `?` for its values, is answered."""
@@ -260,6 +320,28 @@ class SqlKept(Kept):
     @abc.abstractmethod
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """A statement, once for each row of values."""
+
+
+def _events_of(steps: Sequence[Step]) -> Iterable[bytes]:
+    """Which events some steps are about."""
+    if len(steps) == 1 and not isinstance(steps[0], Renew):
+        return (steps[0].event_id,)
+    found: dict[bytes, None] = {}
+    for step in steps:
+        if isinstance(step, Renew):
+            found.update(dict.fromkeys(step.event_ids))
+        else:
+            found[step.event_id] = None
+    return found
+
+
+def _parts(rows: Sequence[T]) -> Iterable[tuple[Sequence[T], int]]:
+    """Rows in parts of few sizes, so that there are few statements; each with its size."""
+    start = 0
+    for size in _AT_ONCE:
+        while len(rows) - start >= size:
+            yield rows[start : start + size], size
+            start += size
 
 
 def _row(found: Sequence[Any]) -> Row:
@@ -270,7 +352,3 @@ def _row(found: Sequence[Any]) -> Row:
 def _columns(row: Row) -> tuple[Any, ...]:
     columns = msgspec.structs.astuple(row)
     return (*columns[:15], _encode(row.told) if row.told else b"")
-
-
-def _settled(until: int, blocked: int, states: bytes) -> Record:
-    return Record(BLOCKED if blocked else SETTLED, until * _NS, "", (), _NOTHING, _states(states))

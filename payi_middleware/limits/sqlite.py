@@ -5,6 +5,7 @@ Apart, because an event store is written by long transactions, and no call waits
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -12,8 +13,8 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,12 @@ _PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
 _LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
 _SHORTEST, _LONGEST = 0.0002, 0.004  # seconds between two tries for the lock: a transaction takes about 0.1 ms
 
+_PASSING: Final = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+)  # after others the file is opened anew
+
 _SCHEMA: Final = (
     "CREATE TABLE ledger (id TEXT NOT NULL, clock_ns INTEGER NOT NULL, changes INTEGER NOT NULL)",
     "CREATE TABLE limits (number INTEGER PRIMARY KEY, application TEXT NOT NULL, limit_id TEXT NOT NULL, "
@@ -46,10 +53,9 @@ _SCHEMA: Final = (
     "blocked INTEGER NOT NULL, blocked_external INTEGER NOT NULL, failed INTEGER NOT NULL, told BLOB NOT NULL, "
     "PRIMARY KEY (number, key, starts_ns)) WITHOUT ROWID",
     "CREATE INDEX rows_ends ON rows (number, ends_ns)",
-    "CREATE TABLE holds (event_id BLOB PRIMARY KEY, due_ns INTEGER NOT NULL, lapsed INTEGER NOT NULL, "
+    "CREATE TABLE holds (event_id BLOB PRIMARY KEY, state INTEGER NOT NULL, due_ns INTEGER NOT NULL, "
     "record BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE settled (event_id BLOB PRIMARY KEY, until_s INTEGER NOT NULL, blocked INTEGER NOT NULL, "
-    "states BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE settled (event_id BLOB PRIMARY KEY, due_ns INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE resets (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL, closed_ns INTEGER NOT NULL, "
     "past BLOB NOT NULL)",
     "CREATE INDEX resets_number ON resets (number)",
@@ -80,8 +86,8 @@ class SqliteLedger(SqlKept):
         self.path = path
         self._timeout = timeout
         self._clock = clock
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self.lock = threading.RLock()
+        self._cursor: sqlite3.Cursor | None = None
         self._file: replaced.File | None = None
         self._log: replaced.File | None = None
         self._looked_ns = 0
@@ -104,65 +110,74 @@ class SqliteLedger(SqlKept):
 
     def close(self) -> None:
         """Close the file, unless it was replaced; never raises."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is None:
+        with self.lock:
+            cursor, self._cursor = self._cursor, None
+            if cursor is None:
                 return
             try:
-                self._left(connection)
-            except StoreError:
-                forks.keep(connection)
+                self._let_go(cursor.connection)
+            except (StoreError, sqlite3.Error):
+                forks.keep(cursor.connection)
 
     def after_fork(self) -> None:
         """In a child: the connection is the parent's, and a thread that is not here may hold the lock."""
-        self._lock = threading.RLock()
-        self._connection = None
+        self.lock = threading.RLock()
+        self._cursor = None
 
-    @contextmanager
-    def _transaction(self) -> Iterator[int]:
-        with forks.at_work(), self._lock, _translated(self.path):
-            connection = self._current()
-            self._begin(connection)
-            try:
-                yield self._begun(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                self._forget_all()
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+    def _transaction(self) -> AbstractContextManager[int]:
+        return _Transaction(self)
 
-    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        assert self._connection is not None
-        return self._connection.execute(sql, values).fetchall()
-
-    def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        assert self._connection is not None
-        if len(rows) == 1:
-            self._connection.execute(sql, rows[0])
-        else:
-            self._connection.executemany(sql, rows)
-
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Take the lock. SQLite's own waiting would be in C, and ten times as long as ours."""
-        deadline = time.monotonic() + self._timeout
-        pause = _SHORTEST
+    def begin(self) -> int:
+        """Begin a transaction; the ledger's clock. The lock is held."""
+        cursor = self._current()
+        deadline, pause = 0.0, _SHORTEST
         while True:
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
+                cursor.execute("BEGIN IMMEDIATE")
+                return self._begun(cursor)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                now = time.monotonic()
+                deadline = deadline or now + self._timeout
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now > deadline:
                     raise
-            forks.rest(pause * random.random())  # noqa: S311 - so that those who wait do not come together again
+            # SQLite's own waiting would be in C, and ten times as long; by chance, so that those who wait do not meet again.
+            forks.rest(pause * random.random())  # noqa: S311
             pause = min(2 * pause, _LONGEST)
 
-    def _begun(self, connection: sqlite3.Connection) -> int:
-        """What others did is read anew; the ledger's clock, which is kept to the second, as that is what windows turn by."""
-        data_version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    def commit(self) -> None:
+        """End it. The lock is held."""
+        assert self._cursor is not None
+        self._cursor.execute("COMMIT")
+
+    def undo(self, error: BaseException) -> None:
+        """Take it back, and all that was remembered of it. The lock is held; never raises."""
+        self._forget_all()
+        cursor = self._cursor
+        if cursor is None:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            if cursor.connection.in_transaction:
+                cursor.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF not in _PASSING:
+            self.close()
+
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        assert self._cursor is not None
+        return self._cursor.execute(sql, values).fetchall()
+
+    def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        assert self._cursor is not None
+        if len(rows) == 1:
+            self._cursor.execute(sql, rows[0])
+        else:
+            self._cursor.executemany(sql, rows)
+
+    def _begun(self, cursor: sqlite3.Cursor) -> int:
+        """What others changed is read anew; the ledger's clock, which is kept to the second, as that is what windows turn by."""
+        data_version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
         if data_version != self._data_version:
             self._forget_read()
-            clock, changes = connection.execute("SELECT clock_ns, changes FROM ledger").fetchone()
+            clock, changes = cursor.execute("SELECT clock_ns, changes FROM ledger").fetchone()
             self._kept_clock = clock
             if changes != self._changes:
                 self._read_limits(changes)
@@ -173,7 +188,7 @@ class SqliteLedger(SqlKept):
         self._seen = now
         if now >= self._kept_clock:
             self._kept_clock = (now // _NS + 1) * _NS
-            connection.execute("UPDATE ledger SET clock_ns = ?", (self._kept_clock,))
+            cursor.execute("UPDATE ledger SET clock_ns = ?", (self._kept_clock,))
         return now
 
     def _forget_all(self) -> None:
@@ -184,20 +199,18 @@ class SqliteLedger(SqlKept):
         self._changes = self._kept_clock = 0
         self._data_version = -1
 
-    def _current(self) -> sqlite3.Connection:
-        """The connection, opened anew where the file was replaced."""
-        connection = self._connection
-        if connection is None:
-            return self._opened()
+    def _current(self) -> sqlite3.Cursor:
+        """Of the connection, opened anew where the file was replaced."""
         now = time.monotonic_ns()
-        if now - self._looked_ns < _LOOK_NS:
-            return connection
+        if self._cursor is not None:
+            if now - self._looked_ns < _LOOK_NS or replaced.file_at(self.path) == self._file:
+                self._looked_ns = now if now - self._looked_ns >= _LOOK_NS else self._looked_ns
+                return self._cursor
+            cursor, self._cursor = self._cursor, None
+            self._let_go(cursor.connection)
         self._looked_ns = now
-        if replaced.file_at(self.path) == self._file:
-            return connection
-        self._connection = None
-        self._left(connection)
-        return self._opened()
+        self._cursor = self._opened().cursor()
+        return self._cursor
 
     def _opened(self) -> sqlite3.Connection:
         inherited.let_go()
@@ -211,22 +224,63 @@ class SqliteLedger(SqlKept):
         inherited.opened(connection)
         self._id = f"sqlite:{made}"
         self._forget_all()
-        self._connection = connection
         self._file, self._log = replaced.file_at(self.path), replaced.file_at(replaced.log_of(self.path))
-        self._looked_ns = time.monotonic_ns()
         return connection
 
-    def _left(self, connection: sqlite3.Connection) -> None:
-        """Let go of a connection.
-
-        Raises:
-            StoreError: What is at the path must not be opened yet; the message names the cure.
-        """
+    def _let_go(self, connection: sqlite3.Connection) -> None:
+        """Raises StoreError: What is at the path must not be opened yet; the message names the cure."""
         inherited.closed(connection)
         if replaced.file_at(self.path) == self._file:
             connection.close()
         else:
             replaced.leave(connection, self.path, self._log)
+
+
+class _Transaction:
+    """Written out, since a call waits for two of them."""
+
+    __slots__ = ("_ledger", "_work")
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self._ledger = ledger
+        self._work = forks.at_work()
+
+    def __enter__(self) -> int:
+        self._work.__enter__()
+        self._ledger.lock.acquire()
+        try:
+            return self._ledger.begin()
+        except BaseException as error:
+            self._end(error)
+            raise self._told(error) from error
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            try:
+                self._ledger.commit()
+            except BaseException as failed:
+                error = failed
+        self._end(error)
+        if error is not None:
+            raise self._told(error) from error
+
+    def _end(self, error: BaseException | None) -> None:
+        try:
+            if error is not None:
+                self._ledger.undo(error)
+        finally:
+            self._ledger.lock.release()
+            self._work.__exit__(None, None, None)
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What is wrong with a file in the store's words, which hold for a ledger."""
+        try:
+            with translated(self._ledger.path):
+                raise error
+        except StoreError as told:
+            return LedgerError(f"ledger{str(told).removeprefix('store')}")
+        except BaseException as other:
+            return other
 
 
 _ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
@@ -239,16 +293,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """The store's words for what is wrong with a file hold for a ledger."""
-    try:
-        with translated(path):
-            yield
-    except StoreError as error:
-        raise LedgerError(f"ledger{str(error).removeprefix('store')}") from error.__cause__
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, timeout: float) -> None:

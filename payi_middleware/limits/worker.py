@@ -161,17 +161,17 @@ class Worker:
 
     def _handle(self, items: Sequence[_Item]) -> bool:
         """Whether there is more to come."""
-        new = [item for item in items if isinstance(item, _Waiting)]
         results: _Results = []
         while self._kept and self._is_worth_a_try():
-            some = [self._kept.popleft() for _ in range(min(_AT_ONCE, len(self._kept)))]
-            results += self._done(some)
+            results += self._done([self._kept.popleft() for _ in range(min(_AT_ONCE, len(self._kept)))])
+        new = [item for item in items if isinstance(item, _Waiting)]
         if new:
             results += self._done(new)
         _give_out(results)
-        for item in items:
-            if isinstance(item, _Flush):
-                item.answer.set_result(not self._kept)
+        if len(new) < len(items):
+            for item in items:
+                if isinstance(item, _Flush):
+                    item.answer.set_result(not self._kept)
         return None not in items
 
     def _is_worth_a_try(self) -> bool:
@@ -180,8 +180,7 @@ class Worker:
 
     def _done(self, some: Sequence[_Waiting]) -> _Results:
         """What each is to be answered."""
-        if not self._is_worth_a_try():
-            assert self.error is not None
+        if self.error is not None and not self._is_worth_a_try():
             return self._refused(some, self.error)
         try:
             answers = self.ledger.run([one.step for one in some])
@@ -230,25 +229,28 @@ if hasattr(os, "register_at_fork"):
 
 
 def _taken(waiting: queue.SimpleQueue[_Item], patience: float | None) -> list[_Item]:
-    """All that waits; nothing if that is nothing after so many seconds."""
-    items: list[_Item] = []
-    try:
-        items.append(waiting.get(timeout=patience) if patience != 0 else waiting.get_nowait())
-        while len(items) < _AT_ONCE:
-            items.append(waiting.get_nowait())
-    except queue.Empty:
-        pass
+    """All that waits; nothing if that is nothing after so many seconds. Nobody else takes from the queue."""
+    if patience is None:
+        items = [waiting.get()]
+    else:
+        try:
+            items = [waiting.get(timeout=patience) if patience else waiting.get_nowait()]
+        except queue.Empty:
+            return []
+    while not waiting.empty() and len(items) < _AT_ONCE:
+        items.append(waiting.get())
     return items
 
 
 def _give_out(results: _Results) -> None:
     """To threads at once, and to each event loop by one call."""
     by_loop: dict[asyncio.AbstractEventLoop, _Results] = {}
-    for answer, result in results:
+    for one in results:
+        answer = one[0]
         if isinstance(answer, Future):
-            _give(answer, result)
+            _give(*one)
         else:
-            by_loop.setdefault(answer.get_loop(), []).append((answer, result))
+            by_loop.setdefault(answer.get_loop(), []).append(one)
     for loop, some in by_loop.items():
         try:
             loop.call_soon_threadsafe(_give_all, some)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from ..events import CallEvent
 from ..settings import Settings
 from ..store import Store, open_store
+from ..store.store import exists
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,9 +25,8 @@ class Target:
 
     def __init__(self, settings: Settings, *, dry_run: bool) -> None:
         self._dry = dry_run
-        path = settings.store_path
-        is_there = path is not None and path.exists()
-        self._store: Store | None = open_store(settings, create=not dry_run) if is_there or not dry_run else None
+        is_nowhere = dry_run and not exists(settings)
+        self._store: Store | None = None if is_nowhere else open_store(settings, create=not dry_run)
         self._seen: set[bytes] = set()
 
     def new(self, events: Sequence[CallEvent]) -> list[CallEvent]:

@@ -17,7 +17,7 @@ from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
 from .auth import Auth, Keyring
 from .bounds import Bounds
-from .database import file_of, over, prepare, reading
+from .database import kept, over, prepare, reading
 from .errors import HANDLERS
 from .metrics import Metrics
 from .openapi import described
@@ -84,18 +84,17 @@ def create_app(store: str | Settings, *, open_metrics: bool = False) -> FastAPI:
 
 def _started(settings: Settings) -> Serving:
     """The parts, opened in the order in which they need one another."""
-    path = file_of(settings)
-    prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(path)).snapshot)
+    kept(settings)
+    prices = Prices(owners(settings.prices), fetched=Fetched(fetched_at(settings.files_path)).snapshot)
     prices.load()
     ledger = open_ledger(settings)
-    store = prepare(path)
+    store = prepare(settings)
     with store.batch() as batch:
         take_over(over(batch.connection), ledger)
     writer = Writer(store, prices, ledger)
     return Serving(
-        path=path,
         writer=writer,
-        readers=reading(path),
+        readers=reading(settings),
         events=open_store(settings, create=False),
         prices=prices,
         ledger=ledger,

@@ -9,10 +9,12 @@ from typing import Final
 
 from fastapi import Request
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .errors import Answer, ApiError
+from ..exceptions import StoreError
+from .errors import Answer, ApiError, away
 from .keys import Caller, Role, known
 
 __all__ = ["MANAGE", "OWN", "READ", "SEND", "Auth", "Keyring", "allowed", "needs"]
@@ -70,7 +72,11 @@ class Auth:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self.app(scope, receive, send)
             return
-        caller = await self._keyring.caller(scope)
+        try:
+            caller = await self._keyring.caller(scope)
+        except (StoreError, DBAPIError) as error:
+            await (await away(Request(scope), error))(scope, receive, send)
+            return
         if caller is None:
             refusal = ApiError(401, "the key in xProxy-api-key is missing, unknown or revoked", "invalid_api_key")
             await Answer(refusal.body(), 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)

@@ -1,10 +1,11 @@
-"""The server's tables in the store's file: made under one exclusive lock, read by as many connections as there are readers."""
+"""The server's tables in the store: made under its one lock, read by as many connections as there are readers."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +18,55 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ..exceptions import StoreError
 from ..settings import Settings, load
 from ..store import Store, open_store
+from ..store.connection import Connection as StoreConnection
+from ..store_url import is_postgresql, shown_store
 from .tables import METADATA, VERSION, version
 
-__all__ = ["file_of", "over", "plainly", "prepare", "reading"]
+__all__ = ["kept", "over", "plainly", "prepare", "reading"]
+
+_SQLITE, _POSTGRESQL = "sqlite://", "postgresql+psycopg://"  # SQLAlchemy's names; the connections are ours
+_PLAIN: dict[str, Any] = {"use_native_hstore": False}  # to look for that type takes the driver's very connection
 
 
-def file_of(store: str | Settings) -> Path:
-    """The file of a store.
+def kept(store: str | os.PathLike[str] | Settings) -> Settings:
+    """The settings of a store.
 
     Raises:
         StoreError: It is one in memory, which no second connection could see.
     """
     settings = store if isinstance(store, Settings) else load({"store": store})
-    if settings.store_path is None:
+    if settings.in_memory:
         raise StoreError(
-            f"{settings.store} is lost with its process; the server needs a file, such as sqlite:///payi.db"
+            f"{settings.store} is lost with its process; the server needs a file, such as sqlite:///payi.db, "
+            "or a postgresql:// URL"
         )
-    return settings.store_path
+    return settings
 
 
-def prepare(path: Path) -> Store:
+def prepare(store: str | os.PathLike[str] | Settings) -> Store:
     """The store, open for writing, with the server's tables in it.
 
     Raises:
         StoreError: It cannot be used, or a newer server made its tables.
     """
-    store = open_store(f"sqlite:///{path}", create=True)
+    settings = kept(store)
+    opened = open_store(settings, create=True)
     try:
-        with store.batch() as batch:  # one transaction, which only one process has at a time
-            _make(over(batch.connection), path)
+        with opened.batch() as batch, plainly():  # one transaction, which only one process has at a time
+            _make(over(batch.connection), settings)
     except BaseException:
-        store.close()
+        opened.close()
         raise
-    return store
+    return opened
 
 
-def over(connection: sqlite3.Connection) -> Connection:
+def over(connection: StoreConnection) -> Connection:
     """SQLAlchemy over a connection whose transactions are somebody else's; it begins and ends none."""
-    lent = _Lent(connection)
+    raw = getattr(connection, "raw", None)  # of PostgreSQL: the driver's own
+    lent: Any = _Lent(connection if raw is None else raw)
+    name, options = (_SQLITE, {}) if raw is None else (_POSTGRESQL, _PLAIN)
     engine = sqlalchemy.create_engine(
-        "sqlite://", creator=lambda: lent, poolclass=StaticPool, pool_reset_on_return=None
+        name, creator=lambda: lent, poolclass=StaticPool, pool_reset_on_return=None, **options
     )
     return engine.connect()
 
@@ -67,7 +77,7 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if isinstance(error.orig, sqlite3.DatabaseError) and not isinstance(error.orig, sqlite3.IntegrityError):
+        if error.orig is not None and not isinstance(error, sqlalchemy.exc.IntegrityError):
             raise error.orig from None
         raise
 
@@ -75,7 +85,7 @@ def plainly() -> Iterator[None]:
 class _Lent:
     """A connection that is not to be committed, rolled back or closed by who has it."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     def __getattr__(self, name: str) -> Any:
@@ -91,19 +101,38 @@ class _Lent:
         pass
 
 
-def reading(path: Path) -> Engine:
+def reading(store: Settings) -> Engine:
     """Connections that cannot write."""
+    if is_postgresql(store.store):
+        from ..store.postgresql import connect
 
+        # What the server closed meanwhile is noticed before a request is given it.
+        return _pool(_POSTGRESQL, lambda: connect(store.store, read_only=True), most=20, pool_pre_ping=True, **_PLAIN)
+    assert store.store_path is not None
+    return _pool(_SQLITE, _reader_of(store.store_path), most=44)
+
+
+def _pool(name: str, connect: Callable[[], Any], *, most: int, **options: Any) -> Engine:
+    return sqlalchemy.create_engine(
+        name,
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=4,
+        max_overflow=most - 4,
+        pool_reset_on_return=None,
+        **options,
+    )
+
+
+def _reader_of(path: Path) -> Callable[[], sqlite3.Connection]:
     def connect() -> sqlite3.Connection:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
 
-    return sqlalchemy.create_engine(
-        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=40, pool_reset_on_return=None
-    )
+    return connect
 
 
-def _make(connection: Connection, path: Path) -> None:
+def _make(connection: Connection, store: Settings) -> None:
     for table in METADATA.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
@@ -113,7 +142,8 @@ def _make(connection: Connection, path: Path) -> None:
         connection.execute(version.insert().values(version=VERSION, probed_ns=0))
     elif found > VERSION:
         raise StoreError(
-            f"store {path} was written by a newer server (tables {found}, this one knows {VERSION}); upgrade this one"
+            f"store {shown_store(store.store)} was written by a newer server (tables {found}, this one knows {VERSION}); "
+            "upgrade this one"
         )
     elif found < VERSION:
         connection.execute(version.update().values(version=VERSION))

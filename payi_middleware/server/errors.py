@@ -17,7 +17,7 @@ from starlette.responses import Response
 from .. import health
 from ..exceptions import LedgerError, StoreError
 
-__all__ = ["HANDLERS", "MALFORMED", "Answer", "ApiError", "not_found", "problem"]
+__all__ = ["HANDLERS", "MALFORMED", "Answer", "ApiError", "away", "not_found", "problem"]
 
 MALFORMED = "request_processing_error"
 """The code of a request that is wrong in a way without a code of its own."""
@@ -84,9 +84,10 @@ async def _http(request: Request, error: Exception) -> Response:
     return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
 
-async def _store(request: Request, error: Exception) -> Response:
+async def away(request: Request, error: Exception) -> Response:
+    """The store cannot be used now; whoever asked is to ask again."""
     if isinstance(error, DBAPIError):  # of a reader; without the statement and its values
-        error = StoreError(str(error.orig))
+        error = StoreError(" ".join(str(error.orig).split()))
     health.note("server_store", "the store cannot be used: %s", error)
     return Answer(
         ApiError(503, f"the store cannot be used now: {error}", "unexpected_error", retry_after=1).body(),
@@ -115,8 +116,8 @@ HANDLERS: dict[Any, Any] = {
     ApiError: _refused,
     RequestValidationError: _malformed,
     HTTPException: _http,
-    StoreError: _store,
+    StoreError: away,
     LedgerError: _ledger,
-    DBAPIError: _store,
+    DBAPIError: away,
     Exception: _fault,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -35,11 +34,17 @@ class UseCase(NamedTuple):
 
 
 class Known:
-    """Rows that events need, each read once. Within the writer's transactions, and forgotten when one is taken back."""
+    """Rows that events need, each read once. Within the writer's transactions, and forgotten when one is taken back.
 
-    def __init__(self, sql: Connection, raw: sqlite3.Connection, ledger: Patient) -> None:
+    Args:
+        sql: Over the writer's connection.
+        others: Tells a number that is another one when another connection has written; see `Database.data_version`.
+        ledger: Where limits are defined.
+    """
+
+    def __init__(self, sql: Connection, others: Callable[[], int], ledger: Patient) -> None:
         self._sql = sql
-        self._raw = raw
+        self._others = others
         self._version = -1
         self.defined = Defined(ledger)
         self.forget()
@@ -52,7 +57,7 @@ class Known:
 
     def begin(self) -> None:
         """At the start of a transaction: forget all if another connection has written since."""
-        version = self._raw.execute("PRAGMA data_version").fetchone()[0]
+        version = self._others()
         if version != self._version:
             self.forget()
             self._version = version

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, NamedTuple, TypeAlias
 
 from fastapi import Depends, Request
@@ -23,7 +22,6 @@ __all__ = ["Counting", "Manager", "Owner", "Reader", "Reading", "Sender", "Servi
 class Serving(NamedTuple):
     """The parts of a running server."""
 
-    path: Path
     writer: Writer
     readers: Engine
     events: Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import uvicorn
 
 from ..exceptions import SettingsError
+from ..ownership import make_folder
 from ..settings import Settings
+from ..store_url import shown_store
 from . import keys
 from .app import create_app
-from .database import file_of, over, prepare
+from .database import kept, over, prepare
 
 __all__ = ["first_key", "is_loopback", "key_file", "serve"]
 
@@ -27,43 +30,47 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]
         SettingsError: Others than this machine could reach a server without any key; or the address cannot be had.
         StoreError: The store cannot be used.
     """
-    path = file_of(settings)
-    made = first_key(path, settings.application, loopback=is_loopback(host))
+    made = first_key(settings, settings.application, loopback=is_loopback(host))
     if made is not None:
         say(f"Made a first key, of role admin for {settings.application}: it is in {made}.")
     listening = _listening(host, port)
     app = create_app(settings, open_metrics=is_loopback(host))
     name = f"[{host}]" if ":" in host else host
-    say(f"http://{name}:{listening.getsockname()[1]} serves {path}; the documents are at /docs. Ctrl-C ends it.")
+    address = f"http://{name}:{listening.getsockname()[1]}"
+    say(f"{address} serves {shown_store(settings.store)}; the documents are at /docs. Ctrl-C ends it.")
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, proxy_headers=False, timeout_graceful_shutdown=_GRACE
     )
     uvicorn.Server(config).run([listening])
 
 
-def first_key(path: Path, application: str, *, loopback: bool) -> Path | None:
+def first_key(store: str | os.PathLike[str] | Settings, application: str, *, loopback: bool) -> Path | None:
     """Make a key if there is none, in a file for its owner alone; the file, if one was made.
 
     Raises:
         SettingsError: There is none, and others than this machine could ask.
     """
-    with prepare(path) as store, store.batch() as batch:
+    settings = kept(store)
+    with prepare(settings) as opened, opened.batch() as batch:
         sql = over(batch.connection)
         if keys.any_key(sql):
             return None
         if not loopback:
             raise SettingsError(
                 "there is no key yet, and others than this machine could reach the server; "
-                f"make one first: payi keys create --role admin --store sqlite:///{path}"
+                f"make one first: payi keys create --role admin --store {shown_store(settings.store)}"
             )
-        file = key_file(path)
+        file = key_file(settings)
+        make_folder(file.parent)
         file.unlink(missing_ok=True)  # of a store that was deleted since
         keys.keep(file, keys.create(sql, application, "admin"))
     return file
 
 
-def key_file(path: Path) -> Path:
-    """Where the first key of a store is."""
+def key_file(settings: Settings) -> Path:
+    """Where the first key of a store is: beside its file, or in the user's folder for state."""
+    path = settings.files_path
+    assert path is not None
     return path.with_name(path.name + ".key")
 
 

@@ -7,10 +7,11 @@ kept. Where events have limits the ledger is asked after that, and answers wait 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from ..limits.ledger import Ledger, Settle
 from ..limits.ledger import Settled as Counted
 from ..pricing import Prices
 from ..store import Store
+from ..store.write import Batch
 from . import unsettled
 from .away import Patient
 from .database import over, plainly
@@ -69,12 +71,12 @@ class Writer:
         self._depth = 0
         self._wake = threading.Condition()
         self._closed = False
+        self._lost = False
+        """Whether the database failed, and with it perhaps the connection."""
         self.error: StoreError | None = None
         """Why the last transaction failed, if it did."""
         with store.batch() as batch:
-            self._sql = over(batch.connection)
-            self.known = Known(self._sql, batch.connection, self._asked)
-            """What is remembered; for actions alone."""
+            self._begun(batch)
         self._thread = threading.Thread(target=self._run, name="payi-server-writer", daemon=True)
         self._thread.start()
 
@@ -164,7 +166,6 @@ class Writer:
             results = self._committed(some)
             self.error = None
         except StoreError as error:
-            self.known.forget()
             self.error = error
             results = [error] * len(some)
         except Exception as error:
@@ -180,10 +181,10 @@ class Writer:
     def _committed(self, some: Sequence[_Waiting]) -> list[Any]:
         """The results in order; of an action that raised, what it raised."""
         results: dict[int, Any] = {}
-        with self._store.batch() as batch, plainly():
+        with self._transaction() as batch:
             self.known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
-            written = settle([load for _, load in loads], batch, self.known, self._prices, self._ledger.id)
+            written = settle([load for _, load in loads], batch, self.known, self._prices, self._asked.id)
             unsettled.put(self._sql, written.steps)
             for n, one in enumerate(some):
                 if not isinstance(one.work, Load):
@@ -207,7 +208,7 @@ class Writer:
         """Tell the ledger of events that are stored; the states of their limits, by event. What fails stays to be told."""
         try:
             answers = [answer for answer in self._asked.run(steps) if isinstance(answer, Counted)]
-            with self._store.batch() as batch, plainly():
+            with self._transaction() as batch:
                 unsettled.told(self._sql, batch, steps, answers)
             return {step.event_id: answer.states for step, answer in zip(steps, answers, strict=True)}
         except (LedgerError, StoreError) as error:
@@ -223,7 +224,7 @@ class Writer:
         """What a server that was killed, or a ledger that was away, has left."""
         self._look_at = time.monotonic() + _LEFT_SECONDS
         try:
-            with self._store.batch(), plainly():
+            with self._transaction():
                 given_up = unsettled.drop_old(self._sql)
                 steps = unsettled.some(self._sql)
         except StoreError:  # whoever writes next is told
@@ -232,6 +233,29 @@ class Writer:
             health.note("server_unsettled", "%d events were never counted to their limits: payi limits audit", given_up)
         if steps and self._tell(steps):
             self._look_at = 0.0  # there may be more
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Batch]:
+        """One of the store's, over the connection that it has now.
+
+        Raises:
+            StoreError: Nothing was written.
+        """
+        try:
+            with self._store.batch() as batch, plainly():
+                if self._lost:
+                    self._begun(batch)
+                yield batch
+        except StoreError:
+            self._lost = True
+            raise
+
+    def _begun(self, batch: Batch) -> None:
+        """Over the connection that the store has now, nothing remembered."""
+        self._sql = over(batch.connection)
+        self.known = Known(self._sql, self._store.database.data_version, self._asked)
+        """What is remembered; for actions alone."""
+        self._lost = False
 
     def _acted(self, action: Action[Any], execute: Callable[[str], Any]) -> Any:
         execute("SAVEPOINT action")

@@ -7,11 +7,9 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .. import health
-from ..alone import alone
 from ..events import CallEvent
 from ..settings import Settings
 from ..store.deliveries import Batch, Place, Rejected
@@ -51,10 +49,9 @@ class Source(Protocol):
 class StoreSource:
     """The events of one application in a store, for one server. Its connection is its own: no other sink waits for it."""
 
-    def __init__(self, settings: Settings, path: Path, place: Place) -> None:
+    def __init__(self, settings: Settings, place: Place) -> None:
         self._settings = settings
         self._place = place
-        self._lock_path = _lock_path(path, place)
         self._store: Store | None = None
         self._looked = 0
         """Up to here there was nothing to hand over."""
@@ -67,9 +64,9 @@ class StoreSource:
         """As the protocol says.
 
         Raises:
-            OSError: The lock's file can be neither made nor opened.
+            StoreError, OSError: Nobody can tell: the lock's file, say, can be neither made nor opened.
         """
-        with alone(self._lock_path) as mine:
+        with self._opened().only_one(_name(self._place)) as mine:
             yield mine
 
     def last(self) -> int:
@@ -165,13 +162,11 @@ class MemorySource:
 
 def source_of(settings: Settings) -> Source:
     """The source for the server that the settings name."""
-    path = settings.store_path
-    if path is None:
+    if settings.in_memory:
         return MemorySource()
-    return StoreSource(settings, path, Place(settings.base_url, settings.application))
+    return StoreSource(settings, Place(settings.base_url, settings.application))
 
 
-def _lock_path(path: Path, place: Place) -> Path:
-    """Beside the store, where all its processes find it; one for each place, so that none waits for another's server."""
-    name = hashlib.blake2b("\n".join(place).encode("utf-8", "replace"), digest_size=4).hexdigest()
-    return path.with_name(f"{path.name}.delivery-{name}.lock")
+def _name(place: Place) -> str:
+    """Of what one process does: one for each place, so that none waits for another's server."""
+    return f"delivery-{hashlib.blake2b(chr(10).join(place).encode('utf-8', 'replace'), digest_size=4).hexdigest()}"

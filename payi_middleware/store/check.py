@@ -7,11 +7,10 @@ Each question is asked of one snapshot, a day at a time, so applications may wri
 from __future__ import annotations
 
 import datetime
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..exceptions import StoreError
+from .connection import Connection
 from .corrections import to_other
 from .fold import prepare
 from .keeping import kept, last
@@ -60,22 +59,9 @@ def check(store: Store) -> Iterator[Problem | None]:
 
 
 def _damage(store: Store) -> list[Problem]:
-    try:
-        with store.snapshot() as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
-    except StoreError as error:
-        if not isinstance(error.__cause__, sqlite3.DatabaseError) or _code(error.__cause__) != sqlite3.SQLITE_CORRUPT:
-            raise
-        found = [str(error.__cause__)]
-    return [
-        Problem("file", f"the file is damaged: {' '.join(message.split())}", _RESTORE)
-        for message in found
-        if message != "ok"
-    ]
-
-
-def _code(error: sqlite3.DatabaseError) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+    with store.alone():
+        found = store.database.damage()
+    return [Problem("file", f"the file is damaged: {' '.join(message.split())}", _RESTORE) for message in found]
 
 
 _REFERENCES = [
@@ -93,14 +79,17 @@ _REFERENCES = [
 
 def _references(store: Store) -> Iterator[Problem | None]:
     for column, whose, table, numbers in _REFERENCES:
-        question = f"SELECT count(*) FROM ({numbers}) WHERE it > 0 AND it NOT IN (SELECT id FROM {table})"
+        question = (
+            f"SELECT count(*) FROM ({numbers}) AS found "
+            f"WHERE it > 0 AND NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.id = found.it)"
+        )
         with store.snapshot() as connection:
             n: int = connection.execute(question).fetchone()[0]
         cure = _REBUILD if whose == "sum" else _RESTORE
         yield Problem("reference", f"{n:,} of {whose}: {column} is not in {table}", cure) if n else None
     with store.snapshot() as connection:
         n = connection.execute(
-            "SELECT count(*) FROM corrections WHERE event NOT IN (SELECT id FROM events)"
+            "SELECT count(*) FROM corrections WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.id = corrections.event)"
         ).fetchone()[0]
     yield Problem("correction", f"{n:,} corrections are of no event", _REBUILD) if n else None
 
@@ -121,7 +110,7 @@ SELECT dim, hour, key, kind, calls, tokens_in, tokens_out, ticks, {shortest("lat
         sum(cost_ticks) AS ticks, CAST(group_concat(latency, '') AS BLOB) AS latency,
         CAST(coalesce(group_concat(first_byte, ''), '') AS BLOB) AS first_byte
     FROM temp.delta GROUP BY dim, hour, key, kind
-) WHERE calls != 0 OR ticks != 0
+) AS gathered WHERE calls != 0 OR ticks != 0
 """
 _HELD = f"""
 SELECT dim, period, key, kind, calls, input_tokens, output_tokens, cost_ticks, {shortest("latency")}, {shortest("first_byte")}
@@ -130,8 +119,9 @@ AND (calls != 0 OR cost_ticks != 0)
 """
 _DIFFERING = f"""
 SELECT count(*) FROM (SELECT DISTINCT dim, hour, key, kind FROM (
-    SELECT * FROM (SELECT * FROM ({_SUMS}) UNION ALL {_HELD}) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING count(*) = 1
-))
+    SELECT * FROM (SELECT * FROM ({_SUMS}) AS gathered UNION ALL {_HELD}) AS every
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING count(*) = 1
+) AS single) AS differing
 """
 """Sums that are not there twice, as they should be and as they are."""
 _PARTS = f"""
@@ -176,7 +166,7 @@ def _coarser(store: Store, grain: int, period: int, parts: tuple[int, int, int])
     return _told(n, "day" if is_day else "month", day, f"those by {'hour' if is_day else 'day'}")
 
 
-def _differing(connection: sqlite3.Connection, grain: int, first: int, end: int) -> int:
+def _differing(connection: Connection, grain: int, first: int, end: int) -> int:
     """How many sums are missing, wrong, or should not be."""
     names = {"grain": grain, "first": first, "end": end}
     n: int = connection.execute(_DIFFERING, names).fetchone()[0]

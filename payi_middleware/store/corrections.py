@@ -8,14 +8,14 @@ of one event the last holds.
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from ..events import CallEvent, Cost, CostSource, Unpriced
-from .fold import KEYS, add_up, prepare
+from .connection import Connection
+from .fold import KEYS, NOTHING, add_up, prepare
 from .interned import Names
 from .kinds import as_attributed, kind_of
 from .pack import COLUMNS, unpacked
@@ -46,14 +46,14 @@ def corrected(event: CallEvent, packed: bytes | None) -> CallEvent:
     return event if packed is None else msgspec.structs.replace(event, **msgspec.structs.asdict(_decode(packed)))
 
 
-def any_corrections(connection: sqlite3.Connection) -> bool:
+def any_corrections(connection: Connection) -> bool:
     """Whether the store has corrections, or what is left of them: the sums, where the events are gone."""
     found: int = connection.execute(f"SELECT EXISTS (SELECT 1 FROM rollup WHERE dim >= {CORRECTED})").fetchone()[0]
     return found == 1
 
 
 def walk(
-    connection: sqlite3.Connection, since_ns: int | None, until_ns: int | None, size: int
+    connection: Connection, since_ns: int | None, until_ns: int | None, size: int
 ) -> Iterator[list[tuple[int, CallEvent]]]:
     """The events that began in [since, until), as corrected so far, with their numbers in the store, `size` at a time."""
     names = Names(connection)
@@ -69,7 +69,7 @@ def walk(
         yield [(row[0], corrected(unpacked(row[2:], names), row[1])) for row in rows]
 
 
-def correct(connection: sqlite3.Connection, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
+def correct(connection: Connection, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
     """Write corrections: (number in the store, the event as it holds, as it shall be). Within a transaction that writes."""
     first: int = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()[0]
     connection.executemany(
@@ -83,14 +83,14 @@ def correct(connection: sqlite3.Connection, changed: Sequence[tuple[int, CallEve
     add_up(connection)
 
 
-def to_other(connection: sqlite3.Connection) -> None:
+def to_other(connection: Connection) -> None:
     """Give what was gathered the key "(other)" where the rollups count the value so."""
     for dim in DIMENSIONS:
         connection.execute(_TO_OTHER, {"dim": dim})
 
 
 def _rows(
-    connection: sqlite3.Connection, changed: Iterable[tuple[int, CallEvent, CallEvent]], now: int
+    connection: Connection, changed: Iterable[tuple[int, CallEvent, CallEvent]], now: int
 ) -> Iterator[tuple[object, ...]]:
     for number, before, after in changed:
         recorded = connection.execute("SELECT kind FROM events WHERE id = ?", (number,)).fetchone()
@@ -117,7 +117,7 @@ def gather(dim: int, which: str, *, after: bool) -> str:
     only = " AND e.failure != 0" if dim == FAILURE else ""
     return (
         f"INSERT INTO temp.delta SELECT {dim + CORRECTED}, e.hour, {KEYS[dim]} AS the_key, {kind} AS the_kind, "
-        f"{sign}count(*), {sign}sum(e.input_tokens), {sign}sum(e.output_tokens), {sign}sum({ticks}), x'', x'' "
+        f"{sign}count(*), {sign}sum(e.input_tokens), {sign}sum(e.output_tokens), {sign}sum({ticks}), {NOTHING}, {NOTHING} "
         f"FROM {source} WHERE {which}{only} GROUP BY e.hour, the_key, the_kind"
     )
 

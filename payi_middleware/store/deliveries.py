@@ -8,12 +8,12 @@ whoever takes it drops what it has by the event's id.
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..events import CallEvent
+from .connection import Connection
 from .corrections import LAST, corrected
 from .interned import Names
 from .keeping import last
@@ -102,18 +102,29 @@ WHERE e.id > ? AND e.id <= ? AND w.id = e.wide AND w.application = ? ORDER BY e.
 """
 _AGAIN = f"""
 SELECT {_EVENT} FROM rejected AS r JOIN events AS e ON e.id = r.event
-WHERE r.delivery = ? AND r.again ORDER BY e.id LIMIT ?
+WHERE r.delivery = ? AND r.again = 1 ORDER BY e.id LIMIT ?
 """
 _WAITING = f"""
 SELECT count(*) FROM (
     SELECT 1 FROM events AS e CROSS JOIN wide AS w
     WHERE e.id > ? AND w.id = e.wide AND w.application = ? LIMIT {_COUNTED}
-)
+) AS waiting
 """
-_WHY = "SELECT code, message, count(*) AS n, max(at_ns) FROM rejected WHERE delivery = ? GROUP BY code ORDER BY n DESC"
+_REJECT = """
+INSERT INTO rejected (delivery, event, at_ns, again, status, code, message) VALUES (?, ?, ?, 0, ?, ?, ?)
+ON CONFLICT (delivery, event) DO UPDATE SET at_ns = excluded.at_ns, again = 0, status = excluded.status,
+    code = excluded.code, message = excluded.message
+"""
+_WHY = """
+SELECT code, message, n FROM (
+    SELECT code, message, count(*) OVER (PARTITION BY code) AS n,
+        row_number() OVER (PARTITION BY code ORDER BY at_ns DESC, event DESC) AS place
+    FROM rejected WHERE delivery = ?
+) AS told WHERE place = 1 ORDER BY n DESC
+"""
 
 
-def undelivered(connection: sqlite3.Connection, place: Place, upto: int, size: int, looked: int = 0) -> Batch | None:
+def undelivered(connection: Connection, place: Place, upto: int, size: int, looked: int = 0) -> Batch | None:
     """What to hand over next, of the events up to a number; None if there is nothing.
 
     Up to the number `looked` there was nothing when the caller looked last.
@@ -130,7 +141,7 @@ def undelivered(connection: sqlite3.Connection, place: Place, upto: int, size: i
     return Batch([row[0] for row in rows], [_event(row, names) for row in rows], rows[-1][0])
 
 
-def done(connection: sqlite3.Connection, place: Place, batch: Batch, rejected: Sequence[Rejected]) -> None:
+def done(connection: Connection, place: Place, batch: Batch, rejected: Sequence[Rejected]) -> None:
     """A batch is handed over but for what was refused, which is set aside. Within a transaction that writes."""
     now = time.time_ns()
     connection.execute(
@@ -143,44 +154,42 @@ def done(connection: sqlite3.Connection, place: Place, batch: Batch, rejected: S
         taken = [(number, event) for event in batch.numbers]
         connection.executemany("DELETE FROM rejected WHERE delivery = ? AND event = ?", taken)
     connection.executemany(
-        "INSERT OR REPLACE INTO rejected (delivery, event, at_ns, again, status, code, message) VALUES (?, ?, ?, 0, ?, ?, ?)",
+        _REJECT,
         [(number, batch.numbers[one.at], now, one.status, one.code, one.message[:_LONGEST]) for one in rejected],
     )
 
 
-def forget_events(connection: sqlite3.Connection, numbers: Sequence[tuple[int]]) -> None:
+def forget_events(connection: Connection, numbers: Sequence[tuple[int]]) -> None:
     """The events of these numbers go, and with them what is told of their refusal. Within a transaction that writes."""
     for (place,) in connection.execute("SELECT id FROM deliveries").fetchall():
         rows = [(place, *number) for number in numbers]
         connection.executemany("DELETE FROM rejected WHERE delivery = ? AND event = ?", rows)
 
 
-def deliveries(connection: sqlite3.Connection) -> list[Delivered]:
+def deliveries(connection: Connection) -> list[Delivered]:
     """Every place that ever took a batch."""
     rows = connection.execute("SELECT id, url, application, mark, at_ns FROM deliveries ORDER BY url, application")
     return [_delivered(connection, *row) for row in rows.fetchall()]
 
 
-def offer_again(connection: sqlite3.Connection) -> int:
+def offer_again(connection: Connection) -> int:
     """Let what was refused be offered again; how many events that are. Within a transaction that writes."""
     return connection.execute("UPDATE rejected SET again = 1").rowcount
 
 
-def _delivered(
-    connection: sqlite3.Connection, number: int, url: str, application: str, mark: int, at_ns: int
-) -> Delivered:
+def _delivered(connection: Connection, number: int, url: str, application: str, mark: int, at_ns: int) -> Delivered:
     waiting: int = connection.execute(_WAITING, (_valid(connection, mark), application)).fetchone()[0]
-    why = [Rejection(code, message, n) for code, message, n, _ in connection.execute(_WHY, (number,))]
+    why = [Rejection(code, message, n) for code, message, n in connection.execute(_WHY, (number,))]
     return Delivered(Place(url, application), at_ns, waiting, why)
 
 
-def _found(connection: sqlite3.Connection, place: Place) -> tuple[int, int]:
+def _found(connection: Connection, place: Place) -> tuple[int, int]:
     """The place's number, 0 for a new one, and its mark."""
     row = connection.execute("SELECT id, mark FROM deliveries WHERE url = ? AND application = ?", place).fetchone()
     return (0, 0) if row is None else (row[0], _valid(connection, row[1]))
 
 
-def _valid(connection: sqlite3.Connection, mark: int) -> int:
+def _valid(connection: Connection, mark: int) -> int:
     """The mark; 0 if the numbers have begun anew since, in a store whose events were all deleted."""
     return mark if mark <= last(connection) else 0
 

@@ -8,11 +8,11 @@ person. A process that is killed between leaves the name, and the next one goes 
 from __future__ import annotations
 
 import re
-import sqlite3
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from .connection import Connection
 from .keeping import changed, kept, last, removed
 from .pack import packings, tells_request, without
 from .periods import month_of_hour
@@ -136,12 +136,12 @@ class _Found(NamedTuple):
     rest: bytes
 
 
-def _number(connection: sqlite3.Connection, text: str) -> int | None:
+def _number(connection: Connection, text: str) -> int | None:
     row = connection.execute("SELECT id FROM texts WHERE packed = ?", (text,)).fetchone()
     return None if row is None else row[0]
 
 
-def _found(connection: sqlite3.Connection, person: Person, name: int | None, after: int) -> list[_Found]:
+def _found(connection: Connection, person: Person, name: int | None, after: int) -> list[_Found]:
     """The next events with the person's name, or with the id in what they have packed."""
     needles = sorted(packings(person.id, whole=len(person.id) < TELLING))
     packed = " OR ".join(["instr(e.rest, ?) > 0"] * len(needles))
@@ -170,7 +170,7 @@ def _found(connection: sqlite3.Connection, person: Person, name: int | None, aft
 
 
 def _cleared(
-    connection: sqlite3.Connection, person: Person, name: int | None, batch: list[_Found], days: set[int]
+    connection: Connection, person: Person, name: int | None, batch: list[_Found], days: set[int]
 ) -> Forgotten:
     theirs = [row for row in batch if name in (row.user, row.account)]
     gone = [row for row in theirs if person.events and row.user == name]
@@ -217,20 +217,20 @@ INSERT INTO rollup (dim, grain, period, key, kind, {_MEASURES})
 SELECT dim, grain, period, {NOT_GIVEN}, kind, {_MEASURES} FROM rollup
 WHERE dim = ? AND grain = ? AND period = ? AND key = ? AND kind = ?
 ON CONFLICT (dim, grain, period, key, kind) DO UPDATE SET
-    calls = calls + excluded.calls, input_tokens = input_tokens + excluded.input_tokens,
-    output_tokens = output_tokens + excluded.output_tokens, cost_ticks = cost_ticks + excluded.cost_ticks,
-    latency = hist_packed(CAST(latency || excluded.latency AS BLOB)),
-    first_byte = hist_packed(CAST(first_byte || excluded.first_byte AS BLOB))
+    calls = rollup.calls + excluded.calls, input_tokens = rollup.input_tokens + excluded.input_tokens,
+    output_tokens = rollup.output_tokens + excluded.output_tokens, cost_ticks = rollup.cost_ticks + excluded.cost_ticks,
+    latency = hist_packed(CAST(rollup.latency || excluded.latency AS BLOB)),
+    first_byte = hist_packed(CAST(rollup.first_byte || excluded.first_byte AS BLOB))
 """
 _NO_SUM = "DELETE FROM rollup WHERE dim = ? AND grain = ? AND period = ? AND key = ? AND kind = ?"
 
 
-def _sums(connection: sqlite3.Connection, dim: int, key: int) -> list[tuple[int, int, int]]:
+def _sums(connection: Connection, dim: int, key: int) -> list[tuple[int, int, int]]:
     """(grain, period, kind) of a key's rows."""
     return connection.execute(_OF_KEY, {"dim": dim, "key": key}).fetchall()
 
 
-def _moved(connection: sqlite3.Connection, dim: int, key: int) -> int:
+def _moved(connection: Connection, dim: int, key: int) -> int:
     """Add a key's sums to those of calls without one; how many rows that were."""
     rows = [(dim, grain, period, key, kind) for grain, period, kind in _sums(connection, dim, key)]
     connection.executemany(_MOVE, rows)
@@ -238,7 +238,7 @@ def _moved(connection: sqlite3.Connection, dim: int, key: int) -> int:
     return len(rows)
 
 
-def _is_to_be_made_anew(connection: sqlite3.Connection, person: Person, day: int) -> bool:
+def _is_to_be_made_anew(connection: Connection, person: Person, day: int) -> bool:
     """Whether the sums of a day, whose events are all there, cannot be right by moving the person's alone."""
     before = kept(connection).before_hour
     if before is not None and day * 24 < before:
@@ -262,21 +262,23 @@ def _without_name(store: Store, person: Person, name: int | None) -> Forgotten:
         return Forgotten(left=tuple(_left(connection, person)))
 
 
-def _is_used(connection: sqlite3.Connection, name: int, seen: int) -> bool:
+def _is_used(connection: Connection, name: int, seen: int) -> bool:
     """Whether anything refers to a name: sums, sets of tags, events."""
     if any(_sums(connection, dim, name) for dim in DIMS if dim % CORRECTED):
         return True
-    found: int = connection.execute("SELECT EXISTS (SELECT 1 FROM tags WHERE ?1 IN (tag, tags))", (name,)).fetchone()[0]
+    found: int = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM tags WHERE tag = ? OR tags = ?)", (name, name)
+    ).fetchone()[0]
     return found == 1 or _is_used_since(connection, name, seen)
 
 
-def _is_used_since(connection: sqlite3.Connection, name: int, seen: int) -> bool:
+def _is_used_since(connection: Connection, name: int, seen: int) -> bool:
     question = "SELECT EXISTS (SELECT 1 FROM events WHERE id > ? AND ? IN (user, account, route, tags, failure))"
     found: int = connection.execute(question, (seen, name)).fetchone()[0]
     return found == 1
 
 
-def _left(connection: sqlite3.Connection, person: Person) -> Iterator[str]:
+def _left(connection: Connection, person: Person) -> Iterator[str]:
     """Where the id still stands, in words."""
     before, name = kept(connection).before_hour, _number(connection, person.id)
     if person.application is not None:  # others may have the name, and it is theirs to have
@@ -286,13 +288,14 @@ def _left(connection: sqlite3.Connection, person: Person) -> Iterator[str]:
     if name is not None:
         yield "calls, tags or routes that have the very name: if calls came meanwhile, do it again"
     for where, question in _TEXTS:
-        rows = connection.execute(question, (person.id.encode(), person.id))
+        needle: str | bytes = person.id if "FROM texts" in question else person.id.encode()
+        rows = connection.execute(question, (needle, needle))
         if any(person.is_told_by(_text(row[0])) for row in rows):
             yield where
 
 
 _TEXTS = [
-    ("tags, accounts or routes", "SELECT packed FROM texts WHERE instr(CAST(packed AS BLOB), ?) > 0 AND packed != ?"),
+    ("tags, accounts or routes", "SELECT packed FROM texts WHERE instr(packed, ?) > 0 AND packed != ?"),
     ("use cases, their steps, or models", "SELECT packed FROM wide WHERE instr(packed, ?) > 0 AND packed != ?"),
     ("endpoints or models", "SELECT packed FROM shapes WHERE instr(packed, ?) > 0 AND packed != ?"),
     ("what processes told of themselves", "SELECT health FROM processes WHERE instr(health, ?) > 0 AND health != ?"),
@@ -303,5 +306,5 @@ def _text(packed: str | bytes) -> str:
     return packed if isinstance(packed, str) else packed.decode("utf-8", "replace")
 
 
-def _sums_before(connection: sqlite3.Connection, name: int, before: int) -> bool:
+def _sums_before(connection: Connection, name: int, before: int) -> bool:
     return any(grain == HOUR and period < before for dim in _DIMS for grain, period, _ in _sums(connection, dim, name))

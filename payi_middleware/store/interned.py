@@ -3,11 +3,12 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
+
+from .connection import Connection
 
 __all__ = ["Interned", "Names", "Shape", "Wide"]
 
@@ -52,7 +53,7 @@ class Interned(Generic[T]):
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         table: str,
         columns: tuple[str, ...],
         row: Callable[[T], tuple[Stored, ...]],
@@ -70,6 +71,16 @@ class Interned(Generic[T]):
             return self._ids[value]
         except KeyError:
             return self._find(value)
+
+    def knows(self, value: T) -> bool:
+        """Whether the number of `value` is remembered."""
+        return value in self._ids
+
+    def learn(self, numbers: Mapping[T, int]) -> None:
+        """Remember numbers that were found or made."""
+        if len(self._ids) + len(numbers) > _MOST:
+            self._ids.clear()
+        self._ids.update(numbers)
 
     def forget(self) -> None:
         """Forget all numbers: after a rollback, when some may never have been written."""
@@ -91,7 +102,7 @@ class Interned(Generic[T]):
 class Names:
     """The values behind the numbers, for who reads."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._texts: dict[int, str] = {}
         self._wide: dict[int, Wide] = {}

@@ -6,12 +6,13 @@ number must stay its event's also after that was removed, the newest one's inclu
 
 from __future__ import annotations
 
-import sqlite3
 from typing import NamedTuple
+
+from .connection import Connection
 
 __all__ = ["Kept", "changed", "count", "generation", "kept", "last", "next_number", "removed"]
 
-_LAST = "max(coalesce((SELECT max(id) FROM events), 0), (SELECT id FROM folded))"
+_LAST = "SELECT max(id) FROM (SELECT id FROM folded UNION ALL SELECT max(id) FROM events) AS given"
 
 
 class Kept(NamedTuple):
@@ -25,34 +26,34 @@ class Kept(NamedTuple):
     """Counts how often interned values were removed, so that writers forget the numbers that they remember."""
 
 
-def kept(connection: sqlite3.Connection) -> Kept:
+def kept(connection: Connection) -> Kept:
     """What housekeeping has left of the store."""
     return Kept(*connection.execute("SELECT removed, before_hour, generation FROM keeping").fetchone())
 
 
-def generation(connection: sqlite3.Connection) -> int:
+def generation(connection: Connection) -> int:
     """Which numbers of interned values hold."""
     number: int = connection.execute("SELECT generation FROM keeping").fetchone()[0]
     return number
 
 
-def changed(connection: sqlite3.Connection) -> None:
+def changed(connection: Connection) -> None:
     """Interned values were removed, or are others now. Within the transaction that did so."""
     connection.execute("UPDATE keeping SET generation = generation + 1")
 
 
-def removed(connection: sqlite3.Connection, events: int) -> None:
+def removed(connection: Connection, events: int) -> None:
     """Events were removed, all of which were in the rollups. Within the transaction that did so."""
     connection.execute("UPDATE keeping SET removed = removed + ?", (events,))
 
 
-def last(connection: sqlite3.Connection) -> int:
+def last(connection: Connection) -> int:
     """The number of the newest event, be it still there or not."""
-    number: int = connection.execute(f"SELECT {_LAST}").fetchone()[0]
+    number: int = connection.execute(_LAST).fetchone()[0]
     return number
 
 
-def next_number(connection: sqlite3.Connection) -> int | None:
+def next_number(connection: Connection) -> int | None:
     """The number that the next event must be given, since the database would give that of a removed one; else None."""
     row = connection.execute(
         "SELECT id + 1 FROM folded WHERE id > (SELECT coalesce(max(id), 0) FROM events)"
@@ -60,6 +61,6 @@ def next_number(connection: sqlite3.Connection) -> int | None:
     return None if row is None else row[0]
 
 
-def count(connection: sqlite3.Connection) -> int:
+def count(connection: Connection) -> int:
     """How many events there are, without counting them: each number was given once."""
     return last(connection) - kept(connection).removed

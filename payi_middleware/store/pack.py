@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..events import Attribution, CallEvent, Cost, Inbound, Line, Part, Unpriced
 from ..pricing.units import is_tokens
+from .connection import Connection
 from .histogram import letter
 from .interned import Interned, Names, Shape, Wide
 from .kinds import kind_of, outcome_of, source_of
@@ -77,7 +77,7 @@ _DECODER = msgspec.msgpack.Decoder(_Rest)
 class Packer:
     """Makes rows, within a transaction that writes: new texts get their numbers as they come."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._texts: Interned[str] = Interned(connection, "texts", (), lambda text: (text,))
         self._wide: Interned[Wide] = Interned(connection, "wide", Wide.__struct_fields__, _wide_row)
@@ -89,6 +89,22 @@ class Packer:
         for interned in (self._texts, self._wide, self._shapes):
             interned.forget()
         self._tags.clear()
+
+    def unknown(self, events: Sequence[CallEvent]) -> set[str]:
+        """The texts of events whose numbers are not known here."""
+        found: set[str | None] = set()
+        for event in events:
+            who = event.attribution
+            found |= {who.user_id, who.account_name, event.inbound.http_route}
+            if who.request_tags and who.request_tags not in self._tags:
+                found |= {_tags_text(who.request_tags), *who.request_tags}
+            if event.outcome != "ok" or event.attempt > 1:
+                found.add(_failure(event))
+        return {text for text in found if text is not None and not self._texts.knows(text)}
+
+    def learn(self, numbers: dict[str, int]) -> None:
+        """Remember numbers of texts."""
+        self._texts.learn(numbers)
 
     def row(self, event: CallEvent) -> tuple[Any, ...]:
         """The event's row, in the order of `COLUMNS`.
@@ -128,12 +144,16 @@ class Packer:
     def _tag_set(self, tags: tuple[str, ...]) -> int:
         known = self._tags.get(tags)
         if known is None:
-            known = self._texts.id(msgspec.json.encode(tags).decode())
+            known = self._texts.id(_tags_text(tags))
             members = [(known, self._texts.id(tag)) for tag in tags]
             self._connection.executemany("INSERT INTO tags (tags, tag) VALUES (?, ?) ON CONFLICT DO NOTHING", members)
             if len(self._tags) < 65_536:
                 self._tags[tags] = known
         return known
+
+
+def _tags_text(tags: tuple[str, ...]) -> str:
+    return msgspec.json.encode(tags).decode()
 
 
 def request_key(request_id: str) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any, NamedTuple
 
 import msgspec
+
+from .connection import Connection
 
 __all__ = ["Process", "processes", "put"]
 
@@ -31,7 +32,7 @@ class Process(NamedTuple):
     health: dict[str, Any]
 
 
-def put(connection: sqlite3.Connection, health: dict[str, Any], events: int) -> None:
+def put(connection: Connection, health: dict[str, Any], events: int) -> None:
     """Store how a process is. Within a transaction that writes."""
     process = str(health.get("process") or f"{health.get('host', '')}:{health.get('pid', '')}")
     row = (process, int(health.get("seen_ns") or 0), events, msgspec.json.encode(health))
@@ -41,7 +42,7 @@ def put(connection: sqlite3.Connection, health: dict[str, Any], events: int) -> 
         connection.execute(_FORGET, (_MOST - 1,))
 
 
-def processes(connection: sqlite3.Connection) -> list[Process]:
+def processes(connection: Connection) -> list[Process]:
     """All processes, the last seen first."""
     rows = connection.execute("SELECT process, seen_ns, events, health FROM processes ORDER BY seen_ns DESC, process")
     return [Process(process, seen, n, msgspec.json.decode(health)) for process, seen, n, health in rows]

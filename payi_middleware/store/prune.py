@@ -8,12 +8,12 @@ next one goes on where it stood.
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import forks
+from .connection import Connection
 from .deliveries import forget_events
 from .keeping import removed
 from .periods import HOUR_NS, day_of_month, month_of_hour
@@ -77,7 +77,7 @@ def would_prune(store: Store, day: int, *, keep_sums: bool, undelivered: bool = 
     return Pruned(events, corrections, sums, waiting=waiting)
 
 
-def _waiting(connection: sqlite3.Connection, day: int) -> int:
+def _waiting(connection: Connection, day: int) -> int:
     n: int = connection.execute(
         f"SELECT count(*) FROM events AS e WHERE hour < ? AND {_AWAITED}", (day * 24,)
     ).fetchone()[0]
@@ -98,7 +98,10 @@ def prune(store: Store, day: int, *, keep_sums: bool = True, undelivered: bool =
     """
     with store.transaction() as connection:
         store.fold()
-        connection.execute("UPDATE keeping SET before_hour = max(coalesce(before_hour, ?1), ?1)", (day * 24,))
+        connection.execute(
+            "UPDATE keeping SET before_hour = :hour WHERE before_hour IS NULL OR before_hour < :hour",
+            {"hour": day * 24},
+        )
     while (step := _step(store, day, undelivered)).events:
         yield step
     if not undelivered:
@@ -152,7 +155,7 @@ def _sums_step(store: Store, dim: int, grain: int, end: int) -> int:
     return len(rows)
 
 
-def _count(connection: sqlite3.Connection, dim: int, grain: int, end: int) -> int:
+def _count(connection: Connection, dim: int, grain: int, end: int) -> int:
     question = "SELECT count(*) FROM rollup WHERE dim = ? AND grain = ? AND period < ?"
     n: int = connection.execute(question, (dim, grain, end)).fetchone()[0]
     return n

@@ -3,11 +3,12 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from .connection import Connection
 from .corrections import any_corrections
+from .fold import NOTHING
 from .keeping import kept
 from .periods import HOUR_NS, Span, cut
 from .schema import ACCOUNT, CORRECTED, FAILURE, HOUR, NOT_GIVEN, ROUTE, TAG, USER, WIDE
@@ -70,7 +71,7 @@ class Extent(NamedTuple):
     """The hour before which events were removed and at most their sums stayed."""
 
 
-def extent(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Extent | None:
+def extent(connection: Connection, *, as_recorded: bool = False) -> Extent | None:
     """What the store holds; None for nothing. `as_recorded`: whether to pass over its corrections."""
     # Of the events that were removed the sums may have stayed.
     hours = [row[0] for row in connection.execute(_HOURS) if row[0] is not None]
@@ -85,7 +86,7 @@ def extent(connection: sqlite3.Connection, *, as_recorded: bool = False) -> Exte
     return Extent(min(hours), max(hours) + 1, mark, tail, corrected, kept(connection).before_hour)
 
 
-def read(connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, held: Extent) -> Iterator[Group]:
+def read(connection: Connection, how: Grouping, since_ns: int, until_ns: int, held: Extent) -> Iterator[Group]:
     """All calls that began in the range, grouped; the same key and kind may come several times."""
     if how.dim is None:
         yield from _from_events(connection, how, since_ns, until_ns, "")
@@ -106,7 +107,7 @@ def read(connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns:
         yield from _from_events(connection, how, since_ns, until_ns, f" AND e.id > {held.mark}")
 
 
-def _from_rollup(connection: sqlite3.Connection, how: Grouping, dim: int, span: Span) -> Iterable[Group]:
+def _from_rollup(connection: Connection, how: Grouping, dim: int, span: Span) -> Iterable[Group]:
     if dim % CORRECTED == WIDE:
         source, keys = "rollup JOIN wide AS w ON w.id = rollup.key", [f"w.{_WIDE[name]}" for name in how.by]
     else:
@@ -119,7 +120,7 @@ def _from_rollup(connection: sqlite3.Connection, how: Grouping, dim: int, span: 
     )
 
 
-def _from_corrections(connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int) -> Iterator[Group]:
+def _from_corrections(connection: Connection, how: Grouping, since_ns: int, until_ns: int) -> Iterator[Group]:
     """What corrections take from the kinds before and give to the kinds after."""
     only = " AND e.failure != 0" if "failure" in how.by else ""
     source = f"corrections AS c JOIN {_source(how, 'events AS e ON e.id = c.event')}"
@@ -127,7 +128,7 @@ def _from_corrections(connection: sqlite3.Connection, how: Grouping, since_ns: i
         columns = ", ".join([*map(_column, how.by), kind])
         yield from connection.execute(
             f"SELECT {columns}, {sign}count(*), {sign}sum(input_tokens), {sign}sum(output_tokens), {sign}sum({ticks}), "
-            f"x'', x'' FROM {source} WHERE started_ns >= ? AND started_ns < ?{only} GROUP BY {columns}",
+            f"{NOTHING}, {NOTHING} FROM {source} WHERE started_ns >= ? AND started_ns < ?{only} GROUP BY {columns}",
             (since_ns, until_ns),
         )
 
@@ -141,9 +142,7 @@ def _source(how: Grouping, events: str) -> str:
     return source
 
 
-def _from_events(
-    connection: sqlite3.Connection, how: Grouping, since_ns: int, until_ns: int, only: str
-) -> Iterable[Group]:
+def _from_events(connection: Connection, how: Grouping, since_ns: int, until_ns: int, only: str) -> Iterable[Group]:
     source = _source(how, "events AS e")
     if "failure" in how.by:
         only += " AND e.failure != 0"

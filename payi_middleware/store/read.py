@@ -3,12 +3,13 @@
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..events import CallEvent
+from .connection import Connection
 from .corrections import LAST, corrected
+from .database import Database
 from .interned import Names
 from .pack import COLUMNS, request_key, unpacked
 from .periods import HOUR_NS
@@ -31,16 +32,16 @@ JOIN events AS e ON e.hour = hours.hour AND e.request_key = ? ORDER BY e.started
 
 
 def oldest_first(
-    connection: sqlite3.Connection,
+    database: Database,
     since_ns: int | None = None,
     until_ns: int | None = None,
     *,
     as_recorded: bool = False,
 ) -> Iterator[CallEvent]:
     """The events that began in [since, until), one by one; with their costs as corrected last, unless `as_recorded`."""
-    names = Names(connection)
+    names = Names(database.connection)
     low, high = -_EVER if since_ns is None else since_ns, _EVER if until_ns is None else until_ns
-    rows = connection.execute(
+    rows = database.streamed(
         f"SELECT {_COLUMNS} FROM events AS e WHERE hour >= ? AND hour <= ? AND started_ns >= ? AND started_ns < ? "
         "ORDER BY hour, started_ns, id",
         (low // HOUR_NS, high // HOUR_NS, low, high),
@@ -49,7 +50,7 @@ def oldest_first(
         yield _event(row, names, as_recorded=as_recorded)
 
 
-def latest(connection: sqlite3.Connection, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
+def latest(connection: Connection, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
     """The last `n` events, newest last."""
     names = Names(connection)
     rows = connection.execute(
@@ -59,7 +60,7 @@ def latest(connection: sqlite3.Connection, n: int, *, as_recorded: bool = False)
 
 
 def by_ids(
-    connection: sqlite3.Connection, event_ids: Sequence[bytes], *, as_recorded: bool = False
+    connection: Connection, event_ids: Sequence[bytes], *, as_recorded: bool = False
 ) -> dict[bytes, tuple[int, CallEvent]]:
     """The numbers here and the events of those ids that are known."""
     names = Names(connection)
@@ -73,7 +74,7 @@ def by_ids(
     return found
 
 
-def of_request(connection: sqlite3.Connection, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
+def of_request(connection: Connection, request_id: str, *, as_recorded: bool = False) -> list[CallEvent]:
     """The events of one web request, newest last."""
     names = Names(connection)
     # Hour by hour, since the index begins with it; a year has 8,760.

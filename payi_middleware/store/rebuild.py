@@ -6,13 +6,13 @@ Hours whose events were pruned stay as they are.
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .. import forks
 from . import corrections
+from .connection import Connection
 from .fold import KEYS, add_hours, gather, prepare, spill
 from .keeping import kept, last
 from .periods import day_of_month, month_of_hour
@@ -50,8 +50,8 @@ FROM (
     SELECT dim, ? AS grain, ? AS period, key, kind, sum(calls) AS calls, sum(input_tokens) AS tokens_in,
         sum(output_tokens) AS tokens_out, sum(cost_ticks) AS ticks, CAST(group_concat(latency, '') AS BLOB) AS latency,
         CAST(group_concat(first_byte, '') AS BLOB) AS first_byte
-    FROM rollup AS r WHERE r.dim = ? AND r.grain = ? AND r.period >= ? AND r.period < ? GROUP BY key, kind
-)
+    FROM rollup AS r WHERE r.dim = ? AND r.grain = ? AND r.period >= ? AND r.period < ? GROUP BY dim, key, kind
+) AS parts
 """
 
 
@@ -63,7 +63,9 @@ def rebuild(store: Store) -> Iterator[int]:
     """
     with store.transaction() as connection:
         store.fold()
-        connection.execute("DELETE FROM corrections WHERE event NOT IN (SELECT id FROM events)")
+        connection.execute(
+            "DELETE FROM corrections WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.id = corrections.event)"
+        )
         there: int = connection.execute("SELECT count(*) FROM events").fetchone()[0]
         connection.execute("UPDATE keeping SET removed = ?", (last(connection) - there,))
         found, found_months = days(connection), months(connection)
@@ -80,13 +82,13 @@ def rebuild(store: Store) -> Iterator[int]:
             forks.rest(_REST)
 
 
-def months(connection: sqlite3.Connection) -> list[int]:
+def months(connection: Connection) -> list[int]:
     """The months of which there are events or sums."""
     rows = connection.execute("SELECT DISTINCT period FROM rollup WHERE grain = ?", (MONTH,))
     return sorted({row[0] for row in rows} | {month_of_hour(day * 24) for day in days(connection)})
 
 
-def days(connection: sqlite3.Connection) -> list[int]:
+def days(connection: Connection) -> list[int]:
     """The days of which there are events or sums."""
     rows = connection.execute(
         "SELECT hour / 24 FROM events UNION SELECT period / 24 FROM rollup WHERE grain = ? "
@@ -96,7 +98,7 @@ def days(connection: sqlite3.Connection) -> list[int]:
     return [row[0] for row in rows]
 
 
-def day_again(connection: sqlite3.Connection, day: int, most_keys: int) -> None:
+def day_again(connection: Connection, day: int, most_keys: int) -> None:
     """Make the sums of one day anew, not those of its month. Within a transaction that writes."""
     before = kept(connection).before_hour
     if before is None or day * 24 >= before:
@@ -105,17 +107,17 @@ def day_again(connection: sqlite3.Connection, day: int, most_keys: int) -> None:
         _again(connection, dim, DAY, day, (HOUR, day * 24, day * 24 + 24))
 
 
-def month_again(connection: sqlite3.Connection, dim: int, month: int) -> None:
+def month_again(connection: Connection, dim: int, month: int) -> None:
     """Make the sums of one dimension and month anew from those of its days. Within a transaction that writes."""
     _again(connection, dim, MONTH, month, (DAY, day_of_month(month), day_of_month(month + 1)))
 
 
-def _again(connection: sqlite3.Connection, dim: int, grain: int, period: int, parts: tuple[int, int, int]) -> None:
+def _again(connection: Connection, dim: int, grain: int, period: int, parts: tuple[int, int, int]) -> None:
     connection.execute(_NONE, (dim, grain, period, period + 1))
     connection.execute(_AGAIN, (grain, period, dim, *parts))
 
 
-def _hours_again(connection: sqlite3.Connection, day: int, most_keys: int) -> None:
+def _hours_again(connection: Connection, day: int, most_keys: int) -> None:
     hours = (day * 24, day * 24 + 24)
     for dim in DIMS:
         connection.execute(_NONE, (dim, HOUR, *hours))

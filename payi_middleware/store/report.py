@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ..events import format_time
+from .connection import Connection
 from .interned import Names
 from .periods import HOUR_NS, day_of_month, month_of_hour
 from .query import Extent, Group, Grouping, extent, grouping, read
@@ -70,7 +70,7 @@ class Report(NamedTuple):
 
 
 def report(
-    connection: sqlite3.Connection,
+    connection: Connection,
     by: tuple[str, ...],
     since_ns: int | None,
     until_ns: int | None,
@@ -109,7 +109,7 @@ def report(
 
 
 def failures(
-    connection: sqlite3.Connection,
+    connection: Connection,
     since_ns: int | None,
     until_ns: int | None,
     timezone: str,
@@ -131,7 +131,7 @@ def _range(held: Extent, since_ns: int | None, until_ns: int | None) -> tuple[in
     return low, high
 
 
-def _total(connection: sqlite3.Connection, low: int, high: int, held: Extent) -> tuple[Sums, dict[str | None, int]]:
+def _total(connection: Connection, low: int, high: int, held: Extent) -> tuple[Sums, dict[str | None, int]]:
     total, by_model = Sums(), dict[str | None, Sums]()
     for group in read(connection, grouping(("model",)), low, high, held):
         total.add(*group[1:])

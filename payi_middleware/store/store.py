@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,10 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
-from . import deliveries, inherited, replaced, sqlite
+from ..store_url import FORMS, SQLITE, is_postgresql, shown_store
+from . import deliveries, sqlite
+from .connection import Connection
 from .corrections import walk
+from .database import Database
 from .fold import EVERY, MOST_KEYS
 from .keeping import count
+from .on_sqlite import OnSQLite
 from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
 from .read import by_ids, latest, of_request, oldest_first
@@ -26,7 +29,7 @@ from .write import Batch, Writer
 if TYPE_CHECKING:
     from ..events import CallEvent
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "exists", "open_store", "schema_version"]
 
 T = TypeVar("T")
 
@@ -52,27 +55,62 @@ def open_store(
         StoreError: It cannot be opened, or (without `create`) is not there; the message names the cure.
     """
     settings = store if isinstance(store, Settings) else Settings(store=store)
-    if not settings.store.startswith("sqlite:///"):
-        raise StoreError(f"{settings.store!r} is not a store; use for example sqlite:///payi.db")
-    path = settings.store_path
-    return Store(path, create=create, timeout=timeout, fold_every=fold_every, most_keys=most_keys)
+    return Store(_database(settings, create, timeout), fold_every=fold_every, most_keys=most_keys)
+
+
+def _database(settings: Settings, create: bool, timeout: float) -> Database:
+    """The database that the settings name, of which alone the code is loaded."""
+    if is_postgresql(settings.store):
+        from .on_postgresql import OnPostgreSQL
+
+        return OnPostgreSQL(settings.store, create=create, timeout=timeout)
+    if not settings.store.startswith(SQLITE):
+        raise StoreError(f"{shown_store(settings.store)!r} is not a store; use {FORMS}")
+    return OnSQLite(settings.store_path, create=create, timeout=timeout)
+
+
+def exists(settings: Settings) -> bool:
+    """Whether there is a store, outside of memory.
+
+    Raises:
+        StoreError: Nobody can tell; the message names the cure.
+    """
+    if is_postgresql(settings.store):
+        from .on_postgresql import exists_at
+
+        return exists_at(settings.store)
+    return settings.store_path is not None and settings.store_path.exists()
+
+
+def schema_version(settings: Settings) -> int:
+    """The version of the schema of a store that is kept.
+
+    Raises:
+        StoreError: There is none, or it is another program's; the message names the cure.
+    """
+    if is_postgresql(settings.store):
+        from .on_postgresql import schema_version_at
+
+        return schema_version_at(settings.store)
+    assert settings.store_path is not None
+    return sqlite.schema_version(settings.store_path)
 
 
 class Store:
     """An open store. Any thread may use it, one at a time; a forked child opens its own."""
 
-    def __init__(self, path: Path | None, *, create: bool, timeout: float, fold_every: int, most_keys: int) -> None:
-        self.path = path
-        inherited.let_go()
-        self._connection = sqlite.connect(path, create=create, timeout=timeout)
-        inherited.opened(self._connection)
-        self._file = replaced.file_at(path) if path is not None else None
-        self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
-        self._writes = create
+    def __init__(self, database: Database, *, fold_every: int, most_keys: int) -> None:
+        self.database = database
         self.most_keys = most_keys
+        self._connection = database.connection
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._writer = Writer(self._connection, fold_every=fold_every, most_keys=most_keys, timeout=timeout)
+        self._writer = Writer(database, fold_every=fold_every, most_keys=most_keys)
+
+    @property
+    def path(self) -> Path | None:
+        """The store's file, if it is one."""
+        return self.database.path
 
     def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
         """Store the events that are new, and this process's health; how many were new.
@@ -80,7 +118,7 @@ class Store:
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
-        with self._lock, sqlite.translated(self.path):
+        with self._lock, self.database.translated():
             return self._writer.write(events, health)
 
     @contextlib.contextmanager
@@ -90,7 +128,7 @@ class Store:
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
-        with self._lock, sqlite.translated(self.path), self._writer.batch() as batch:
+        with self._lock, self.database.translated(), self._writer.batch() as batch:
             yield batch
 
     def processes(self) -> list[Process]:
@@ -129,7 +167,7 @@ class Store:
         self, since_ns: int | None = None, until_ns: int | None = None, size: int = 1000
     ) -> Iterator[list[tuple[int, CallEvent]]]:
         """The events that began in [since, until) with their numbers here, `size` at a time, to be corrected."""
-        with sqlite.translated(self.path):
+        with self.database.translated():
             yield from walk(self._connection, since_ns, until_ns, size)
 
     def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
@@ -138,7 +176,7 @@ class Store:
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
-        with self._lock, sqlite.translated(self.path):
+        with self._lock, self.database.translated():
             self._writer.correct(changed)
 
     def last(self) -> int:
@@ -157,7 +195,7 @@ class Store:
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
-        with self._lock, sqlite.translated(self.path):
+        with self._lock, self.database.translated():
             self._writer.delivered(place, batch, rejected)
 
     def deliveries(self) -> list[deliveries.Delivered]:
@@ -170,15 +208,15 @@ class Store:
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
-        with self._lock, sqlite.translated(self.path):
+        with self._lock, self.database.translated():
             return self._writer.offer_again()
 
     def events(
         self, since_ns: int | None = None, until_ns: int | None = None, *, as_recorded: bool = False
     ) -> Iterator[CallEvent]:
         """The events that began in [since, until), in the order in which their calls began."""
-        with sqlite.translated(self.path):
-            yield from oldest_first(self._connection, since_ns, until_ns, as_recorded=as_recorded)
+        with self.database.translated():
+            yield from oldest_first(self.database, since_ns, until_ns, as_recorded=as_recorded)
 
     def latest(self, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
         """The last `n` events, newest last."""
@@ -201,30 +239,36 @@ class Store:
         """How many events the store holds."""
         return self._ask(lambda: count(self._connection))
 
+    def size(self) -> int:
+        """Bytes that it takes, a file's log included."""
+        with self._lock, self.database.translated():
+            return self.database.size()
+
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """One transaction that writes, for housekeeping; taken back if the block raises.
 
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
-        with self._lock, sqlite.translated(self.path), self._writer.transaction():
+        with self._lock, self.database.translated(), self._writer.transaction():
             yield self._connection
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[Connection]:
         """Several questions of housekeeping to one state of the store; temporary tables may be written."""
-        with self._lock, sqlite.translated(self.path):
-            self._connection.execute("BEGIN")
+        with self._lock, self.database.translated():
+            self.database.begin_looking()
             try:
                 yield self._connection
-            finally:
                 self._connection.execute("COMMIT")
+            finally:
+                self.database.end()
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[sqlite3.Connection]:
+    def alone(self) -> Iterator[Connection]:
         """The connection, outside of any transaction."""
-        with self._lock, sqlite.translated(self.path):
+        with self._lock, self.database.translated():
             yield self._connection
 
     def fold(self) -> None:
@@ -232,15 +276,23 @@ class Store:
         self._writer.fold()
 
     def checkpoint(self) -> None:
-        """Move the log into the file as far as nobody is hindered, so that a copy of the file alone has nearly everything."""
-        with self._lock, sqlite.translated(self.path):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        """While there is nothing else to do, move a file's log into it as far as nobody is hindered."""
+        with self._lock, self.database.translated():
+            self.database.checkpoint()
+
+    @contextlib.contextmanager
+    def only_one(self, name: str) -> Iterator[bool]:
+        """Whether no other process does what has this name, until the block ends; others may use this object meanwhile.
+
+        Raises:
+            StoreError, OSError: Nobody can tell.
+        """
+        with self.database.translated(), self.database.only_one(name) as mine:
+            yield mine
 
     def is_current(self) -> bool:
-        """Whether this is still the file at the path, opened by this process; a deleted file takes writes and loses them."""
-        if self.path is None or self._pid != os.getpid():
-            return self._pid == os.getpid()
-        return self._file is not None and replaced.file_at(self.path) == self._file
+        """Whether this is still the store that was opened, by this process."""
+        return self.database.is_current()
 
     def leave(self) -> None:
         """Let go of what is no longer current.
@@ -250,15 +302,11 @@ class Store:
         """
         if self._pid != os.getpid():
             return
-        if self.path is None or not self._writes:
-            forks.keep(self._connection)
-        else:
-            with self._lock, sqlite.translated(self.path):
-                replaced.leave(self._connection, self.path, self._log)
-        inherited.closed(self._connection)
+        with self._lock:
+            self.database.leave()
 
     def close(self) -> None:
-        """Close the file, unless it is a parent's or was replaced; never raises."""
+        """Close the database, unless it is a parent's or was replaced; never raises."""
         if not self.is_current():
             try:
                 self.leave()
@@ -266,8 +314,7 @@ class Store:
                 forks.keep(self._connection)
             return
         with self._lock:
-            inherited.closed(self._connection)
-            self._connection.close()
+            self.database.close()
 
     def __enter__(self) -> Store:
         return self
@@ -277,9 +324,9 @@ class Store:
 
     def _ask(self, question: Callable[[], T]) -> T:
         """Ask within one snapshot, so that rollups and events agree."""
-        with self._lock, sqlite.translated(self.path):
-            self._connection.execute("BEGIN")
+        with self._lock, self.database.translated():
+            self.database.begin_reading()
             try:
                 return question()
             finally:
-                self._connection.execute("ROLLBACK")
+                self.database.end()

@@ -7,11 +7,11 @@ removes, so nothing that is in use goes. Each such transaction lets all writers 
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import forks
+from .connection import Connection
 from .keeping import changed, last
 from .schema import CORRECTED, WIDE
 
@@ -60,15 +60,19 @@ def _unused(store: Store, table: str) -> tuple[int, list[int]]:
         connection.execute("DELETE FROM temp.used")
         questions = [f"SELECT {column} FROM events" for column in _COLUMNS[table]]
         for question in (*questions, *_ELSEWHERE.get(table, ())):
-            connection.execute(f"INSERT OR IGNORE INTO temp.used {question}")
+            connection.execute(
+                f"INSERT INTO temp.used SELECT * FROM ({question}) AS found WHERE true ON CONFLICT DO NOTHING"
+            )
         name = _ID.get(table, "id")
-        rows = connection.execute(f"SELECT DISTINCT {name} FROM {table} WHERE {name} NOT IN (SELECT id FROM temp.used)")
+        rows = connection.execute(
+            f"SELECT DISTINCT {name} FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM temp.used AS u WHERE u.id = t.{name})"
+        )
         found = [row[0] for row in rows]
         connection.execute("DELETE FROM temp.used")
         return last(connection), found
 
 
-def _removed(connection: sqlite3.Connection, table: str, numbers: list[int], seen: int) -> int:
+def _removed(connection: Connection, table: str, numbers: list[int], seen: int) -> int:
     columns = ", ".join(_COLUMNS[table])
     since: set[Any] = set()
     for row in connection.execute(f"SELECT {columns} FROM events WHERE id > ?", (seen,)):

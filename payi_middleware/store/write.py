@@ -1,39 +1,30 @@
 """Batches of events into the store: each event once, however often it is offered."""
 
-# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
 import contextlib
-import itertools
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import health as faults
 from ..events import CallEvent
 from . import deliveries
+from .connection import Connection
 from .corrections import correct
-from .fold import EVERY, MOST_KEYS, fold, waiting
-from .keeping import generation, next_number
+from .database import Database
+from .fold import EVERY, MOST_KEYS, fold
 from .pack import COLUMNS, Packer, with_states
-from .patience import BUSY_TIMEOUT, patiently
 from .processes import put
 
 __all__ = ["Batch", "Writer"]
 
-_MARKS = ", ".join("?" * len(COLUMNS.split(", ")))
-_INSERTS = [
-    (size, f"INSERT INTO events ({COLUMNS}) VALUES {', '.join([f'({_MARKS})'] * size)}")
-    for size in (40, 5, 1)  # 40 rows have 800 parameters; every database takes that many
-]
-_NUMBERED = f"INSERT INTO events (id, {COLUMNS}) VALUES (?, {_MARKS})"
 _ASKED_AT_ONCE = 500  # ids in one question
 
 
 class Batch(NamedTuple):
     """A transaction under way."""
 
-    connection: sqlite3.Connection
+    connection: Connection
     new: Callable[[Sequence[CallEvent]], list[CallEvent]]
     """Of some events those that the store does not hold yet, each once."""
     add: Callable[[Sequence[CallEvent]], None]
@@ -50,7 +41,8 @@ class Batch(NamedTuple):
             part = ids[start : start + _ASKED_AT_ONCE]
             marks = ", ".join("?" * len(part))
             rows = self.connection.execute(
-                f"SELECT id, event_id, rest FROM events WHERE event_id IN ({marks})", part
+                f"SELECT id, event_id, rest FROM events WHERE event_id IN ({marks})",  # noqa: S608 - marks alone
+                part,
             ).fetchall()
             self.connection.executemany(
                 "UPDATE events SET rest = ? WHERE id = ?",
@@ -59,28 +51,21 @@ class Batch(NamedTuple):
 
 
 class Writer:
-    """Writes batches over one connection, one transaction a batch; waits `timeout` seconds for another process's."""
+    """Writes batches over one connection, one transaction a batch."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        *,
-        fold_every: int = EVERY,
-        most_keys: int = MOST_KEYS,
-        timeout: float = BUSY_TIMEOUT,
-    ) -> None:
-        self._connection = connection
-        self._timeout = timeout
-        self._packer = Packer(connection)
+    def __init__(self, database: Database, *, fold_every: int = EVERY, most_keys: int = MOST_KEYS) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._packer = Packer(database.connection)
         self._fold_every = fold_every
         self._most_keys = most_keys
-        self._generation = 0
+        self._remembered = (0, 0)
 
     def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
         """Store the events that are new, and this process's health with them; how many were new.
 
         Raises:
-            sqlite3.Error: Nothing of the batch was written.
+            The database's error: Nothing of the batch was written.
         """
         try:
             return self._write(events, health)
@@ -96,7 +81,7 @@ class Writer:
         """Write corrections, all or none; see `corrections.correct`.
 
         Raises:
-            sqlite3.Error: Nothing was written.
+            The database's error: Nothing was written.
         """
         with self._transaction():
             correct(self._connection, changed)
@@ -107,7 +92,7 @@ class Writer:
         """Write how far another place is; see `deliveries.done`.
 
         Raises:
-            sqlite3.Error: Nothing was written.
+            The database's error: Nothing was written.
         """
         with self._transaction():
             deliveries.done(self._connection, place, batch, rejected)
@@ -116,7 +101,7 @@ class Writer:
         """See `deliveries.offer_again`.
 
         Raises:
-            sqlite3.Error: Nothing was written.
+            The database's error: Nothing was written.
         """
         with self._transaction():
             return deliveries.offer_again(self._connection)
@@ -136,8 +121,11 @@ class Writer:
         return len(new)
 
     def _add(self, events: Sequence[CallEvent]) -> None:
-        self._insert([self._packer.row(event) for event in events])
-        if events and waiting(self._connection) >= self._fold_every:
+        if not events:
+            return
+        self._packer.learn(self._database.numbers(lambda: self._packer.unknown(events)))
+        waiting = self._database.insert(COLUMNS, [self._packer.row(event) for event in events])
+        if waiting >= self._fold_every:
             fold(self._connection, most_keys=self._most_keys)
 
     @contextlib.contextmanager
@@ -152,43 +140,23 @@ class Writer:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        # Immediate: which events are new must still hold when they are written.
-        patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._timeout)
         try:
-            self._remember()
+            self._remember(self._database.begin())
             yield
             self._connection.execute("COMMIT")
         except BaseException:
             self._packer.forget()
-            if self._connection.in_transaction:  # a full disk has rolled back by itself
-                self._connection.execute("ROLLBACK")
+            self._database.end()
             raise
 
-    def _remember(self) -> None:
+    def _remember(self, now: tuple[int, int]) -> None:
         """Forget the numbers of texts if any were removed: another text may have got the number."""
-        now = generation(self._connection)
-        if now != self._generation:
+        if now != self._remembered:
             self._packer.forget()
-            self._generation = now
-
-    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
-        """Many rows a statement: with each, Python lets go of the interpreter's lock, and has to win it back."""
-        at = 0
-        number = next_number(self._connection) if rows else None
-        if number is not None:
-            self._connection.execute(_NUMBERED, (number, *rows[0]))
-            at = 1
-        for size, statement in _INSERTS:
-            while len(rows) - at >= size:
-                self._connection.execute(statement, list(itertools.chain.from_iterable(rows[at : at + size])))
-                at += size
+            self._remembered = now
 
     def _new(self, events: Sequence[CallEvent]) -> list[CallEvent]:
         by_id = {event.event_id: event for event in events}
-        ids = list(by_id)
-        for start in range(0, len(ids), _ASKED_AT_ONCE):
-            part = ids[start : start + _ASKED_AT_ONCE]
-            marks = ", ".join("?" * len(part))
-            for (known,) in self._connection.execute(f"SELECT event_id FROM events WHERE event_id IN ({marks})", part):
-                del by_id[known]
+        for known in self._database.among(list(by_id)):
+            del by_id[known]
         return list(by_id.values())

@@ -1,4 +1,4 @@
-"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, pricing, end-to-end, reports."""
+"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, pricing, end-to-end, reports, ingest, outages."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
 
 import endtoend
+import ingest
 import inprocess
+import outages
 import pricing
 import reports
 from figures import Figure
+
+PARTS = ("in-process", "pricing", "end-to-end", "reports", "ingest", "outages")
+"""The last takes a quarter of an hour, and only runs where it is named."""
 
 
 def main() -> None:
     quick = "--quick" in sys.argv
     rows: list[Figure] = []
-    chosen = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    chosen = [argument for argument in sys.argv[1:] if argument in PARTS]
     for title, measure, rounds in (
         ("in-process", inprocess.measure, 3 if quick else 15),
         ("pricing", pricing.measure, 3 if quick else 15),
         ("end-to-end", endtoend.measure, 3 if quick else 16),
         ("reports", reports.measure, 3 if quick else 15),
+        ("ingest", ingest.measure, 1 if quick else 3),
+        ("outages", outages.measure, 3 if quick else 15),
     ):
-        if chosen and title not in chosen:
+        if title not in (chosen or PARTS[:-1]):
             continue
         print(f"measuring {title} ...", file=sys.stderr, flush=True)
         rows += measure(rounds)

@@ -7,13 +7,26 @@ from collections.abc import Iterator
 
 import payi
 import pytest
+import stores
 from servers import Blocking, Server
+
+_ANYWHERE = ("test_client", "test_ingest", "test_limits", "test_applications")
+"""The files whose tests are run on each kind of database."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Where the server's store is."""
+    if "server" in metafunc.fixturenames:
+        kinds = stores.KINDS if metafunc.module.__name__.rpartition(".")[2] in _ANYWHERE else stores.KINDS[:1]
+        metafunc.parametrize("server", kinds, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for the tests of a file: each uses names of its own."""
-    with Server(tmp_path_factory.mktemp("server")) as running:
+    folder = tmp_path_factory.mktemp("server")
+    stores.place(folder, request.param)
+    with Server(folder) as running:
         yield running
 
 

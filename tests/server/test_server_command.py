@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from payi_middleware.cli import app
 from payi_middleware.cli.needing import extra
 from payi_middleware.exceptions import SettingsError, StoreError
-from payi_middleware.server.database import file_of
+from payi_middleware.server.database import kept
 from payi_middleware.server.start import is_loopback
 
 CALL = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"input": 1000, "output": 100}}}
@@ -153,7 +153,7 @@ def test_what_cannot_be_is_said_in_a_line(tmp_path: Path, arguments: tuple[str, 
 def test_a_store_in_memory_cannot_be_served() -> None:
     """A second connection would see nothing of it."""
     with pytest.raises(StoreError, match="needs a file"):
-        file_of("sqlite:///:memory:")
+        kept("sqlite:///:memory:")
 
 
 def test_what_is_not_installed_is_named() -> None:

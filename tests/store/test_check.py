@@ -7,20 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from keeping import made, problems, url
-from made import START_NS, call
+from keeping import EVENTS, made, problems, url
+from made import DAY, START_NS, call
+from stores import by_another_hand
 
 from payi_middleware.events import Cost
 from payi_middleware.store import open_store
 from payi_middleware.store.rebuild import rebuild
-
-
-def broken(folder: Path, *statements: str) -> None:
-    """Statements over the store of a folder, by another hand."""
-    other = sqlite3.connect(folder / "payi.db", isolation_level=None)
-    for statement in statements:
-        other.execute(statement)
-    other.close()
 
 
 @pytest.mark.parametrize("most_keys", [100_000, 4])
@@ -41,9 +34,9 @@ SUMS = [
     "UPDATE rollup SET latency = CAST(latency || 'A' AS BLOB) WHERE grain = 2 AND dim = 4",
     "DELETE FROM rollup WHERE grain = 0 AND dim = 3 AND kind = 8",
     "DELETE FROM rollup WHERE grain = 2",
-    "INSERT INTO rollup VALUES (1, 0, 400000, 1, 8, 1, 1, 1, 1, x'41', x'')",
-    "INSERT INTO rollup VALUES (1, 2, 24000, 1, 8, 1, 1, 1, 1, x'41', x'')",
-    "INSERT INTO rollup VALUES (9, 0, (SELECT max(hour) FROM events), 1, 8, 1, 1, 1, 1, x'', x'')",
+    "INSERT INTO rollup VALUES (1, 0, 400000, 1, 8, 1, 1, 1, 1, CAST('A' AS BLOB), CAST('' AS BLOB))",
+    "INSERT INTO rollup VALUES (1, 2, 24000, 1, 8, 1, 1, 1, 1, CAST('A' AS BLOB), CAST('' AS BLOB))",
+    "INSERT INTO rollup VALUES (9, 0, (SELECT max(hour) FROM events), 1, 8, 1, 1, 1, 1, CAST('' AS BLOB), CAST('' AS BLOB))",
 ]
 
 
@@ -52,7 +45,7 @@ def test_a_wrong_sum_is_found_and_mended(tmp_path: Path, statement: str) -> None
     """A sum that is wrong, missing, or of nothing is told with its day, and is right after `rebuild`."""
     with made(tmp_path) as store:
         before = store.report(("user",)).to_dict()
-        broken(tmp_path, statement)
+        by_another_hand(tmp_path, statement)
 
         found = problems(store)
         assert {problem.what for problem in found} == {"sums"}
@@ -63,13 +56,30 @@ def test_a_wrong_sum_is_found_and_mended(tmp_path: Path, statement: str) -> None
         assert store.report(("user",)).to_dict() == before
 
 
+@pytest.mark.usefixtures("anywhere")
+def test_a_store_of_some_days(tmp_path: Path) -> None:
+    """The same wherever a store is: what is wrong is found, day by day, and rebuilding mends it."""
+    events = [event for event in EVENTS if event.started_ns > START_NS - 3 * DAY]
+    with made(tmp_path, events) as store:
+        store.correct([(1, events[0], msgspec.structs.replace(events[0], cost=Cost(9, 0, 9)))])
+        assert problems(store) == []
+        before = store.report(("user",)).to_dict()
+        by_another_hand(tmp_path, *SUMS[:3], SUMS[-1], "UPDATE keeping SET removed = 3")
+        assert {problem.what for problem in problems(store)} == {"count", "sums"}
+        assert len(list(rebuild(store))) == 4
+        assert problems(store) == []
+        assert store.report(("user",)).to_dict() == before
+        by_another_hand(tmp_path, "DELETE FROM shapes", "DELETE FROM texts WHERE packed LIKE 'user-%'")
+        assert {problem.what for problem in problems(store)} == {"reference"}
+
+
 def test_what_else_rebuilding_mends(tmp_path: Path) -> None:
     """Corrections of no event, sums of no name, and a wrong count."""
     with made(tmp_path) as store:
-        broken(
+        by_another_hand(
             tmp_path,
-            "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, rest) VALUES (9999, 0, 8, 1, 8, 2, x'')",
-            "INSERT INTO rollup VALUES (1, 0, (SELECT max(hour) FROM events), 8888, 8, 1, 1, 1, 1, x'41', x'')",
+            "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, rest) VALUES (9999, 0, 8, 1, 8, 2, CAST('' AS BLOB))",
+            "INSERT INTO rollup VALUES (1, 0, (SELECT max(hour) FROM events), 8888, 8, 1, 1, 1, 1, CAST('A' AS BLOB), CAST('' AS BLOB))",
             "UPDATE keeping SET removed = 3",
         )
         assert {problem.what for problem in problems(store)} == {"correction", "reference", "count", "sums"}
@@ -88,7 +98,7 @@ def test_what_else_rebuilding_mends(tmp_path: Path) -> None:
 )
 def test_what_only_a_backup_mends(tmp_path: Path, statement: str, told: str) -> None:
     with made(tmp_path) as store:
-        broken(tmp_path, statement)
+        by_another_hand(tmp_path, statement)
         [found] = [one for one in problems(store) if "backup" in one.cure]
         assert found.what == "reference"
         assert told in found.message
@@ -98,7 +108,7 @@ def test_a_damaged_file(tmp_path: Path) -> None:
     """A page that was overwritten is told as damage of the file, as far as the database still reads it."""
     with made(tmp_path, [call(user_id=f"user-{n}", started_ns=START_NS + n) for n in range(3000)]) as store:
         store.checkpoint()
-    broken(tmp_path, "PRAGMA journal_mode = DELETE")
+    by_another_hand(tmp_path, "PRAGMA journal_mode = DELETE")
     path = tmp_path / "payi.db"
     other = sqlite3.connect(path)
     root = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events_by_hour'").fetchone()[0]

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from made import DAY, HOUR, START_NS, call, some_events
+from stores import place, url
 
 from payi_middleware.events import CallEvent, Cost, Unpriced
 from payi_middleware.exceptions import StoreError
@@ -34,12 +35,18 @@ def changed(event: CallEvent, chance: random.Random) -> CallEvent:
     )
 
 
-@pytest.fixture(scope="module", params=[1, 300, 10**6], ids=["folded", "some folded", "none folded"])
+@pytest.fixture(
+    scope="module",
+    params=[("sqlite", 1), ("sqlite", 300), ("sqlite", 10**6), ("postgresql", 300)],
+    ids=["folded", "some folded", "none folded", "some folded on PostgreSQL"],
+)
 def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store, Store]:
     """A store whose events were corrected, twice some of them; one that has them so from the start; one without corrections."""
     folder = tmp_path_factory.mktemp("stores")
+    kind, fold_every = request.param
+    place(folder, kind)
     names = ("corrected", "so from the start", "recorded")
-    made = [open_store(f"sqlite:///{folder}/{name}.db", create=True, fold_every=request.param) for name in names]
+    made = [open_store(url(folder, f"{name}.db"), create=True, fold_every=fold_every) for name in names]
     chance = random.Random(3)
     now = {event.event_id: event for event in EVENTS}
     for start in range(0, len(EVENTS), 100):
@@ -88,9 +95,10 @@ def test_events_show_the_last_correction_or_what_was_recorded(stores: tuple[Stor
     assert corrected.latest(20, as_recorded=True) == recorded.latest(20)
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_of_request(tmp_path: Path) -> None:
     event = call(http_request_id="one")
-    with open_store(f"sqlite:///{tmp_path}/payi.db", create=True) as store:
+    with open_store(url(tmp_path), create=True) as store:
         store.write([event])
         new = changed(event, random.Random(1))
         store.correct([(1, event, new)])
@@ -98,9 +106,10 @@ def test_of_request(tmp_path: Path) -> None:
         assert store.of_request("one", as_recorded=True) == [event]
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_what_a_rollup_counts_as_other_is_corrected_there(tmp_path: Path) -> None:
     events = [call(user_id=f"user-{n}", ticks=10) for n in range(20)]
-    with open_store(f"sqlite:///{tmp_path}/payi.db", create=True, fold_every=1, most_keys=5) as store:
+    with open_store(url(tmp_path), create=True, fold_every=1, most_keys=5) as store:
         store.write(events)
         before = {row.key[0]: row.sums.calls for row in store.report(["user"]).rows}
         assert before["(other)"] == 15
@@ -111,9 +120,10 @@ def test_what_a_rollup_counts_as_other_is_corrected_there(tmp_path: Path) -> Non
     assert {row.key[0]: row.sums.cost_ticks for row in rows} == {key: 30 * calls for key, calls in before.items()}
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_corrections_are_written_all_or_none(tmp_path: Path) -> None:
     event = call()
-    with open_store(f"sqlite:///{tmp_path}/payi.db", create=True) as store:
+    with open_store(url(tmp_path), create=True) as store:
         store.write([event])
         new = changed(event, random.Random(1))
         wrong = msgspec.structs.replace(new, cost=Cost(1 << 70, 0, 1 << 70))

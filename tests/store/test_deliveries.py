@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from made import call
+from stores import url
 
 from payi_middleware.events import CallEvent, Cost
 from payi_middleware.exceptions import StoreError
@@ -21,7 +22,7 @@ EVERYTHING = 1 << 62
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(f"sqlite:///{tmp_path}/payi.db", create=True) as found:
+    with open_store(url(tmp_path), create=True) as found:
         yield found
 
 
@@ -46,6 +47,7 @@ def take(store: Store, size: int = 100, place: Place = PLACE, rejected: tuple[Re
     return users(found)
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_batches_follow_one_another(store: Store) -> None:
     """Each begins behind the last that was taken, in the order of the store; what was not taken is told again."""
     add(store, "a", "b", "c", started_ns=9 * 10**18)
@@ -58,6 +60,7 @@ def test_batches_follow_one_another(store: Store) -> None:
     assert users(batch(store, upto=3, place=Place("https://b.test", "default"))) == ["a", "b", "c"]
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_each_place_has_a_mark(store: Store) -> None:
     """Another server, and another application, have marks of their own; an application has its own events only."""
     add(store, "a")
@@ -71,6 +74,7 @@ def test_each_place_has_a_mark(store: Store) -> None:
     assert [(found.place, found.waiting) for found in store.deliveries()] == [(PLACE, 0), (other, 0), (elsewhere, 1)]
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_who_looked_before_need_not_look_through_all_again(store: Store) -> None:
     """Up to a number that was looked through nothing is looked for, but what is offered again."""
     add(store, "a")
@@ -82,6 +86,7 @@ def test_who_looked_before_need_not_look_through_all_again(store: Store) -> None
     assert users(batch(store, looked=3)) == ["a"]
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_costs_are_those_of_the_last_correction(store: Store) -> None:
     """What was priced anew before it is handed over has the new cost."""
     (event,) = add(store, "a")
@@ -93,6 +98,7 @@ def test_costs_are_those_of_the_last_correction(store: Store) -> None:
     assert found.events == [dearer]
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_what_is_refused_is_set_aside(store: Store) -> None:
     """It is told with reasons, most events first, and stands in nobody's way."""
     add(store, *"abcdef")
@@ -106,6 +112,7 @@ def test_what_is_refused_is_set_aside(store: Store) -> None:
     assert batch(store) is None
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_what_is_offered_again(store: Store) -> None:
     """It comes before newer events; what is taken then is forgotten, what is refused again is set aside anew."""
     add(store, *"abc")
@@ -122,6 +129,7 @@ def test_what_is_offered_again(store: Store) -> None:
     assert batch(store) is None
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_a_mark_behind_the_end_begins_anew(store: Store) -> None:
     """When all events were deleted, their numbers begin anew, and so does the mark."""
     add(store, *"abc")
@@ -154,11 +162,12 @@ def test_the_way_to_the_next_batch(store: Store) -> None:
     assert "TEMP B-TREE" not in plan
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_a_reader_may_ask(store: Store, tmp_path: Path) -> None:
     """How far places are is told to who only reads; offering again writes."""
     add(store, "a")
     take(store)
-    with open_store(f"sqlite:///{tmp_path}/payi.db", create=False) as reader:
+    with open_store(url(tmp_path), create=False) as reader:
         assert [found.place for found in reader.deliveries()] == [PLACE]
         with pytest.raises(StoreError, match="read-only"):
             reader.offer_again()

@@ -135,6 +135,7 @@ def test_sums_of_pruned_days_are_not_told_apart_by_application(tmp_path: Path) -
         assert "not told apart by application" in left
 
 
+@pytest.mark.usefixtures("anywhere")
 @pytest.mark.parametrize("user", [str(uuid.UUID(int=7 << 96 | 5)), "0123456789abcdef", "42", "Ä\x00-ü", "_"])
 def test_ids_of_every_kind(tmp_path: Path, user: str) -> None:
     """An id that is kept packed as a UUID or as hexadecimal is found; a short one within a longer text is left as chance."""
@@ -155,6 +156,7 @@ def test_ids_of_every_kind(tmp_path: Path, user: str) -> None:
         assert problems(store) == []
 
 
+@pytest.mark.usefixtures("anywhere")
 def test_an_account_of_the_same_name_is_forgotten_and_a_tag_is_told(tmp_path: Path) -> None:
     """Who is the account too is no account any more; the id in a tag, a step or a model stays, and is told."""
     with made(tmp_path, [call(user_id="jane-4711", account_name="jane-4711", ticks=5)]) as store:

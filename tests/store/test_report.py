@@ -7,11 +7,13 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from made import DAY, HOUR, START_NS, call, some_events
+from stores import place, url
 
 from payi_middleware.events import CallEvent, usd
 from payi_middleware.store import Store, open_store, report
@@ -36,10 +38,17 @@ def is_missing(event: CallEvent) -> bool:
 EVENTS = some_events()
 
 
-@pytest.fixture(scope="module", params=[1, 300, 10**6], ids=["folded", "some folded", "none folded"])
-def store(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(
+    scope="module",
+    params=[("sqlite", 1), ("sqlite", 300), ("sqlite", 10**6), ("postgresql", 300)],
+    ids=["folded", "some folded", "none folded", "some folded on PostgreSQL"],
+)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The events, all in the rollups, most of them, or none."""
-    with open_store("sqlite:///:memory:", create=True, fold_every=request.param) as opened:
+    kind, fold_every = request.param
+    folder = tmp_path_factory.mktemp("store")
+    place(folder, kind)
+    with open_store(url(folder), create=True, fold_every=fold_every) as opened:
         for start in range(0, len(EVENTS), 70):
             opened.write(EVENTS[start : start + 70])
         yield opened
@@ -215,9 +224,10 @@ def test_failures_are_told_by_kind(store: Store) -> None:
     assert told(found["total"]) == truth(EVENTS)
 
 
-def test_an_empty_store_has_an_empty_report() -> None:
+@pytest.mark.usefixtures("anywhere")
+def test_an_empty_store_has_an_empty_report(tmp_path: Path) -> None:
     """No calls are no rows and a total of nothing."""
-    with open_store("sqlite:///:memory:", create=True) as store:
+    with open_store(url(tmp_path), create=True) as store:
         found = store.report(("user", "day")).to_dict()
 
         assert found["rows"] == []
@@ -228,10 +238,11 @@ def test_an_empty_store_has_an_empty_report() -> None:
         assert store.count() == 0
 
 
-def test_more_values_than_the_bound_are_counted_as_other() -> None:
+@pytest.mark.usefixtures("anywhere")
+def test_more_values_than_the_bound_are_counted_as_other(tmp_path: Path) -> None:
     """Beyond the bound of a day the rollups say "(other)", nothing is lost from the sum, and events keep their own."""
     events = [call(user_id=f"user-{n:02}", ticks=10, started_ns=START_NS + n % 2 * DAY) for n in range(40)]
-    with open_store("sqlite:///:memory:", create=True, fold_every=4, most_keys=5) as store:
+    with open_store(url(tmp_path), create=True, fold_every=4, most_keys=5) as store:
         for start in range(0, 40, 4):
             store.write(events[start : start + 4])
         store.write([call(user_id=None, ticks=10), call(user_id="user-00", ticks=10), call(user_id="late", ticks=10)])
@@ -247,9 +258,10 @@ def test_more_values_than_the_bound_are_counted_as_other() -> None:
         assert sum(event.user_id is not None for event in store.events()) == 43
 
 
-def test_histograms_of_busy_rows_stay_short() -> None:
+@pytest.mark.usefixtures("anywhere")
+def test_histograms_of_busy_rows_stay_short(tmp_path: Path) -> None:
     """Half a million durations in one row take a kilobyte or two, and still tell the percentiles."""
-    with open_store("sqlite:///:memory:", create=True, fold_every=500) as store:
+    with open_store(url(tmp_path), create=True, fold_every=500) as store:
         for _ in range(20):
             store.write([call(duration_ns=10**9 + n * 10**7, user_id="jane") for n in range(500)])
 
@@ -260,9 +272,10 @@ def test_histograms_of_busy_rows_stay_short() -> None:
     assert p50 == pytest.approx(3500, rel=0.09)
 
 
-def test_late_events_enter_periods_that_are_long_summed() -> None:
+@pytest.mark.usefixtures("anywhere")
+def test_late_events_enter_periods_that_are_long_summed(tmp_path: Path) -> None:
     """An event of last month that comes after today's adds to last month's sums."""
-    with open_store("sqlite:///:memory:", create=True, fold_every=1) as store:
+    with open_store(url(tmp_path), create=True, fold_every=1) as store:
         store.write([call(started_ns=START_NS, ticks=1)])
         store.write([call(started_ns=START_NS - 40 * DAY, ticks=2)])
         store.write([call(started_ns=START_NS - 40 * DAY, ticks=4)])

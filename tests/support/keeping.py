@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from made import some_events
+from stores import url
 
 from payi_middleware.events import CallEvent
 from payi_middleware.store import Store, open_store
@@ -15,11 +16,6 @@ from payi_middleware.store.fold import MOST_KEYS
 __all__ = ["EVENTS", "files_with", "made", "problems", "url"]
 
 EVENTS = some_events(600)
-
-
-def url(folder: Path) -> str:
-    """The store of a folder."""
-    return f"sqlite:///{folder / 'payi.db'}"
 
 
 def made(folder: Path, events: Sequence[CallEvent] = EVENTS, *, most_keys: int = MOST_KEYS) -> Store:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import httpx2
 import payi
+from stores import url
 
 from payi_middleware.demo.serving import Serving
 from payi_middleware.server import keys
@@ -22,7 +23,7 @@ class Server:
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.path = folder / "payi.db"
-        self.store = f"sqlite:///{self.path}"
+        self.store = url(folder)
         self.app = create_app(self.store, **options)
         self._serving = Serving(self.app)
         self.url = self._serving.url
@@ -30,7 +31,7 @@ class Server:
 
     def key(self, role: str, application: str = "shop") -> str:
         """A new key."""
-        with prepare(self.path) as store, store.batch() as batch:
+        with prepare(self.store) as store, store.batch() as batch:
             return keys.create(over(batch.connection), application, role)
 
     def http(self, key: str | None = None, **options: Any) -> httpx2.Client:

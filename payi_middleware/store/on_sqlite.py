@@ -1,0 +1,181 @@
+"""A store in a SQLite file, or in memory."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from .. import forks
+from ..alone import alone
+from . import inherited, replaced, sqlite
+from .fold import waiting
+from .keeping import generation, next_number
+from .patience import patiently
+
+__all__ = ["OnSQLite"]
+
+_AT_ONCE = (40, 5, 1)
+"""Rows of one statement. With each, Python lets go of the interpreter's lock, and has to win it back; 40 rows have 800
+parameters, which every version takes."""
+_ASKED_AT_ONCE = 500  # ids in one question
+
+
+class OnSQLite:
+    """As `Database` says.
+
+    Args:
+        path: The file; None for memory.
+        create: Whether to write.
+        timeout: Seconds to wait for a lock of another process.
+
+    Raises:
+        StoreError: It cannot be opened; the message names the cure.
+    """
+
+    def __init__(self, path: Path | None, *, create: bool, timeout: float) -> None:
+        self.path = path
+        inherited.let_go()
+        self.connection: sqlite3.Connection = sqlite.connect(path, create=create, timeout=timeout)
+        inherited.opened(self.connection)
+        self._file = replaced.file_at(path) if path is not None else None
+        self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
+        self._writes = create
+        self._timeout = timeout
+        self._pid = os.getpid()
+
+    def translated(self) -> AbstractContextManager[None]:
+        """As the protocol says."""
+        return sqlite.translated(self.path)
+
+    def begin(self) -> tuple[int, int]:
+        """As the protocol says; a file that was replaced is opened as another store."""
+        # Immediate: which events are new must still hold when they are written.
+        patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"), self._timeout)
+        return 0, generation(self.connection)
+
+    def begin_reading(self) -> None:
+        """As the protocol says."""
+        self.connection.execute("BEGIN")
+
+    def begin_looking(self) -> None:
+        """As the protocol says."""
+        self.connection.execute("BEGIN")
+
+    def end(self) -> None:
+        """As the protocol says."""
+        if self.connection.in_transaction:  # a full disk has rolled back by itself
+            self.connection.execute("ROLLBACK")
+
+    def numbers(self, texts: Callable[[], set[str]]) -> dict[str, int]:
+        """As the protocol says."""
+        return {}
+
+    def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        """As the protocol says."""
+        at = 0
+        number = next_number(self.connection) if rows else None
+        if number is not None:
+            self.connection.execute(_insert(f"id, {columns}", 1), (number, *rows[0]))
+            at = 1
+        for size in _AT_ONCE:
+            statement = _insert(columns, size)
+            while len(rows) - at >= size:
+                self.connection.execute(statement, list(itertools.chain.from_iterable(rows[at : at + size])))
+                at += size
+        return waiting(self.connection)
+
+    def among(self, event_ids: Sequence[bytes]) -> Iterator[bytes]:
+        """As the protocol says."""
+        for start in range(0, len(event_ids), _ASKED_AT_ONCE):
+            part = event_ids[start : start + _ASKED_AT_ONCE]
+            question = f"SELECT event_id FROM events WHERE event_id IN ({', '.join('?' * len(part))})"  # noqa: S608
+            for (known,) in self.connection.execute(question, part):
+                yield known
+
+    def data_version(self) -> int:
+        """As the protocol says."""
+        number: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return number
+
+    def streamed(self, statement: str, values: Sequence[Any]) -> Iterator[Any]:
+        """As the protocol says."""
+        return iter(self.connection.execute(statement, values))
+
+    def only_one(self, name: str) -> AbstractContextManager[bool]:
+        """As the protocol says: a file beside the store, where all its processes find it."""
+        if self.path is None:
+            return nullcontext(True)
+        return alone(self.path.with_name(f"{self.path.name}.{name}.lock"))
+
+    def size(self) -> int:
+        """As the protocol says."""
+        if self.path is None:
+            return 0
+        return sum(file.stat().st_size for file in (self.path, replaced.log_of(self.path)) if file.exists())
+
+    def compact(self, timeout: float) -> None:
+        """As the protocol says; the copy of a large store goes into temporary files, not into memory."""
+        self.connection.execute("PRAGMA temp_store = FILE")
+        try:
+            patiently(lambda: self.connection.execute("VACUUM"), timeout)
+        finally:
+            self.connection.execute("PRAGMA temp_store = MEMORY")
+
+    def emptied(self) -> bool:
+        """As the protocol says."""
+        busy: int = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        return not busy
+
+    def damage(self) -> list[str]:
+        """As the protocol says."""
+        try:
+            found = [str(row[0]) for row in self.connection.execute("PRAGMA integrity_check(20)")]
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CORRUPT:
+                raise
+            return [str(error)]
+        return [line for line in found if line != "ok"]
+
+    def copy(self, to: Path) -> None:
+        """As the protocol says."""
+        self.connection.execute("VACUUM INTO ?", (os.fspath(to),))
+
+    def is_current(self) -> bool:
+        """As the protocol says; a deleted file takes writes and loses them."""
+        if self.path is None or self._pid != os.getpid():
+            return self._pid == os.getpid()
+        return self._file is not None and replaced.file_at(self.path) == self._file
+
+    def leave(self) -> None:
+        """As the protocol says.
+
+        Raises:
+            StoreError: What is at the path must not be opened yet; the message names the cure.
+        """
+        if self.path is None or not self._writes:
+            forks.keep(self.connection)
+        else:
+            with self.translated():
+                replaced.leave(self.connection, self.path, self._log)
+        inherited.closed(self.connection)
+
+    def close(self) -> None:
+        """As the protocol says."""
+        inherited.closed(self.connection)
+        self.connection.close()
+
+    def checkpoint(self) -> None:
+        """Move the log into the file, so that a copy of the file alone has nearly everything."""
+        self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+@functools.cache
+def _insert(columns: str, size: int) -> str:
+    marks = ", ".join("?" * len(columns.split(", ")))
+    return f"INSERT INTO events ({columns}) VALUES {', '.join([f'({marks})'] * size)}"  # noqa: S608 - names of ours alone

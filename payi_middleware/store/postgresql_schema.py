@@ -1,0 +1,118 @@
+"""The tables on PostgreSQL: the steps of `schema.py`, and before them what only PostgreSQL needs.
+
+A sequence counts the transactions that write, see `on_postgresql.py`. Histograms are spelt shorter by a function of the
+database, as SQLite does by one of ours: `histogram.packed` says what they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import StoreError
+from ..store_url import shown_store
+from .dialect import in_postgresql
+from .postgresql import LOCK, SCHEMA
+from .schema import MIGRATIONS, VERSION
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["migrate", "no_store", "readable", "version_of"]
+
+_OURS = """
+SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+    to_regclass(%s) IS NOT NULL, EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace(%s))
+"""
+_OLDEST = 140_000
+_PACKED = r"""
+CREATE FUNCTION hist_packed(joined bytea) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT AS $$
+    SELECT coalesce(string_agg(
+        set_byte('\x00'::bytea, 0, code) || CASE WHEN n > 1 THEN convert_to(n::text, 'UTF8') ELSE ''::bytea END,
+        ''::bytea ORDER BY code
+    ), ''::bytea)
+    FROM (
+        SELECT ascii(found[1]) AS code, sum(CASE found[2] WHEN '' THEN 1 ELSE found[2]::bigint END) AS n
+        FROM regexp_matches(convert_from(joined, 'LATIN1'), '([^0-9])([0-9]*)', 'g') AS found GROUP BY 1
+    ) AS counted
+$$
+"""
+_FIRST = (
+    "CREATE TABLE payi_schema (version integer NOT NULL)",
+    "INSERT INTO payi_schema (version) VALUES (0)",
+    "CREATE SEQUENCE turns",
+    _PACKED,
+)
+
+
+def version_of(raw: psycopg.Connection[Any], url: str) -> int:
+    """The version of the schema; 0 for a database without one.
+
+    Raises:
+        StoreError: It is another program's, or too new, or the database is no place for it.
+    """
+    where = f"store {shown_store(url)}"
+    row = raw.execute(_OURS, (f"{SCHEMA}.payi_schema", SCHEMA)).fetchone()
+    assert row is not None
+    server, encoding, is_ours, is_used = row
+    if server < _OLDEST:
+        raise StoreError(f"{where} is on PostgreSQL {server // 10_000}, which is too old; 14 and later will do")
+    if encoding != "UTF8":
+        raise StoreError(f"{where} has the encoding {encoding}; make one that can hold any text: ENCODING 'UTF8'")
+    if not is_ours:
+        if is_used:
+            raise StoreError(f"{where} has a schema {SCHEMA} of another program; name another database")
+        return 0
+    found = raw.execute("SELECT version FROM payi_schema").fetchone()
+    version: int = 0 if found is None else found[0]
+    if version > VERSION:
+        raise StoreError(
+            f"{where} was written by a newer version of payi-middleware (schema {version}, this one knows {VERSION}); "
+            "upgrade this one"
+        )
+    return version
+
+
+def migrate(raw: psycopg.Connection[Any], url: str) -> None:
+    """Make the tables, or bring them up to date; of several processes that do so one does, while nobody writes.
+
+    Raises:
+        StoreError: As `version_of`.
+        psycopg.Error: Nothing was changed.
+    """
+    if version_of(raw, url) == VERSION:
+        return
+    with raw.transaction():
+        raw.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        version = version_of(raw, url)
+        if version == 0:
+            raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            for statement in _FIRST:
+                raw.execute(statement)
+        for step in MIGRATIONS[version:]:
+            for statement in step:
+                raw.execute(in_postgresql(statement))
+        raw.execute("UPDATE payi_schema SET version = %s", (VERSION,))
+
+
+def readable(raw: psycopg.Connection[Any], url: str) -> None:
+    """Whether the tables are there as this version knows them.
+
+    Raises:
+        StoreError: They are not; the message names the cure.
+    """
+    version, where = version_of(raw, url), shown_store(url)
+    if version == 0:
+        raise no_store(url)
+    if version < VERSION:
+        raise StoreError(
+            f"store {where} has an older schema ({version}); bring it up to date: payi store upgrade, or start the "
+            "application once"
+        )
+
+
+def no_store(url: str) -> StoreError:
+    """There are no tables of ours."""
+    where = shown_store(url)
+    return StoreError(
+        f"there is no store at {where}; run the application, which makes one, or name another: --store URL"
+    )
