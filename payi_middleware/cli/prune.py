@@ -128,7 +128,7 @@ def _print(
         f"{calls(found.events)} before {_date(day)} {verb}, {count(found.corrections)} of their corrections; {sums}."
     )
     if limit_rows:
-        typer.echo(f"{count(limit_rows)} windows of limits that ended before {verb}.")
+        typer.echo(f"{count(limit_rows)} windows of limits that ended before it {verb}.")
     if found.waiting:
         typer.echo(f"{calls(found.waiting)} stay until a server has them: payi doctor; --undelivered removes them too.")
     if compacted is not None:

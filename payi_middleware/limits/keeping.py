@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from .ledger import Account, Ledger
 
-__all__ = ["accounts_of_person", "forget_person", "old_rows"]
+__all__ = ["Compacting", "accounts_of_person", "forget_person", "old_rows"]
+
+
+@runtime_checkable
+class Compacting(Protocol):
+    """A ledger whose files keep what was deleted, until they are written anew."""
+
+    def vacuum(self) -> None:
+        """Write them anew. Calls wait meanwhile."""
 
 
 def accounts_of_person(ledger: Ledger, person: str, application: str | None = None) -> list[tuple[str, Account]]:
@@ -24,6 +32,8 @@ def forget_person(ledger: Ledger, person: str, application: str | None = None) -
     found = accounts_of_person(ledger, person, application)
     for name, account in found:
         ledger.forget(name, account)
+    if found and isinstance(ledger, Compacting):
+        ledger.vacuum()  # what was deleted still stands in free pages and in the log
     return len(found)
 
 

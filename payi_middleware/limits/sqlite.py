@@ -108,6 +108,17 @@ class SqliteLedger(SqlKept):
             self.now_ns()
         return self._id
 
+    def vacuum(self) -> None:
+        """Write the file anew, so that no byte of it tells what was deleted. Others wait meanwhile, about a second for 100 MB.
+
+        Raises:
+            LedgerError: It cannot be done now.
+        """
+        with forks.at_work(), self._lock, _translated(self.path):
+            connection = self._current()
+            patiently(lambda: connection.execute("VACUUM"), self._timeout)
+            patiently(lambda: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"), self._timeout)
+
     def close(self) -> None:
         """Close the file, unless it was replaced; never raises."""
         with self.lock:
