@@ -34,4 +34,9 @@ def _contents(ledger: Ledger) -> dict[str, Any]:
             over.append(
                 {"application": definition.application, "name": limit.name, "type": limit.type, "accounts": reached}
             )
-    return {"id": ledger.id, "limits": len(definitions), "held": len(ledger.held()), "over": over[:_SHOWN]}
+    return {
+        "id": ledger.id if definitions else None,
+        "limits": len(definitions),
+        "held": len(ledger.held()),
+        "over": over[:_SHOWN],
+    }

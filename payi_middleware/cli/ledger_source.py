@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["opened_ledger_of"]
 
-_FILE = "sqlite:///"
-
 
 @contextmanager
 def opened_ledger_of(settings: Settings, *, create: bool = False) -> Iterator[Ledger]:
@@ -32,11 +30,9 @@ def opened_ledger_of(settings: Settings, *, create: bool = False) -> Iterator[Le
 
 def _opened(settings: Settings, *, create: bool) -> Ledger:
     from ..limits.memory import MemoryLedger
-    from ..limits.opening import open_ledger
+    from ..limits.opening import ledger_url, open_ledger
+    from ..store_url import SQLITE
 
-    named = settings.ledger
-    file = settings.ledger_path
-    if isinstance(named, str) and named.startswith(_FILE):
-        file = Path(named.removeprefix(_FILE))
-    is_there = file.exists() if file is not None else named is not None
-    return open_ledger(settings) if create or is_there else MemoryLedger()
+    url = settings.ledger or ledger_url(settings.store)
+    is_missing = url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists()
+    return MemoryLedger() if is_missing and not create else open_ledger(settings)

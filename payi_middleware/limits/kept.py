@@ -20,9 +20,13 @@ __all__ = ["Kept", "changed", "check_name", "is_over"]
 class Kept(abc.ABC):
     """Keeps to `ledger.Ledger`. All but the two methods that clocks and closing need run within a transaction."""
 
-    id: str
     waits: bool
     lease_seconds: float
+
+    @property
+    @abc.abstractmethod
+    def id(self) -> str:
+        """Names the ledger in events."""
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction."""
@@ -51,7 +55,7 @@ class Kept(abc.ABC):
         Raises:
             LimitError: Another limit of the application has the name.
         """
-        with self._transaction() as now:
+        with self._transaction(alone=True) as now:
             terms = self.terms(definition.application)
             check_name(terms, definition)
             before = terms.by_id.get(definition.limit_id)
@@ -72,7 +76,7 @@ class Kept(abc.ABC):
 
     def remove(self, application: str, limit_id: str) -> bool:
         """Delete a limit; its history stays."""
-        with self._transaction() as now:
+        with self._transaction(alone=True) as now:
             known = self.terms(application).by_id.get(limit_id)
             if known is not None:
                 self._bury_limit(known, now)
@@ -80,7 +84,7 @@ class Kept(abc.ABC):
 
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
         """Begin counting anew, in all accounts or in one."""
-        with self._transaction() as now:
+        with self._transaction(alone=True) as now:
             known = self.terms(application).by_id.get(limit_id)
             if known is None:
                 return []
@@ -95,7 +99,7 @@ class Kept(abc.ABC):
 
     def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
         """The running rows of a limit's accounts, or of one."""
-        with self._transaction() as now:
+        with self._transaction(alone=True) as now:
             known = self.terms(application).by_id.get(limit_id)
             if known is None:
                 return []
@@ -120,7 +124,7 @@ class Kept(abc.ABC):
 
     def set_spent(self, application: str, account: Account, starts_ns: int | None, totals: Totals) -> None:
         """Correct a row."""
-        with self._transaction() as now:
+        with self._transaction(alone=True) as now:
             known = self.terms(application).by_id.get(account.limit_id)
             if known is not None:
                 rows = self._mended(known, account.key, starts_ns, totals, now)
@@ -139,7 +143,7 @@ class Kept(abc.ABC):
 
     def forget(self, application: str, account: Account) -> int:
         """Delete an account with its history; how many rows it had."""
-        with self._transaction():
+        with self._transaction(alone=True):
             count = 0
             for known, _ in self._called(application, account.limit_id):
                 places = [row.place for row in self._rows_of(known.number, account.key)]
@@ -149,7 +153,7 @@ class Kept(abc.ABC):
 
     def prune(self, before_ns: int) -> int:
         """Delete rows that were over by then; how many."""
-        with self._transaction() as now:
+        with self._transaction(alone=True) as now:
             count = 0
             for known, gone in self._limits():
                 before = min(before_ns, now)
@@ -238,8 +242,12 @@ class Kept(abc.ABC):
         )
 
     @abc.abstractmethod
-    def _transaction(self) -> AbstractContextManager[int]:
-        """All or nothing of what is done within; gives the ledger's clock."""
+    def _transaction(self, *, alone: bool = False) -> AbstractContextManager[int]:
+        """All or nothing of what is done within; gives the ledger's clock.
+
+        Args:
+            alone: Whether no step is done meanwhile, whichever rows it is about.
+        """
 
     @abc.abstractmethod
     def terms(self, application: str) -> Terms:

@@ -266,8 +266,10 @@ class Held(NamedTuple):
 class Ledger(Protocol):
     """Where limits are counted. Safe to be used by several threads; a method raises `LedgerError` if nothing was done."""
 
-    id: str
-    """Names the ledger in events (`sqlite:5f0c...`): made once, with its data."""
+    @property
+    def id(self) -> str:
+        """Names the ledger in events (`sqlite:5f0c...`): made once, with its data, and read at first use, which may wait."""
+
     waits: bool
     """Whether a step may wait for a disk or a network: then `run` is called by a thread of ours alone."""
     lease_seconds: float

@@ -35,7 +35,7 @@ class MemoryLedger(Kept):
     waits = False
 
     def __init__(self, *, lease_seconds: float = LEASE_SECONDS, clock: Callable[[], int] = time.time_ns) -> None:
-        self.id = f"memory:{uuid.uuid4().hex[:16]}"
+        self._id = f"memory:{uuid.uuid4().hex[:16]}"
         self.lease_seconds = lease_seconds
         self._clock = clock
         self._lock = threading.RLock()
@@ -48,6 +48,11 @@ class MemoryLedger(Kept):
         """With when it is anybody's to tell."""
         self._alert_ids = itertools.count(1)
         _ledgers.add(self)
+
+    @property
+    def id(self) -> str:
+        """Its own in all the world: nobody else counts here."""
+        return self._id
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -85,7 +90,7 @@ class MemoryLedger(Kept):
         return self._kept.due(self._kept.leases)
 
     @contextmanager
-    def _transaction(self) -> Iterator[int]:
+    def _transaction(self, *, alone: bool = False) -> Iterator[int]:
         with self._lock:
             yield self._now()
 

@@ -19,7 +19,7 @@ from .ledger import Alert, Past, Renew, Step
 from .limit import Definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
-__all__ = ["SqlKept"]
+__all__ = ["TABLES", "SqlKept"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,28 @@ _SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call
 _MOST_LAPSING: Final = 5_000  # that are taken back in one transaction
 _TOGETHER: Final = 256  # events that are moved from what is held to what is settled
 _OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of no use
+
+TABLES: Final = (
+    "CREATE TABLE ledger (id TEXT NOT NULL, clock_ns INTEGER NOT NULL, changes INTEGER NOT NULL)",
+    "CREATE TABLE limits (number INTEGER PRIMARY KEY, application TEXT NOT NULL, limit_id TEXT NOT NULL, "
+    "definition TEXT NOT NULL, changed INTEGER NOT NULL, gone_ns INTEGER)",
+    "CREATE INDEX limits_changed ON limits (changed)",
+    "CREATE TABLE rows (number INTEGER NOT NULL, key TEXT NOT NULL, starts_ns INTEGER NOT NULL, ends_ns INTEGER NOT NULL, "
+    "most INTEGER NOT NULL, spent INTEGER NOT NULL, held INTEGER NOT NULL, input_ticks INTEGER NOT NULL, "
+    "output_ticks INTEGER NOT NULL, ok INTEGER NOT NULL, exceeded INTEGER NOT NULL, overrun INTEGER NOT NULL, "
+    "blocked INTEGER NOT NULL, blocked_external INTEGER NOT NULL, failed INTEGER NOT NULL, told BLOB NOT NULL, "
+    "PRIMARY KEY (number, key, starts_ns)) WITHOUT ROWID",
+    "CREATE INDEX rows_ends ON rows (number, ends_ns)",
+    "CREATE TABLE holds (event_id BLOB PRIMARY KEY, state INTEGER NOT NULL, due_ns INTEGER NOT NULL, "
+    "record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE settled (event_id BLOB PRIMARY KEY, due_ns INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE resets (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL, closed_ns INTEGER NOT NULL, "
+    "past BLOB NOT NULL)",
+    "CREATE INDEX resets_number ON resets (number)",
+    "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, free_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL, "
+    "alert BLOB NOT NULL)",
+)
+"""In SQLite's words."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _record = msgspec.msgpack.Decoder(Record).decode
@@ -71,6 +93,12 @@ class SqlKept(Kept):
     """What all databases have in common."""
 
     waits = True
+    _move: tuple[str, ...] = (
+        "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2",
+        "DELETE FROM holds WHERE state >= 2",
+    )
+    """How what is settled comes from one table to the other."""
+    _free_alerts = "SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000"
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
@@ -109,6 +137,15 @@ class SqlKept(Kept):
             if found:
                 row = self._rows_read[place] = _row(found[0])
         return row
+
+    def _remember_rows(self, places: Iterable[Place]) -> None:
+        """Read rows that will be asked for, at once."""
+        for some, count in _parts(list(places)):
+            wanted = ", ".join(["(?, ?, ?)"] * count)
+            sql = f"SELECT {_ROW} FROM rows WHERE (number, key, starts_ns) IN ({wanted})"  # noqa: S608
+            for found in self._ask(sql, list(itertools.chain.from_iterable(some))):
+                row = _row(found)
+                self._rows_read[row.place] = row
 
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
@@ -234,6 +271,13 @@ class SqlKept(Kept):
             )
         self._changes = changes
 
+    def _forget_all(self) -> None:
+        """What was read may be what was not kept."""
+        self._forget_read()
+        self._every.clear()
+        self._terms.clear()
+        self._changes = 0
+
     def _limits(self, application: str | None = None) -> list[tuple[Known, int | None]]:
         every = sorted(self._every.items())
         return [one for _, one in every if application is None or one[0].definition.application == application]
@@ -299,7 +343,7 @@ class SqlKept(Kept):
         return count
 
     def _take_alerts(self, now_ns: int, until_ns: int) -> list[Alert]:
-        found = self._ask("SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000", (now_ns,))
+        found = self._ask(self._free_alerts, (now_ns,))
         self._do("UPDATE alerts SET free_ns = ? WHERE id = ?", [(until_ns, number) for number, _ in found])
         return [_alert(alert)._replace(alert_id=str(number)) for number, alert in found]
 

@@ -24,7 +24,7 @@ from ..store import inherited, replaced
 from ..store.patience import patiently
 from ..store.sqlite import open_file, translated
 from .ledger import LEASE_SECONDS
-from .sql import SqlKept
+from .sql import TABLES, SqlKept
 
 __all__ = ["SqliteLedger"]
 
@@ -35,33 +35,8 @@ _CHECKPOINT_PAGES: Final = 4_000
 _PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
 _LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
 _SHORTEST, _LONGEST = 0.0002, 0.004  # seconds between two tries for the lock: a transaction takes about 0.1 ms
-
-_PASSING: Final = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_FULL,
-)  # after others the file is opened anew
-
-_SCHEMA: Final = (
-    "CREATE TABLE ledger (id TEXT NOT NULL, clock_ns INTEGER NOT NULL, changes INTEGER NOT NULL)",
-    "CREATE TABLE limits (number INTEGER PRIMARY KEY, application TEXT NOT NULL, limit_id TEXT NOT NULL, "
-    "definition TEXT NOT NULL, changed INTEGER NOT NULL, gone_ns INTEGER)",
-    "CREATE INDEX limits_changed ON limits (changed)",
-    "CREATE TABLE rows (number INTEGER NOT NULL, key TEXT NOT NULL, starts_ns INTEGER NOT NULL, ends_ns INTEGER NOT NULL, "
-    "most INTEGER NOT NULL, spent INTEGER NOT NULL, held INTEGER NOT NULL, input_ticks INTEGER NOT NULL, "
-    "output_ticks INTEGER NOT NULL, ok INTEGER NOT NULL, exceeded INTEGER NOT NULL, overrun INTEGER NOT NULL, "
-    "blocked INTEGER NOT NULL, blocked_external INTEGER NOT NULL, failed INTEGER NOT NULL, told BLOB NOT NULL, "
-    "PRIMARY KEY (number, key, starts_ns)) WITHOUT ROWID",
-    "CREATE INDEX rows_ends ON rows (number, ends_ns)",
-    "CREATE TABLE holds (event_id BLOB PRIMARY KEY, state INTEGER NOT NULL, due_ns INTEGER NOT NULL, "
-    "record BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE settled (event_id BLOB PRIMARY KEY, due_ns INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE resets (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL, closed_ns INTEGER NOT NULL, "
-    "past BLOB NOT NULL)",
-    "CREATE INDEX resets_number ON resets (number)",
-    "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, free_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL, "
-    "alert BLOB NOT NULL)",
-)
+_PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+"""Errors that go by. After others the file is opened anew."""
 
 
 class SqliteLedger(SqlKept):
@@ -98,7 +73,7 @@ class SqliteLedger(SqlKept):
         _ledgers.add(self)
 
     @property
-    def id(self) -> str:  # type: ignore[override]
+    def id(self) -> str:
         """Made with the file.
 
         Raises:
@@ -114,10 +89,13 @@ class SqliteLedger(SqlKept):
         Raises:
             LedgerError: It cannot be done now.
         """
-        with forks.at_work(), self._lock, _translated(self.path):
-            connection = self._current()
-            patiently(lambda: connection.execute("VACUUM"), self._timeout)
-            patiently(lambda: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"), self._timeout)
+        try:
+            with forks.at_work(), self.lock, translated(self.path):
+                cursor = self._current()
+                patiently(lambda: cursor.execute("VACUUM"), self._timeout)
+                patiently(lambda: cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), self._timeout)
+        except StoreError as error:
+            raise LedgerError(f"ledger{str(error).removeprefix('store')}") from error.__cause__
 
     def close(self) -> None:
         """Close the file, unless it was replaced; never raises."""
@@ -135,7 +113,7 @@ class SqliteLedger(SqlKept):
         self.lock = threading.RLock()
         self._cursor = None
 
-    def _transaction(self) -> AbstractContextManager[int]:
+    def _transaction(self, *, alone: bool = False) -> AbstractContextManager[int]:
         return _Transaction(self)
 
     def begin(self) -> int:
@@ -203,11 +181,8 @@ class SqliteLedger(SqlKept):
         return now
 
     def _forget_all(self) -> None:
-        """What was read may be what was not kept."""
-        self._forget_read()
-        self._every.clear()
-        self._terms.clear()
-        self._changes = self._kept_clock = 0
+        super()._forget_all()
+        self._kept_clock = 0
         self._data_version = -1
 
     def _current(self) -> sqlite3.Cursor:
@@ -326,7 +301,7 @@ def _make(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN EXCLUSIVE")
     try:
         if _version(connection, path) != _VERSION:  # else another process was first
-            for statement in _SCHEMA:
+            for statement in TABLES:
                 connection.execute(statement)
             connection.execute("INSERT INTO ledger VALUES (?, 0, 0)", (uuid.uuid4().hex[:16],))
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")

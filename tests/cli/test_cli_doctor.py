@@ -18,6 +18,10 @@ from made import call
 from typer.testing import CliRunner
 
 from payi_middleware.cli import app, diagnosis
+from payi_middleware.limits import Limit
+from payi_middleware.limits.ledger import Account, Settle
+from payi_middleware.limits.limit import Definition
+from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.store import open_store
 from payi_middleware.store.schema import VERSION
 

@@ -913,16 +913,16 @@ def a_rolling_window_is_never_passed(ledger: Ledger, clock: Clock) -> None:
     team = Team(ledger)
     limit = team.limit("L", 6, window="60m")  # slices of a minute
     spent: list[int] = []
-    for _ in range(400):
+    for _ in range(160):
         if isinstance(team.do(step := team.ask(limit)), Admitted):
             team.settle(step.event_id, limit)
             spent.append(clock.ns)
-        clock.advance(37)
+        clock.advance(97)
     assert len(spent) > 18
     for begins in spent:
         assert sum(begins <= at <= begins + HOUR * NS for at in spent) <= 6
     # Nor is much left unused: of four hours no more than a slice each.
-    assert len(spent) >= 6 * (400 * 37 // (HOUR + 60))
+    assert len(spent) >= 6 * (160 * 97 // (HOUR + 60))
 
 
 def room_returns_slice_by_slice(ledger: Ledger, clock: Clock) -> None:

@@ -1,0 +1,323 @@
+"""The ledger in a PostgreSQL database: shared by applications and servers on many machines.
+
+A run locks the accounts that its steps are about, in their order, so that runs of different users go on side by side, and reads
+what it decides by after that. Where it turns out to need more than it locked (a lease that ended, a call that was reserved
+elsewhere) it begins again with all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, Final, TypeAlias
+
+import psycopg
+
+from .. import forks
+from ..exceptions import LedgerError, StoreError
+from ..store.dialect import in_postgresql
+from ..store.postgresql import connect, translated
+from .ledger import LEASE_SECONDS, Answer, Reserve, Settle, Step
+from .rows import Place, Record
+from .sql import TABLES, SqlKept
+
+__all__ = ["PostgresqlLedger"]
+
+_SCHEMA: Final = "payi_ledger"
+"""The schema that the tables are in: apart from the store's, which may be in the same database."""
+_LOCK: Final = 0x5061794C  # the advisory lock of who makes the tables
+_NS: Final = 10**9
+_TRIES: Final = 8  # of a run that is hindered by others, or finds that it needs more accounts
+_CONNECT_SECONDS: Final = 2
+
+_MORE: Final = (
+    "CREATE TABLE accounts (number INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (number, key))",
+    "CREATE INDEX holds_due ON holds (due_ns) WHERE state = 0",
+)
+_MARK: Final = "COMMENT ON SCHEMA payi_ledger IS 'payi-middleware limits 1'"
+_HINDERED: Final = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.UniqueViolation,  # another was first to write of the same event
+)
+
+_Account: TypeAlias = tuple[int, str]
+
+
+class PostgresqlLedger(SqlKept):
+    """Any thread may use it, one at a time; a forked child has a connection of its own.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`.
+        lease_seconds: How long a hold lives without being renewed.
+        timeout: Seconds to wait for a lock.
+        clock: Nanoseconds of UTC instead of the server's clock; for tests.
+
+    Raises:
+        LedgerError: The driver is not installed.
+    """
+
+    _move = (
+        "WITH some AS (SELECT event_id FROM holds WHERE state >= 2 FOR UPDATE SKIP LOCKED), "
+        "moved AS (DELETE FROM holds USING some WHERE holds.event_id = some.event_id "
+        "RETURNING holds.event_id, holds.due_ns, holds.record) "
+        "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM moved",
+    )
+    _free_alerts = "SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED"  # no one takes the same
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        timeout: float = 5.0,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(lease_seconds)
+        self.url = url
+        self._timeout = timeout
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._connection: psycopg.Connection | None = None
+        self._id = ""
+        self._seen = 0
+        self._kept_clock = 0
+        self._locked: frozenset[_Account] | None = frozenset()
+        """The accounts that this transaction has locked; None for all there are."""
+        self._more: frozenset[_Account] = frozenset()
+        """Those that it was found to need beyond what its steps name."""
+        _ledgers.add(self)
+
+    @property
+    def id(self) -> str:
+        """Made with the tables.
+
+        Raises:
+            LedgerError: The database cannot be used.
+        """
+        if not self._id:
+            self.now_ns()
+        return self._id
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order, in one transaction; again from the start if others hinder it."""
+        self._more = frozenset()
+        for left in reversed(range(_TRIES)):
+            had = self._connection
+            try:
+                return super().run(steps)
+            except _NeedsMore as error:
+                self._more |= error.accounts
+            except LedgerError as error:
+                was_lost = had is not None and self._connection is None  # it may long have been: a new one is made once
+                if not left or not (was_lost or isinstance(error.__cause__, _HINDERED)):
+                    raise
+        raise LedgerError("ledger: others hinder each try; try again")
+
+    def close(self) -> None:
+        """Close the connection; never raises."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with suppress(psycopg.Error):
+                    connection.close()
+
+    def after_fork(self) -> None:
+        """In a child: the connection is the parent's, and a thread that is not here may hold the lock."""
+        self._lock = threading.RLock()
+        forks.keep(self._connection)
+        self._connection = None
+
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """See `book.Shelf`; of accounts that are locked.
+
+        Raises:
+            _NeedsMore: Others are not.
+        """
+        lapsing = list(super().lapsing(now_ns))
+        self._need(self._accounts_of(self._looked_up[event_id] for event_id in lapsing))
+        return lapsing
+
+    def _transaction(self, *, alone: bool = False) -> AbstractContextManager[int]:
+        return self._within(alone)
+
+    @contextmanager
+    def _within(self, alone: bool) -> Iterator[int]:
+        with forks.at_work(), self._lock, _translated(self.url):
+            connection = self._current()
+            try:
+                with connection.transaction():
+                    if alone:
+                        connection.execute("LOCK TABLE accounts IN EXCLUSIVE MODE")  # waits for runs, and they for it
+                    self._locked = None if alone else frozenset()
+                    yield self._begun(connection)
+                    self._keep_clock()
+            except _NeedsMore:
+                raise
+            except BaseException:
+                self._forget_all()
+                raise
+            finally:
+                if connection.closed:
+                    self._connection = None
+
+    def _begun(self, connection: psycopg.Connection) -> int:
+        self._forget_read()
+        found = connection.execute(
+            "SELECT changes, clock_ns, (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint FROM ledger"
+        ).fetchone()
+        assert found is not None
+        changes, self._kept_clock, now = found
+        if changes != self._changes:
+            self._read_limits(changes)
+        now = max(self._clock() if self._clock is not None else now, self._seen)
+        if now < self._kept_clock - _NS:
+            now = self._kept_clock
+        self._seen = now
+        return self._seen
+
+    def _keep_clock(self) -> None:
+        """To the second, as that is what windows turn by. Last, as all runs meet there."""
+        if self._seen >= self._kept_clock:
+            kept = (self._seen // _NS + 1) * _NS
+            self._do("UPDATE ledger SET clock_ns = ? WHERE clock_ns < ?", [(kept, kept)])
+
+    def _look_up(self, steps: Sequence[Step]) -> None:
+        """Lock the accounts that the steps are about, and read what they will ask for."""
+        self._lock_accounts(self._named(steps) | self._more)
+        super()._look_up(steps)
+        self._need(self._accounts_of(self._looked_up.values()))
+        self._read_rows(steps)
+
+    def _named(self, steps: Sequence[Step]) -> frozenset[_Account]:
+        found: set[_Account] = set()
+        for step in steps:
+            if isinstance(step, Reserve | Settle):
+                by_id = self.terms(step.application).by_id
+                found.update((by_id[one.limit_id].number, one.key) for one in step.accounts if one.limit_id in by_id)
+        return frozenset(found)
+
+    def _accounts_of(self, records: Iterable[Record | None]) -> frozenset[_Account]:
+        """The accounts that hold some calls."""
+        return frozenset(place[:2] for record in records if record is not None for place, _ in record.places)
+
+    def _need(self, accounts: frozenset[_Account]) -> None:
+        if self._locked is not None and not accounts <= self._locked:
+            raise _NeedsMore(accounts)
+
+    def _lock_accounts(self, accounts: frozenset[_Account]) -> None:
+        self._locked = accounts
+        ordered = sorted(accounts)
+        if not ordered:
+            return
+        asked = ([number for number, _ in ordered], [key for _, key in ordered])
+        sql = (
+            "SELECT accounts.number FROM accounts JOIN unnest(?::bigint[], ?::text[]) AS asked (number, key) "
+            "ON accounts.number = asked.number AND accounts.key = asked.key "
+            "ORDER BY accounts.number, accounts.key FOR UPDATE OF accounts"
+        )
+        if len(self._ask(sql, asked)) < len(ordered):
+            new = (
+                "INSERT INTO accounts (number, key) SELECT * FROM unnest(?::bigint[], ?::text[]) AS asked (number, key) "
+                "ORDER BY 1, 2 ON CONFLICT DO NOTHING"
+            )
+            self._do(new, [asked])
+            self._ask(sql, asked)
+
+    def _read_rows(self, steps: Sequence[Step]) -> None:
+        """The rows that are sure to be asked for, at once."""
+        places: set[Place] = {
+            place for record in self._looked_up.values() if record is not None for place, _ in record.places
+        }
+        for step in steps:
+            if isinstance(step, Reserve | Settle):
+                at = self._seen if isinstance(step, Reserve) else min(max(0, step.at_ns), self._seen)
+                for account in step.accounts:
+                    known = self.terms(step.application).by_id.get(account.limit_id)
+                    if known is not None:
+                        places.add((known.number, account.key, known.window_at(at)[0]))
+        self._remember_rows(places)
+
+    def _current(self) -> psycopg.Connection:
+        connection = self._connection
+        if connection is None or connection.closed:
+            connection = self._connection = self._opened()
+        return connection
+
+    def _opened(self) -> psycopg.Connection:
+        url = self.url
+        if "connect_timeout" not in url:
+            url += f"{'&' if '?' in url else '?'}connect_timeout={_CONNECT_SECONDS}"
+        connection = connect(url, timeout=self._timeout)
+        try:
+            connection.execute(f"SET search_path = {_SCHEMA}")
+            _make(connection)
+            found = connection.execute("SELECT id FROM ledger").fetchone()
+            assert found is not None
+        except BaseException:
+            connection.close()
+            raise
+        self._id = f"postgresql:{found[0]}"
+        self._forget_all()
+        return connection
+
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        assert self._connection is not None
+        return self._connection.execute(in_postgresql(sql), values).fetchall()
+
+    def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        assert self._connection is not None
+        if len(rows) == 1:
+            self._connection.execute(in_postgresql(sql), rows[0])
+        else:
+            self._connection.cursor().executemany(in_postgresql(sql), rows)
+
+
+class _NeedsMore(Exception):  # noqa: N818 - it is no error
+    """A run is about accounts that it has not locked; in their order they can only be locked from the start."""
+
+    def __init__(self, accounts: frozenset[_Account]) -> None:
+        super().__init__(accounts)
+        self.accounts = accounts
+
+
+_ledgers: weakref.WeakSet[PostgresqlLedger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in list(_ledgers):
+        ledger.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """The store's words for what is wrong with a database hold for a ledger."""
+    try:
+        with translated(url):
+            yield
+    except StoreError as error:
+        raise LedgerError(f"ledger{str(error).removeprefix('store')}") from error.__cause__
+
+
+def _make(connection: psycopg.Connection) -> None:
+    """The tables, if they are not there."""
+    there = "SELECT to_regclass('payi_ledger.ledger') IS NOT NULL"
+    if connection.execute(there).fetchone() == (True,):
+        return
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        if connection.execute(there).fetchone() == (True,):
+            return  # another process was first
+        connection.execute("CREATE SCHEMA IF NOT EXISTS payi_ledger")
+        for statement in (*TABLES, *_MORE):
+            connection.execute(in_postgresql(statement).replace(" AUTOINCREMENT", ""))
+        connection.execute("INSERT INTO ledger VALUES (%s, 0, 0)", (uuid.uuid4().hex[:16],))
+        connection.execute(_MARK)
