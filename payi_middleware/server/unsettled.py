@@ -29,13 +29,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Settle).decode
 
 
-def put(sql: Connection, steps: Sequence[Settle]) -> None:
+# Plain statements, as each event goes through both of them.
+_PUT = "INSERT INTO server_unsettled (event_id, step, put_ns) VALUES (?, ?, ?)"
+_DROP = "DELETE FROM server_unsettled WHERE event_id = ?"
+
+
+def put(batch: Batch, steps: Sequence[Settle]) -> None:
     """Keep steps, in the transaction that stores their events."""
     if steps:
         now = time.time_ns()
-        sql.execute(
-            unsettled.insert(), [{"event_id": step.event_id, "step": _encode(step), "put_ns": now} for step in steps]
-        )
+        batch.connection.executemany(_PUT, [(step.event_id, _encode(step), now) for step in steps])
 
 
 def some(sql: Connection) -> list[Settle]:
@@ -44,12 +47,10 @@ def some(sql: Connection) -> list[Settle]:
     return [_decode(step) for step in rows]
 
 
-def told(sql: Connection, batch: Batch, steps: Sequence[Settle], answers: Sequence[Settled]) -> None:
+def told(batch: Batch, steps: Sequence[Settle], answers: Sequence[Settled]) -> None:
     """The ledger has answered: the states go to the events, and nothing is left to be told. Within one transaction."""
     batch.states({step.event_id: answer.states for step, answer in zip(steps, answers, strict=True) if step.counts})
-    for start in range(0, len(steps), _AT_ONCE):
-        ids = [step.event_id for step in steps[start : start + _AT_ONCE]]
-        sql.execute(unsettled.delete().where(unsettled.c.event_id.in_(ids)))
+    batch.connection.executemany(_DROP, [(step.event_id,) for step in steps])
 
 
 def drop_old(sql: Connection) -> int:

@@ -185,7 +185,7 @@ class Writer:
             self.known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
             written = settle([load for _, load in loads], batch, self.known, self._prices, self._asked.id)
-            unsettled.put(self._sql, written.steps)
+            unsettled.put(batch, written.steps)
             for n, one in enumerate(some):
                 if not isinstance(one.work, Load):
                     results[n] = self._acted(one.work, batch.connection.execute)
@@ -209,7 +209,7 @@ class Writer:
         try:
             answers = [answer for answer in self._asked.run(steps) if isinstance(answer, Counted)]
             with self._transaction() as batch:
-                unsettled.told(self._sql, batch, steps, answers)
+                unsettled.told(batch, steps, answers)
             return {step.event_id: answer.states for step, answer in zip(steps, answers, strict=True)}
         except (LedgerError, StoreError) as error:
             health.note("server_ledger", "limits are not counted now, but later: %s", error)

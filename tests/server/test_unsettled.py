@@ -19,7 +19,7 @@ from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.pricing import Prices
 from payi_middleware.server import away, writer
-from payi_middleware.server.database import over, prepare
+from payi_middleware.server.database import prepare
 from payi_middleware.server.keys import Caller
 from payi_middleware.server.settling import Load, Settled
 from payi_middleware.server.unsettled import put
@@ -196,7 +196,7 @@ def test_steps_of_no_event_are_told_too(tmp_path: Path, ledger: Shaky) -> None:
     store = prepare(tmp_path / "payi.db")
     with store.batch() as batch:
         step = call()
-        put(over(batch.connection), [Settle(step.event_id, "default", (), 1, 1, 0, step.started_ns, counts=False)])
+        put(batch, [Settle(step.event_id, "default", (), 1, 1, 0, step.started_ns, counts=False)])
     writer = Writer(store, Prices(), ledger)
     eventually(lambda: not _left(tmp_path))
     writer.close()
