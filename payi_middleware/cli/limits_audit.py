@@ -53,12 +53,16 @@ def command(
 def _audited(ledger: Ledger, source: Store, application: str, limit_id: str | None) -> list[Checked]:
     """Where calls run, what differs is looked at again: they may have ended between two questions."""
     from ..limits.audit import audit
+    from ..limits.dearest import Dearest
+    from ..pricing import Prices
 
+    dearest = Dearest(Prices())
     found: list[Checked] = []
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE)
-        found = audit(ledger, application, _events(source), limit_id=limit_id, kept_since_ns=_kept_since(source))
+        since = _kept_since(source)
+        found = audit(ledger, application, _events(source), limit_id=limit_id, kept_since_ns=since, dearest=dearest)
         if not any(one.differs and not one.is_quiet for one in found):
             break
     return found

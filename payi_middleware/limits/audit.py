@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ..events import CallEvent
+from .dearest import Dearest
 from .ledger import Account, Held, Ledger, Totals
 from .limit import Definition
 from .tally import MARGIN_NS, Since, Tally, since_of, tallied
@@ -64,6 +65,7 @@ def audit(
     *,
     limit_id: str | None = None,
     kept_since_ns: int | None = None,
+    dearest: Dearest | None = None,
 ) -> list[Checked]:
     """The accounts of an application's limits, those that differ first.
 
@@ -73,6 +75,7 @@ def audit(
         events: The store's, as costs are corrected now, and as they were recorded: each may be what was counted.
         limit_id: Only this limit.
         kept_since_ns: From when on the store has all events; None for all.
+        dearest: By which calls without a known price are charged.
     """
     definitions = ledger.definitions(application)
     wanted = [one for one in definitions.limits if limit_id in (None, one.limit_id)]
@@ -86,7 +89,7 @@ def audit(
     first = _first(wanted, since)
     checked: dict[tuple[str, str], Checked] = {}
     for source in events:
-        tallies = tallied(source(first), definitions, _all(since, definitions.limits), ledger.id, now)
+        tallies = tallied(source(first), definitions, _all(since, definitions.limits), ledger.id, now, dearest)
         for one in _checked(wanted, counted, since, tallies, (before, after), now, kept_since_ns):
             checked[one.place] = _better(checked.get(one.place, one), one)
         if not any(one.spent_differs for one in checked.values()):

@@ -136,6 +136,11 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         return int(self.max * TICKS_PER_USD) if self.unit == "usd" else int(self.max)
 
     @property
+    def pays_unknown(self) -> bool:
+        """Whether a call without a known price costs it something: what its maker's dearest model would."""
+        return self.unit == "usd" and self.unknown_price != "allow"
+
+    @property
     def closed_on_error(self) -> bool:
         """Whether calls are refused while the ledger is out of reach."""
         return self.type == "block" if self.on_error is None else self.on_error == "closed"

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..events import CallEvent
-from .charge import charge_of
-from .ledger import STATES, Account, Amount, Definitions, Past, Totals
+from .charges import ended_of, settle_of, waits_for_price
+from .dearest import Dearest
+from .ledger import STATES, Account, Amount, Definitions, Past, Settle, Totals
 from .limit import CALENDAR, Definition, rolling_ns
 from .matching import Facts, accounts_of, facts_of, keys_of
 from .windows import span
@@ -87,6 +88,7 @@ def tallied(
     since: dict[tuple[str, str], Since],
     ledger: str,
     now_ns: int,
+    dearest: Dearest | None = None,
 ) -> dict[tuple[str, str], Tally]:
     """What events come to, by limit and key.
 
@@ -96,6 +98,7 @@ def tallied(
         since: By limit and key, for all accounts that are running; another account's is found by its limit and no key.
         ledger: The id of the one that counts.
         now_ns: Its clock when it was asked.
+        dearest: By which calls without a known price are charged.
     """
     by_id = {definition.limit_id: definition for definition in definitions.limits}
     application = definitions.limits[0].application if definitions.limits else None
@@ -103,13 +106,15 @@ def tallied(
     for event in events:
         if event.application != application or event.ledger not in (None, ledger):
             continue
-        facts = facts_of(event)
-        for limit_id, key in _accounts(event, facts, definitions, by_id):
+        accounts = _accounts(event, facts_of(event), definitions, by_id)
+        step = _step(event, [by_id[one.limit_id] for one in accounts], dearest) if accounts else None
+        for limit_id, key in accounts:
+            assert step is not None
             bounds = since.get((limit_id, key)) or since[limit_id, ""]
             sure, maybe, by_time = _counts(event, bounds, now_ns)
             if maybe:
                 tally = found.setdefault((limit_id, key), Tally())
-                _add(tally, event, by_id[limit_id], sure=sure, by_time=by_time)
+                _add(tally, event, step, by_id[limit_id], sure=sure, by_time=by_time)
                 tally.recent |= event.started_ns + event.duration_ns > now_ns - MARGIN_NS
     return found
 
@@ -138,17 +143,25 @@ def _counts(event: CallEvent, since: Since, now_ns: int) -> tuple[bool, bool, bo
     return sure, maybe, by_time and maybe and (ended >= since.anew_ns or is_told_later)
 
 
-def _add(tally: Tally, event: CallEvent, definition: Definition, *, sure: bool, by_time: bool) -> None:
+def _step(event: CallEvent, charged: list[Definition], dearest: Dearest | None) -> Settle:
+    """As whoever counted it made it."""
+    ended, price = ended_of(event), None
+    if dearest is not None and waits_for_price(ended) and any(one.limit.pays_unknown for one in charged):
+        price = dearest.price(event.provider, event.units, event.started_ns)
+    return settle_of(ended, (), price)
+
+
+def _add(tally: Tally, event: CallEvent, step: Settle, definition: Definition, *, sure: bool, by_time: bool) -> None:
     state = event.limits.get(definition.limit_id, "ok")
     if event.outcome == "blocked" or state in _REFUSED:
         if by_time and state in _REFUSED:
             tally.requests[state] += 1
         return
-    step = charge_of(event, ())
     amount = Amount(step.input_ticks + step.output_ticks, step.tokens).of(definition.limit.unit)
-    tally.least += amount if sure else min(0, amount)
-    tally.most += amount if sure else max(0, amount)
+    # The rates by which a call without a price was charged may have been others.
     unpriced = event.cost is None and any(map(any, event.units.values()))
+    tally.least += amount if sure and not unpriced else min(0, amount)
+    tally.most += amount if sure else max(0, amount)
     tally.is_open |= unpriced or (definition.limit.strict and not step.known)
     if by_time:
         tally.spent += amount

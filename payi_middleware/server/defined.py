@@ -58,6 +58,12 @@ class Defined:
             return found
         return (*found, *(new[name] for name in event.attribution.limit_ids if name in new))
 
+    def pays_unknown(self, application: str, accounts: tuple[Account, ...]) -> bool:
+        """Whether a call without a known price is charged to one of some accounts by its maker's dearest model."""
+        named = self._of(application).named
+        found = (named.get(account.limit_id) for account in accounts)
+        return any(one is not None and one.limit.pays_unknown for one in found)
+
     def of_instance(self, application: str, use_case: str, use_case_id: str, config: dict[str, Any]) -> str:
         """Make the limit of a new instance; its id.
 

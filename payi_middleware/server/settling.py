@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from ..events import CallEvent, format_id
-from ..limits.charge import charge_of, difference_of
+from ..limits.charges import ended_of, settle_of, waits_for_price
+from ..limits.dearest import Dearest
 from ..limits.ledger import Account, Settle
 from ..manual.items import Draft, is_use_case
 from ..manual.pricing import event_of
@@ -24,7 +25,7 @@ from .errors import ApiError
 from .keys import Caller
 from .known import Known
 
-__all__ = ["Load", "Outcome", "Settled", "Written", "settle"]
+__all__ = ["Load", "Outcome", "Settled", "Ways", "Written", "settle"]
 
 
 class Settled(NamedTuple):
@@ -56,10 +57,19 @@ class Written(NamedTuple):
     """What the ledger is to be told of it."""
 
 
-def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices, ledger: str) -> Written:
-    """Store what several requests brought. Within a transaction; `ledger` is the id of the one that counts."""
+class Ways(NamedTuple):
+    """By what events are priced and counted."""
+
+    prices: Prices
+    dearest: Dearest
+    ledger: str
+    """The id of the one that counts."""
+
+
+def settle(loads: Sequence[Load], batch: Batch, known: Known, ways: Ways) -> Written:
+    """Store what several requests brought. Within a transaction."""
     made: list[list[CallEvent | ApiError]] = [
-        [_made(one, load.caller, known, prices) for one in load.events] for load in loads
+        [_made(one, load.caller, known, ways.prices) for one in load.events] for load in loads
     ]
     events = [one for some in made for one in some if isinstance(one, CallEvent)]
     fresh = {event.event_id for event in batch.new(events)}
@@ -75,13 +85,13 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices, le
                 told.append(one)
             elif one.event_id in fresh:
                 fresh.discard(one.event_id)
-                event = held[one.event_id] = _charged(one, known, ledger, steps)
+                event = held[one.event_id] = _charged(one, known, ways, steps)
                 new.append(event)
                 told.append(Settled(event, duplicate=False))
             elif one.event_id in held:
                 told.append(_twice(held[one.event_id], load.caller))
             else:
-                told.append(_known_before(one, before, load, batch, known, steps))
+                told.append(_known_before(one, before, load, batch, known, ways, steps))
         outcomes.append(told)
     batch.add(new)
     return Written(outcomes, steps)
@@ -145,12 +155,20 @@ def _instance_of(draft: Draft) -> str:
     return format_id(draft.event_id)
 
 
-def _charged(event: CallEvent, known: Known, ledger: str, steps: list[Settle]) -> CallEvent:
+def _charged(event: CallEvent, known: Known, ways: Ways, steps: list[Settle]) -> CallEvent:
     """The event under the name of the ledger that is going to count it; one that was counted elsewhere, or refused, as it is."""
     if event.ledger is not None or event.limits or not (accounts := known.defined.accounts(event)):
         return event
-    steps.append(charge_of(event, accounts))
-    return msgspec.structs.replace(event, ledger=ledger)
+    steps.append(_step(event, accounts, known, ways))
+    return msgspec.structs.replace(event, ledger=ways.ledger)
+
+
+def _step(event: CallEvent, accounts: tuple[Account, ...], known: Known, ways: Ways) -> Settle:
+    """What counts an event; one without a known price by the dearest model of its maker."""
+    ended, dearest = ended_of(event), None
+    if waits_for_price(ended) and known.defined.pays_unknown(event.application, accounts):
+        dearest = ways.dearest.price(event.provider, event.units, event.started_ns)
+    return settle_of(ended, accounts, dearest)
 
 
 def _twice(known: CallEvent, caller: Caller) -> Outcome:
@@ -166,6 +184,7 @@ def _known_before(
     load: Load,
     batch: Batch,
     known: Known,
+    ways: Ways,
     steps: list[Settle],
 ) -> Outcome:
     """The same of one from an earlier transaction; an upsert corrects its cost, and what its limits were charged."""
@@ -187,8 +206,19 @@ def _known_before(
     known_before[event.event_id] = number, after
     accounts = _accounts_before(before, known)
     if accounts:
-        steps.append(difference_of(before, after, new_id(time.time_ns()), accounts))
+        steps.append(_difference(*[_step(one, accounts, known, ways) for one in (before, after)]))
     return Settled(after, duplicate=False)
+
+
+def _difference(was: Settle, now: Settle) -> Settle:
+    """The step, under an id of its own, that makes what was counted of an event what it turned out to be."""
+    return now._replace(
+        event_id=new_id(time.time_ns()),
+        input_ticks=now.input_ticks - was.input_ticks,
+        output_ticks=now.output_ticks - was.output_ticks,
+        tokens=0,  # counts of tokens stay as first told
+        counts=False,
+    )
 
 
 def _accounts_before(before: CallEvent, known: Known) -> tuple[Account, ...]:

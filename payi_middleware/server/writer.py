@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from .. import health
 from ..exceptions import LedgerError, StoreError
+from ..limits.dearest import Dearest
 from ..limits.ledger import Ledger, Settle
 from ..limits.ledger import Settled as Counted
 from ..pricing import Prices
@@ -29,7 +30,7 @@ from .away import Patient
 from .database import over, plainly
 from .errors import ApiError
 from .known import Known
-from .settling import Load, Outcome, Settled, Written, settle
+from .settling import Load, Outcome, Settled, Ways, Written, settle
 from .tables import version
 
 __all__ = ["MOST_WAITING", "Action", "Writer"]
@@ -63,9 +64,9 @@ class Writer:
 
     def __init__(self, store: Store, prices: Prices, ledger: Ledger) -> None:
         self._store = store
-        self._prices = prices
         self._ledger = ledger
         self._asked = Patient(ledger)
+        self._ways = Ways(prices, Dearest(prices), self._asked.id)
         self._look_at = 0.0
         self._waiting: deque[_Waiting] = deque()
         self._depth = 0
@@ -184,7 +185,7 @@ class Writer:
         with self._transaction() as batch:
             self.known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
-            written = settle([load for _, load in loads], batch, self.known, self._prices, self._asked.id)
+            written = settle([load for _, load in loads], batch, self.known, self._ways)
             unsettled.put(batch, written.steps)
             for n, one in enumerate(some):
                 if not isinstance(one.work, Load):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from payi_middleware.cli import app, limits_audit
 from payi_middleware.events import CallEvent
 from payi_middleware.limits import Limit
-from payi_middleware.limits.charge import charge_of
+from payi_middleware.limits.charges import ended_of, settle_of
 from payi_middleware.limits.ledger import Account, Amount, Reserve, Settled, Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.matching import accounts_of, facts_of
@@ -49,7 +49,7 @@ class Books:
     def count(self, *events: CallEvent) -> list[CallEvent]:
         """In the ledger; the events as they are stored then."""
         definitions = self.ledger.definitions("default")
-        steps = [charge_of(event, accounts_of(definitions, facts_of(event))) for event in events]
+        steps = [settle_of(ended_of(event), accounts_of(definitions, facts_of(event))) for event in events]
         answers = [answer for answer in self.ledger.run(steps) if isinstance(answer, Settled)]
         return [
             msgspec.structs.replace(event, limits=answer.states, ledger=self.ledger.id)
@@ -165,7 +165,7 @@ def test_what_is_held_by_no_call(books: Books) -> None:
     assert (found["held"], found["running"], found["mended"]) == ("0.0175000007", "0.0175", False)
     assert "not mended" in books.audit("--mend", code=1)  # a call runs
     books.ledger.run(
-        [charge_of(call(event_id=event_id, started_ns=books.now - 10**10, cost_source="none", units={}), ())]
+        [settle_of(ended_of(call(event_id=event_id, started_ns=books.now - 10**10, cost_source="none", units={})), ())]
     )
     assert "mended" in books.audit("--mend")
     assert [one.held for one in books.ledger.totals("default", "all")] == [0]

@@ -151,6 +151,22 @@ def test_calls_and_tokens_are_counted(server: Server) -> None:
         assert calls["totals"]["cost"]["total"] == {"base": 0.014, "overrun_base": None}
 
 
+def test_what_has_no_price_is_never_for_nothing(server: Server) -> None:
+    """It is charged as its maker's dearest model would be, until its price is known, unless the limit says otherwise."""
+    with server.http(server.key("admin", "unpriced")) as http:
+        made(http, limit_id="dear", match={"provider": "openai"}, max=1000)
+        odd = CALL | {"resource": "model-of-tomorrow", "provider_response_id": "odd"}
+        assert http.post("/api/v1/ingest/bulk", json=[odd]).json()["ingest_count"] == 1
+        assert limit(http, "dear")["spent"] > COST
+        priced = odd | {"resource": "gpt-4o"}
+        assert http.post("/api/v1/ingest/bulk-upsert", json=[priced]).json()["ingest_count"] == 1
+        assert (limit(http, "dear")["spent"], limit(http, "dear")["totals"]["requests"]["total"]) == (COST, 1)
+        http.put("/api/v1/limits/dear", json={"unknown_price": "allow"}).raise_for_status()
+        again = odd | {"provider_response_id": "again"}
+        assert http.post("/api/v1/ingest/bulk", json=[again]).json()["ingest_count"] == 1
+        assert (limit(http, "dear")["spent"], limit(http, "dear")["totals"]["requests"]["total"]) == (COST, 2)
+
+
 def test_metrics_tell_how_limits_stand(server: Server) -> None:
     """By name and never by account; limits of instances have no label."""
     key = server.key("admin", "told")
