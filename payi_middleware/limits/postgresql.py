@@ -132,16 +132,18 @@ class PostgresqlLedger(SqlKept):
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction; again from the start if others hinder it."""
+        with forks.at_work(), self._lock:
+            return self._run(steps)
+
+    def _run(self, steps: Sequence[Step]) -> list[Answer]:
         self._more = frozenset()
         for left in reversed(range(_TRIES)):
-            had = self._connection
             try:
                 return super().run(steps)
             except _NeedsMore as error:
                 self._more |= error.accounts
             except LedgerError as error:
-                was_lost = had is not None and self._connection is None  # it may long have been: a new one is made once
-                if not left or not (was_lost or isinstance(error.__cause__, _HINDERED)):
+                if not left or not isinstance(error.__cause__, _HINDERED):
                     raise
         raise LedgerError("ledger: others hinder each try; try again")
 
@@ -175,22 +177,36 @@ class PostgresqlLedger(SqlKept):
     @contextmanager
     def _within(self, alone: bool) -> Iterator[int]:
         with forks.at_work(), self._lock, _translated(self.url):
-            connection = self._current()
             try:
                 with ExitStack() as self._sending:
-                    yield self._begun(connection, alone)
-                    self._sending.enter_context(connection.pipeline())
+                    yield self._started(alone)
+                    assert self._connection is not None
+                    self._sending.enter_context(self._connection.pipeline())
                     self._keep_clock()
-                    connection.execute("COMMIT")
+                    self._connection.execute("COMMIT")
             except BaseException as error:
                 if not isinstance(error, _NeedsMore):
                     self._forget_all()
-                with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
+                self._undo()
                 raise
-            finally:
-                if connection.closed:
-                    self._connection = None
+
+    def _started(self, alone: bool) -> int:
+        """Begin; in a connection of which nobody knew that it was lost, in another."""
+        had, connection = self._connection, self._current()
+        try:
+            return self._begun(connection, alone)
+        except psycopg.OperationalError:
+            if had is not connection or not connection.closed:
+                raise
+        return self._begun(self._current(), alone)
+
+    def _undo(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.execute("ROLLBACK")
+            if connection.closed:
+                self._connection = None
 
     def _begun(self, connection: psycopg.Connection, alone: bool) -> int:
         """Begin, in one way to the server and back; the ledger's clock."""
