@@ -12,7 +12,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -21,9 +21,10 @@ from .. import forks
 from ..exceptions import LedgerError, StoreError
 from ..store.dialect import in_postgresql
 from ..store.postgresql import connect, translated
+from .book import Book
 from .ledger import LEASE_SECONDS, Answer, Reserve, Settle, Step
 from .rows import Place, Record
-from .sql import TABLES, SqlKept
+from .sql import COLUMNS, TABLES, SqlKept, events_of
 
 __all__ = ["PostgresqlLedger"]
 
@@ -37,6 +38,30 @@ _CONNECT_SECONDS: Final = 2
 _MORE: Final = (
     "CREATE TABLE accounts (number INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (number, key))",
     "CREATE INDEX holds_due ON holds (due_ns) WHERE state = 0",
+)
+_BEGIN: Final = (
+    "BEGIN; "
+    "SELECT changes, clock_ns, (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint FROM payi_ledger.ledger"
+)
+_BEGIN_ALONE: Final = _BEGIN.replace("BEGIN;", "BEGIN; LOCK TABLE payi_ledger.accounts IN EXCLUSIVE MODE;")
+"""It waits for runs, which lock accounts, and they for it."""
+_LOCK_ACCOUNTS: Final = (
+    "SELECT accounts.number FROM accounts JOIN unnest(?::bigint[], ?::text[]) AS asked (number, key) "
+    "ON accounts.number = asked.number AND accounts.key = asked.key "
+    "ORDER BY accounts.number, accounts.key FOR UPDATE OF accounts"
+)
+_NEW_ACCOUNTS: Final = (
+    "INSERT INTO accounts (number, key) SELECT * FROM unnest(?::bigint[], ?::text[]) AS asked (number, key) "
+    "ORDER BY 1, 2 ON CONFLICT DO NOTHING"
+)
+_RECORDS: Final = (
+    "SELECT event_id, record, 1 FROM holds WHERE event_id = ANY (?) "
+    "UNION ALL SELECT event_id, record, 0 FROM settled WHERE event_id = ANY (?)"
+)
+_ROWS: Final = (
+    f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)} FROM rows "  # noqa: S608 - names of ours
+    "JOIN unnest(?::bigint[], ?::text[], ?::bigint[]) AS asked (number, key, starts_ns) "
+    "ON rows.number = asked.number AND rows.key = asked.key AND rows.starts_ns = asked.starts_ns"
 )
 _MARK: Final = "COMMENT ON SCHEMA payi_ledger IS 'payi-middleware limits 1'"
 _HINDERED: Final = (
@@ -67,7 +92,9 @@ class PostgresqlLedger(SqlKept):
         "RETURNING holds.event_id, holds.due_ns, holds.record) "
         "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM moved",
     )
-    _free_alerts = "SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED"  # no one takes the same
+    _free_alerts = (  # nobody else takes the same
+        "SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED"
+    )
 
     def __init__(
         self,
@@ -105,16 +132,18 @@ class PostgresqlLedger(SqlKept):
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction; again from the start if others hinder it."""
+        with forks.at_work(), self._lock:
+            return self._run(steps)
+
+    def _run(self, steps: Sequence[Step]) -> list[Answer]:
         self._more = frozenset()
         for left in reversed(range(_TRIES)):
-            had = self._connection
             try:
                 return super().run(steps)
             except _NeedsMore as error:
                 self._more |= error.accounts
             except LedgerError as error:
-                was_lost = had is not None and self._connection is None  # it may long have been: a new one is made once
-                if not left or not (was_lost or isinstance(error.__cause__, _HINDERED)):
+                if not left or not isinstance(error.__cause__, _HINDERED):
                     raise
         raise LedgerError("ledger: others hinder each try; try again")
 
@@ -148,36 +177,51 @@ class PostgresqlLedger(SqlKept):
     @contextmanager
     def _within(self, alone: bool) -> Iterator[int]:
         with forks.at_work(), self._lock, _translated(self.url):
-            connection = self._current()
             try:
-                with connection.transaction():
-                    if alone:
-                        connection.execute("LOCK TABLE accounts IN EXCLUSIVE MODE")  # waits for runs, and they for it
-                    self._locked = None if alone else frozenset()
-                    yield self._begun(connection)
+                with ExitStack() as self._sending:
+                    yield self._started(alone)
+                    assert self._connection is not None
+                    self._sending.enter_context(self._connection.pipeline())
                     self._keep_clock()
-            except _NeedsMore:
+                    self._connection.execute("COMMIT")
+            except BaseException as error:
+                if not isinstance(error, _NeedsMore):
+                    self._forget_all()
+                self._undo()
                 raise
-            except BaseException:
-                self._forget_all()
-                raise
-            finally:
-                if connection.closed:
-                    self._connection = None
 
-    def _begun(self, connection: psycopg.Connection) -> int:
+    def _started(self, alone: bool) -> int:
+        """Begin; in a connection of which nobody knew that it was lost, in another."""
+        had, connection = self._connection, self._current()
+        try:
+            return self._begun(connection, alone)
+        except psycopg.OperationalError:
+            if had is not connection or not connection.closed:
+                raise
+        return self._begun(self._current(), alone)
+
+    def _undo(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.execute("ROLLBACK")
+            if connection.closed:
+                self._connection = None
+
+    def _begun(self, connection: psycopg.Connection, alone: bool) -> int:
+        """Begin, in one way to the server and back; the ledger's clock."""
         self._forget_read()
-        found = connection.execute(
-            "SELECT changes, clock_ns, (extract(epoch FROM clock_timestamp()) * 1000000000)::bigint FROM ledger"
-        ).fetchone()
+        cursor = connection.execute(_BEGIN_ALONE if alone else _BEGIN)
+        while cursor.nextset():
+            pass
+        found = cursor.fetchone()
         assert found is not None
         changes, self._kept_clock, now = found
+        self._locked = None if alone else frozenset()
         if changes != self._changes:
             self._read_limits(changes)
         now = max(self._clock() if self._clock is not None else now, self._seen)
-        if now < self._kept_clock - _NS:
-            now = self._kept_clock
-        self._seen = now
+        self._seen = now if now >= self._kept_clock - _NS else self._kept_clock
         return self._seen
 
     def _keep_clock(self) -> None:
@@ -186,20 +230,52 @@ class PostgresqlLedger(SqlKept):
             kept = (self._seen // _NS + 1) * _NS
             self._do("UPDATE ledger SET clock_ns = ? WHERE clock_ns < ?", [(kept, kept)])
 
+    def _write(self, book: Book) -> None:
+        """All statements are sent together, with the end of the transaction."""
+        assert self._connection is not None
+        self._sending.enter_context(self._connection.pipeline())
+        super()._write(book)
+
     def _look_up(self, steps: Sequence[Step]) -> None:
         """Lock the accounts that the steps are about, and read what they will ask for."""
-        self._lock_accounts(self._named(steps) | self._more)
-        super()._look_up(steps)
+        accounts = self._locked = self._named(steps) | self._more
+        if not accounts:
+            super()._look_up(steps)
+        elif self._read_locked(accounts, steps) < len(accounts):
+            self._do(_NEW_ACCOUNTS, [_columns(accounts)])
+            self._read_locked(accounts, steps)
         self._need(self._accounts_of(self._looked_up.values()))
-        self._read_rows(steps)
+
+    def _read_locked(self, accounts: frozenset[_Account], steps: Sequence[Step]) -> int:
+        """In one way to the server and back; each statement sees what was committed when the one before was done."""
+        assert self._connection is not None
+        self._forget_read()
+        event_ids = list(events_of(steps))
+        with self._connection.pipeline():
+            locked = self._send(_LOCK_ACCOUNTS, _columns(accounts))
+            records = self._send(_RECORDS, (event_ids, event_ids))
+            places = self._places(steps)
+            rows = self._send(_ROWS, _columns(places)) if places else None
+            self._remember_records(event_ids, records.fetchall())
+            self._remember_rows([] if rows is None else rows.fetchall())
+            return len(locked.fetchall())
 
     def _named(self, steps: Sequence[Step]) -> frozenset[_Account]:
-        found: set[_Account] = set()
+        """The accounts that steps name, of limits that are there."""
+        return frozenset(place[:2] for place in self._places(steps))
+
+    def _places(self, steps: Sequence[Step]) -> set[Place]:
+        """The rows that they will most likely ask for."""
+        places: set[Place] = set()
         for step in steps:
             if isinstance(step, Reserve | Settle):
+                at = self._seen if isinstance(step, Reserve) else min(max(0, step.at_ns), self._seen)
                 by_id = self.terms(step.application).by_id
-                found.update((by_id[one.limit_id].number, one.key) for one in step.accounts if one.limit_id in by_id)
-        return frozenset(found)
+                for limit_id, key in step.accounts:
+                    known = by_id.get(limit_id)
+                    if known is not None:
+                        places.add((known.number, key, known.window_at(at)[0]))
+        return places
 
     def _accounts_of(self, records: Iterable[Record | None]) -> frozenset[_Account]:
         """The accounts that hold some calls."""
@@ -208,39 +284,6 @@ class PostgresqlLedger(SqlKept):
     def _need(self, accounts: frozenset[_Account]) -> None:
         if self._locked is not None and not accounts <= self._locked:
             raise _NeedsMore(accounts)
-
-    def _lock_accounts(self, accounts: frozenset[_Account]) -> None:
-        self._locked = accounts
-        ordered = sorted(accounts)
-        if not ordered:
-            return
-        asked = ([number for number, _ in ordered], [key for _, key in ordered])
-        sql = (
-            "SELECT accounts.number FROM accounts JOIN unnest(?::bigint[], ?::text[]) AS asked (number, key) "
-            "ON accounts.number = asked.number AND accounts.key = asked.key "
-            "ORDER BY accounts.number, accounts.key FOR UPDATE OF accounts"
-        )
-        if len(self._ask(sql, asked)) < len(ordered):
-            new = (
-                "INSERT INTO accounts (number, key) SELECT * FROM unnest(?::bigint[], ?::text[]) AS asked (number, key) "
-                "ORDER BY 1, 2 ON CONFLICT DO NOTHING"
-            )
-            self._do(new, [asked])
-            self._ask(sql, asked)
-
-    def _read_rows(self, steps: Sequence[Step]) -> None:
-        """The rows that are sure to be asked for, at once."""
-        places: set[Place] = {
-            place for record in self._looked_up.values() if record is not None for place, _ in record.places
-        }
-        for step in steps:
-            if isinstance(step, Reserve | Settle):
-                at = self._seen if isinstance(step, Reserve) else min(max(0, step.at_ns), self._seen)
-                for account in step.accounts:
-                    known = self.terms(step.application).by_id.get(account.limit_id)
-                    if known is not None:
-                        places.add((known.number, account.key, known.window_at(at)[0]))
-        self._remember_rows(places)
 
     def _current(self) -> psycopg.Connection:
         connection = self._connection
@@ -265,16 +308,16 @@ class PostgresqlLedger(SqlKept):
         self._forget_all()
         return connection
 
-    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _send(self, sql: str, values: Sequence[Any]) -> psycopg.Cursor[Any]:
         assert self._connection is not None
-        return self._connection.execute(in_postgresql(sql), values).fetchall()
+        return self._connection.execute(in_postgresql(sql), values)
+
+    def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._send(sql, values).fetchall()
 
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        assert self._connection is not None
-        if len(rows) == 1:
-            self._connection.execute(in_postgresql(sql), rows[0])
-        else:
-            self._connection.cursor().executemany(in_postgresql(sql), rows)
+        for row in rows:
+            self._send(sql, row)
 
 
 class _NeedsMore(Exception):  # noqa: N818 - it is no error
@@ -283,6 +326,12 @@ class _NeedsMore(Exception):  # noqa: N818 - it is no error
     def __init__(self, accounts: frozenset[_Account]) -> None:
         super().__init__(accounts)
         self.accounts = accounts
+
+
+def _columns(rows: Iterable[_Account | Place]) -> list[str | list[str]]:
+    """Numbers and keys in their order, as arrays; whole numbers as text, since the driver takes their type from the first."""
+    columns: list[tuple[Any, ...]] = list(zip(*sorted(rows), strict=True))
+    return [f"{{{','.join(map(str, one))}}}" if isinstance(one[0], int) else list(one) for one in columns]
 
 
 _ledgers: weakref.WeakSet[PostgresqlLedger] = weakref.WeakSet()

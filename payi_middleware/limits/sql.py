@@ -19,7 +19,7 @@ from .ledger import Alert, Past, Renew, Step
 from .limit import Definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
-__all__ = ["TABLES", "SqlKept"]
+__all__ = ["COLUMNS", "TABLES", "SqlKept", "events_of"]
 
 T = TypeVar("T")
 
@@ -63,7 +63,9 @@ _ROW: Final = (
     "number, key, starts_ns, ends_ns, most, spent, held, input_ticks, output_ticks, "
     "ok, exceeded, overrun, blocked, blocked_external, failed, told"
 )
-_CHANGING: Final = _ROW.split(", ")[4:]
+COLUMNS: Final = tuple(_ROW.split(", "))
+"""Of a row."""
+_CHANGING: Final = COLUMNS[4:]
 _PUT_ROWS: Final = (
     f"INSERT INTO rows ({_ROW}) VALUES",
     f"({', '.join('?' * 16)})",
@@ -138,14 +140,10 @@ class SqlKept(Kept):
                 row = self._rows_read[place] = _row(found[0])
         return row
 
-    def _remember_rows(self, places: Iterable[Place]) -> None:
-        """Read rows that will be asked for, at once."""
-        for some, count in _parts(list(places)):
-            wanted = ", ".join(["(?, ?, ?)"] * count)
-            sql = f"SELECT {_ROW} FROM rows WHERE (number, key, starts_ns) IN ({wanted})"  # noqa: S608
-            for found in self._ask(sql, list(itertools.chain.from_iterable(some))):
-                row = _row(found)
-                self._rows_read[row.place] = row
+    def _remember_rows(self, found: Iterable[Sequence[Any]]) -> None:
+        for one in found:
+            row = _row(one)
+            self._rows_read[row.place] = row
 
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
@@ -171,16 +169,22 @@ class SqlKept(Kept):
     def _look_up(self, steps: Sequence[Step]) -> None:
         self._looked_up.clear()
         there = self._records_read
-        self._read_records([event_id for event_id in _events_of(steps) if event_id not in there])
+        self._read_records([event_id for event_id in events_of(steps) if event_id not in there])
 
     def _read_records(self, event_ids: Sequence[bytes]) -> None:
-        self._looked_up.update(dict.fromkeys(event_ids))
+        found: list[tuple[Any, ...]] = []
         for some, marks in _parts(event_ids):
             ids = ", ".join("?" * marks)
-            for event_id, kept, is_hold in self._ask(_RECORDS.format(ids=ids), (*some, *some)):
-                record = self._looked_up[event_id] = _record(kept)
-                if is_hold:
-                    self._records_read[event_id] = record
+            found += self._ask(_RECORDS.format(ids=ids), (*some, *some))
+        self._remember_records(event_ids, found)
+
+    def _remember_records(self, event_ids: Iterable[bytes], found: Iterable[Sequence[Any]]) -> None:
+        """Of some events what the tables have; of those that they have not, that."""
+        self._looked_up.update(dict.fromkeys(event_ids))
+        for event_id, kept, is_hold in found:
+            record = self._looked_up[event_id] = _record(kept)
+            if is_hold:
+                self._records_read[event_id] = record
 
     def _write(self, book: Book) -> None:
         if book.changed:
@@ -366,7 +370,7 @@ class SqlKept(Kept):
         """A statement, once for each row of values."""
 
 
-def _events_of(steps: Sequence[Step]) -> Iterable[bytes]:
+def events_of(steps: Sequence[Step]) -> Iterable[bytes]:
     """Which events some steps are about."""
     if len(steps) == 1 and not isinstance(steps[0], Renew):
         return (steps[0].event_id,)

@@ -835,9 +835,9 @@ def a_lease_that_ends_frees_its_hold(ledger: Ledger, clock: Clock) -> None:
     team = Team(ledger)
     limit = team.limit("L", 1, strict=True)
     event = team.begin(limit)
-    clock.advance(ledger.lease_seconds - 1)
+    clock.advance(ledger.lease_seconds - 0.5)
     assert blocked(team.reserve(limit)) == {"L": "blocked"}
-    clock.advance(1)
+    clock.advance(0.5)
     second = team.begin(limit)
     assert team.stands(limit) == (0, 1)
     assert {held.event_id: held.lease_ns for held in team.held()} == {

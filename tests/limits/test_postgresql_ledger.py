@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import conformance
 import postgres
+import psycopg
 import pytest
+from forking import in_child
 
+from payi_middleware.exceptions import LedgerError
+from payi_middleware.limits.ledger import SETTLED_DAYS, Account, Release, Stale
 from payi_middleware.limits.postgresql import PostgresqlLedger
 
 
@@ -36,4 +43,142 @@ def test_rules_of_time(case: Callable[[Any, conformance.Clock], None]) -> None:
     clock = conformance.Clock()
     ledger = PostgresqlLedger(postgres.database(empty=True), clock=clock)
     case(ledger, clock)
+    ledger.close()
+
+
+def beside(team: conformance.Team, url: str, **more: Any) -> conformance.Team:
+    """The same application from another process."""
+    other = conformance.Team(PostgresqlLedger(url, **more))
+    other.name = team.name
+    return other
+
+
+def test_what_another_process_changes_is_seen(shared: PostgresqlLedger, url: str) -> None:
+    team = conformance.Team(shared)
+    limit = team.limit("L", 5)
+    event = team.begin(limit, usd=3)
+    other = beside(team, url)
+    assert other.ledger.id == shared.id
+    assert other.stands(limit) == (0, 3)
+    other.settle(event, usd=2)  # it names no accounts: those that hold it are found
+    assert team.stands(limit) == (2, 0)
+    assert team.settle(event, limit).fresh is False
+    stale = team.ask(limit)
+    other.limit("L", 1, limit_id=limit)
+    assert isinstance(team.do(stale), Stale)
+    other.ledger.close()
+
+
+def test_a_lease_of_another_account_ends(shared: PostgresqlLedger, url: str) -> None:
+    """What it held is taken back by whoever comes next, though his own call is about another account."""
+    team = conformance.Team(shared)
+    limit = team.limit("L", 1, per="user")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    short = beside(team, url, lease_seconds=0.05)
+    short.begin(jane)
+    short.begin(bob)
+    time.sleep(0.06)
+    conformance.admitted(team.reserve(jane))  # bob's is swept on the way
+    assert team.stands(limit, '["bob"]') == (0, 0)
+    assert team.stands(limit, '["jane"]') == (0, 1)
+    short.ledger.close()
+
+
+def test_runs_that_meet_in_another_order(shared: PostgresqlLedger, url: str) -> None:
+    """Nobody waits for somebody who waits for him."""
+    team = conformance.Team(shared)
+    limit = team.limit("L", 10_000, per="user")
+    accounts = [Account(limit, f'["{n}"]') for n in range(6)]
+    failed: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        other, chance = beside(team, url), random.Random(seed)
+        try:
+            for _ in range(15):
+                some = chance.sample(accounts, 3)
+                event = other.begin(*some, usd=1)
+                other.ledger.run([other.told(event, *some, usd=1), other.told(conformance.call(), some[0], usd=1)])
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            other.ledger.close()
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert sum(totals.spent for totals in shared.totals(team.name, limit)) == 4 * 15 * 4 * conformance.USD
+    assert sum(totals.held for totals in shared.totals(team.name, limit)) == 0
+
+
+def test_a_connection_that_was_lost_is_made_anew(shared: PostgresqlLedger) -> None:
+    team = conformance.Team(shared)
+    limit = team.limit("L", 5)
+    assert shared._connection is not None
+    postgres.server().execute(f"SELECT pg_terminate_backend({shared._connection.info.backend_pid})")
+    team.spend(limit)
+    assert team.stands(limit) == (1, 0)
+
+
+def test_a_server_that_cannot_be_reached() -> None:
+    ledger = PostgresqlLedger("postgresql://jane:secret@127.0.0.1:1/db")
+    with pytest.raises(LedgerError, match=r"^ledger postgresql://jane@.* cannot be reached; check") as raised:
+        ledger.run([])
+    assert "secret" not in str(raised.value)
+    ledger.close()
+
+
+def test_a_lock_that_nobody_gives_back(shared: PostgresqlLedger, url: str) -> None:
+    team = conformance.Team(shared)
+    limit = team.limit("L", 5)
+    team.spend(limit)
+    hasty = beside(team, url, timeout=0.05)
+    with psycopg.connect(url) as other:
+        other.execute("SELECT * FROM payi_ledger.accounts FOR UPDATE")
+        with pytest.raises(LedgerError, match="is locked by another program"):
+            hasty.reserve(limit)
+    conformance.admitted(hasty.reserve(limit))
+    hasty.ledger.close()
+
+
+def test_a_forked_child_has_a_connection_of_its_own(shared: PostgresqlLedger) -> None:
+    team = conformance.Team(shared)
+    limit = team.limit("L", 5)
+    team.spend(limit)
+
+    def child() -> str:
+        team.spend(limit)
+        shared.close()
+        return f"{team.totals(limit).spent // conformance.USD}"
+
+    assert in_child(child) == "2"
+    assert team.stands(limit) == (2, 0)
+
+
+def test_events_that_are_settled_are_moved_and_in_time_deleted() -> None:
+    clock = conformance.Clock()
+    url = postgres.database(empty=True)
+    ledger = PostgresqlLedger(url, clock=clock)
+    team = conformance.Team(ledger)
+    limit = team.limit("L", 5000)
+
+    def kept() -> list[int]:
+        with psycopg.connect(url) as reading:
+            return [
+                reading.execute(f"SELECT count(*) FROM payi_ledger.{name}").fetchone()[0]
+                for name in ("holds", "settled")
+            ]
+
+    events = [step.event_id for step in (team.ask(limit) for _ in range(300))]
+    ledger.run([team.ask(limit, event=event) for event in events])
+    ledger.run([team.told(event, limit) for event in events])
+    assert kept() == [0, 300]
+    assert team.settle(events[0], limit).fresh is False
+    clock.advance(SETTLED_DAYS * conformance.DAY)
+    for _ in range(2):
+        clock.advance(2)
+        team.do(Release(conformance.call()))
+    assert kept() == [0, 0]
     ledger.close()
