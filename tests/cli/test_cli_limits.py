@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from pathlib import Path
@@ -65,6 +66,10 @@ def test_a_limit_is_made_with_all_it_can_have(store: str, tmp_path: Path) -> Non
     assert not (tmp_path / "payi.db").exists()
 
 
+def _next_month() -> datetime.date:
+    return (datetime.datetime.now(datetime.UTC).date().replace(day=1) + datetime.timedelta(days=32)).replace(day=1)
+
+
 def test_the_list(store: str, tmp_path: Path) -> None:
     """One line a limit: sums over accounts, and of the fullest what it has left."""
     assert "There are no limits" in run("list")
@@ -86,6 +91,8 @@ def test_the_list(store: str, tmp_path: Path) -> None:
         "c",
     )
     run("create", "Hard", "0.5", "--strict", "--threshold", "0.9", "--id", "h")
+    (fresh,) = [line for line in run("list").splitlines() if "Monthly" in line]
+    assert fresh.split()[-4:-2] == [f"{_next_month():%Y-%m-%d}", "00:00"]
     spend(tmp_path, "m", 4, '["jane"]')
     spend(tmp_path, "m", 9.5, '["bob"]')
     spend(tmp_path, "h", 0.46)

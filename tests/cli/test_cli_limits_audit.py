@@ -17,7 +17,7 @@ from payi_middleware.cli import app, limits_audit
 from payi_middleware.events import CallEvent
 from payi_middleware.limits import Limit
 from payi_middleware.limits.charges import ended_of, settle_of
-from payi_middleware.limits.ledger import Account, Amount, Reserve, Settled, Totals
+from payi_middleware.limits.ledger import Account, Amount, Blocked, Reserve, Settled, Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.matching import accounts_of, facts_of
 from payi_middleware.limits.sqlite import SqliteLedger
@@ -79,6 +79,17 @@ class Books:
         assert result.exit_code == code, result.output
         return result.output
 
+    def refuse(self, limit_id: str, **told: Any) -> CallEvent:
+        """A call that the ledger refuses, as it is stored."""
+        event = self.ago(5, outcome="blocked", **told)
+        definitions = self.ledger.definitions("default")
+        accounts = accounts_of(definitions, facts_of(event))
+        (answer,) = self.ledger.run([Reserve(event.event_id, "default", definitions.version, accounts, Amount(1, 1))])
+        assert isinstance(answer, Blocked)
+        states = {one.limit_id: one.state for one in answer.standings}
+        assert states[limit_id] == "blocked"
+        return msgspec.structs.replace(event, limits=states, ledger=self.ledger.id)
+
     def differing(self, *arguments: str) -> list[tuple[str, list[str], Any, Any]]:
         """Limit, key, what is counted and what its calls come to."""
         found = json.loads(self.audit("--json", *arguments, code=1))
@@ -112,7 +123,13 @@ def test_all_that_was_counted_is_right(books: Books) -> None:
     failed = books.ago(20, user_id="jane", outcome="error", http_status=500, cost_source="none", units={})
     books.both(failed, books.ago(15, outcome="aborted"))
     books.keep(
-        books.ago(5, outcome="blocked", limits={"month": "blocked", "ever": "blocked_external"}, ledger=books.ledger.id)
+        books.ago(
+            5,
+            outcome="blocked",
+            user_id="jane",
+            limits={"month": "blocked", "ever": "blocked_external"},
+            ledger=books.ledger.id,
+        )
     )
     found = json.loads(books.audit("--json"))
     assert (found["ok"], found["differing"], found["pruned"]) == (True, [], 0)
@@ -149,6 +166,19 @@ def test_what_differs_is_told_and_mended(books: Books) -> None:
         10_000_000,
     )
     assert "everything is right" in books.audit()
+
+
+def test_refused_calls_are_counted_and_cost_nothing(books: Books) -> None:
+    """A row that is mended keeps their number; all that ran out of a limit is what ran into it."""
+    books.limit("each", 0.003, per="user")
+    books.both(books.ago(60, user_id="jane"))
+    books.keep(books.refuse("each", user_id="jane"), books.refuse("each", user_id="jane"))
+    assert "everything is right" in books.audit()
+    books.keep(books.ago(30, user_id="jane"))
+    assert "mended" in books.audit("--mend")
+    (jane,) = books.ledger.totals("default", "each", '["jane"]')
+    assert (jane.spent, jane.requests["blocked"], jane.requests["overrun"]) == (2 * TICKS, 2, 1)
+    assert jane.requests["ok"] == 1  # of a call without a state nobody knows in which one it left the limit
 
 
 def test_what_is_held_by_no_call(books: Books) -> None:

@@ -8,6 +8,10 @@ import httpx2
 import pytest
 from servers import Server
 
+from payi_middleware import health
+from payi_middleware.exceptions import LedgerError
+from payi_middleware.limits.memory import MemoryLedger
+from payi_middleware.server.limit_metrics import LimitCollector
 from payi_middleware.store import open_store
 
 CALL: dict[str, Any] = {
@@ -188,6 +192,48 @@ def test_metrics_tell_how_limits_stand(server: Server) -> None:
             f"payi_limit_refused{label} 0.0",
         ]
     )
+
+
+def test_metrics_tell_that_the_ledger_is_away() -> None:
+    """And nothing of limits then."""
+
+    class Away(MemoryLedger):
+        def applications(self) -> list[str]:
+            raise LedgerError("away")
+
+    told = list(LimitCollector(Away()).collect())
+    assert [(family.name, [sample.value for sample in family.samples]) for family in told] == [("payi_ledger_up", [0])]
+    assert health.counters()["server_ledger"] == 1
+    health.reset()
+
+
+def test_a_ledger_that_is_away_is_said(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits are answered 503, which clients send again, and so is an instance that should get one; events are taken."""
+    ledger = server.app.state.serving.ledger
+
+    def away(*args: object) -> Any:
+        raise LedgerError("the ledger is away")
+
+    with server.http(server.key("admin", "away")) as http:
+        http.post(
+            "/api/v1/use_cases/definitions", json={"name": "Chat", "description": "-", "limit_config": {"max": 1}}
+        )
+        for name in ("definitions", "define", "run"):
+            monkeypatch.setattr(ledger, name, away)
+        monkeypatch.setattr(server.app.state.serving.writer._asked, "_until", 0.0)
+        answers = [
+            http.get("/api/v1/limits"),
+            http.post("/api/v1/limits", json={"limit_name": "A", "max": 1}),
+            http.post("/api/v1/use_cases/instances/Chat"),
+        ]
+        assert [(one.status_code, one.headers["retry-after"]) for one in answers] == [(503, "1")] * 3
+        assert "the ledger is away" in answers[0].json()["message"]
+        named = {"xProxy-UseCase-Name": "Chat", "xProxy-UseCase-ID": "run"}
+        assert http.post("/api/v1/ingest", json=CALL, headers=named).json()["xproxy_result"]["limits"] == {}
+        monkeypatch.undo()
+        server.app.state.serving.writer._asked._until = 0.0
+        assert len(http.post("/api/v1/ingest", json=CALL, headers=named).json()["xproxy_result"]["limits"]) == 1
+    health.reset()
 
 
 def test_instances_have_so_many_limits(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
