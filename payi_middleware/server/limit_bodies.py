@@ -114,8 +114,8 @@ def changed(definition: Definition, body: ChangedLimit) -> Definition:
     if "limit_name" in values:
         values["name"] = values.pop("limit_name")
     limit = definition.limit
-    if "max" in values:
-        values["max"] = _most(values["max"], limit.unit, _WRONGLY_CHANGED)
+    if body.max is not None:
+        values["max"] = _most(body.max, limit.unit, _WRONGLY_CHANGED)
     told = {name: getattr(limit, name) for name in limit.__struct_fields__} | values
     return msgspec.structs.replace(definition, limit=_limit(_WRONGLY_CHANGED, **told))
 
