@@ -25,6 +25,7 @@ TAIL = 192 << 10
 _FLOOR = 1 << 20  # a small answer may compress as well as it likes
 _STEP = 64 << 10  # decoded at a time
 _LONGEST = 100  # characters of a content-encoding
+_GZIP = b"\x1f\x8b"  # with which a file begins
 _MOST = 4  # encodings over one another: each may multiply what the last one made
 
 
@@ -146,6 +147,16 @@ class Decoder(Protocol):
         """Decoded pieces of bounded size."""
         ...
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether what was given so far may be all."""
+        ...
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a piece is never much larger than asked for, however well it was packed."""
+        ...
+
 
 class _Chain:
     """Encodings laid over one another, the outermost first."""
@@ -158,15 +169,29 @@ class _Chain:
         for piece in self._outer.pieces(raw):
             yield from self._inner.pieces(piece)
 
+    @property
+    def is_whole(self) -> bool:
+        return self._outer.is_whole and self._inner.is_whole
+
+    @property
+    def is_bounded(self) -> bool:
+        return self._outer.is_bounded and self._inner.is_bounded
+
 
 class _Zlib:
-    """gzip, zlib and raw deflate."""
+    """gzip, also file after file (RFC 1952, 2.2), zlib and raw deflate."""
+
+    is_bounded = True
 
     def __init__(self, wbits: int) -> None:
+        self._wbits = wbits
         self._inner = zlib.decompressobj(wbits)
         self._deflate = wbits == zlib.MAX_WBITS
+        self._over = False
 
     def pieces(self, raw: bytes) -> Iterator[bytes]:
+        if self._over:
+            return
         try:
             piece = self._inner.decompress(raw, _STEP)
         except zlib.error:
@@ -178,6 +203,22 @@ class _Zlib:
         while piece:
             yield piece
             piece = self._inner.decompress(self._inner.unconsumed_tail, _STEP)
+        if self._inner.unused_data:
+            yield from self._further()
+
+    def _further(self) -> Iterator[bytes]:
+        """What follows the end of a file: another one, or nothing that counts."""
+        while self._wbits != zlib.MAX_WBITS and (rest := self._inner.unused_data).startswith(_GZIP):
+            self._inner = zlib.decompressobj(self._wbits)
+            piece = self._inner.decompress(rest, _STEP)
+            while piece:
+                yield piece
+                piece = self._inner.decompress(self._inner.unconsumed_tail, _STEP)
+        self._over = not _GZIP.startswith(self._inner.unused_data)
+
+    @property
+    def is_whole(self) -> bool:
+        return self._inner.eof
 
 
 class _Brotli:
@@ -195,9 +236,19 @@ class _Brotli:
             yield piece
             piece = process(b"", output_buffer_limit=_STEP)
 
+    @property
+    def is_whole(self) -> bool:
+        return bool(self._inner.is_finished())
+
+    @property
+    def is_bounded(self) -> bool:
+        return hasattr(self._inner, "can_accept_more_data")
+
 
 class _Zstd:
     """The standard library's since 3.14, and its backport."""
+
+    is_bounded = True
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -215,9 +266,15 @@ class _Zstd:
                 piece = self._inner.decompress(b"", _STEP)
             raw = self._inner.unused_data if self._inner.eof else b""
 
+    @property
+    def is_whole(self) -> bool:
+        return bool(self._inner.eof)
+
 
 class _Zstandard:
     """The package `zstandard`, which httpx uses: its output cannot be bounded, so it gets little at a time."""
+
+    is_bounded = True  # 256 bytes are 64 blocks of 128 KiB at most (RFC 8878, 3.1.1.2.4)
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -231,6 +288,10 @@ class _Zstandard:
                     self._inner = self._make()
                 yield self._inner.decompress(piece)
                 piece = self._inner.unused_data if self._inner.eof else b""
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self._inner.eof)
 
 
 def decoder_of(encodings: str) -> tuple[Decoder | None, str]:

@@ -82,6 +82,7 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True):
     service_tier: _Text | None = None
     terms: _Texts = []
     provider: _Text | None = None
+    once: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")] | None = None
 
 
 class _Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -208,7 +209,7 @@ def _event(told: _Told) -> CallEvent:
 
 
 def _part(told: _Part) -> Part:
-    return Part(told.model, _units(told.units), told.service_tier, tuple(told.terms), told.provider)
+    return Part(told.model, _units(told.units), told.service_tier, tuple(told.terms), told.provider, told.once)
 
 
 def _attribution(told: _Told) -> Attribution:

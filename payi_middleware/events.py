@@ -192,6 +192,8 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     terms: tuple[str, ...] = ()
     provider: str | None = None
     """Set if it is another one than the call's: a gateway tells who answered."""
+    once: str | None = None
+    """Set if it is charged once, with the first call that tells of it: 32 hexadecimal digits, the same wherever it is told."""
 
 
 class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -339,13 +341,14 @@ def _units(units: Units) -> dict[str, dict[str, int]]:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    return {
+    told: dict[str, Any] = {
         "model": part.model,
         "units": _units(part.units),
         "service_tier": part.service_tier,
         "terms": list(part.terms),
         "provider": part.provider,
     }
+    return told if part.once is None else {**told, "once": part.once}
 
 
 def format_id(value: bytes) -> str:

@@ -1,12 +1,15 @@
 """Usage that a provider tells whenever it is asked, counted once: a background answer, a batch's results.
 
 Such a call's event has an id made of what the provider calls it. The store keeps one event an id, over processes and
-restarts; within a process what was told before is no event at all.
+restarts; within a process what was told before is no event at all. What is a part of a call (a container in which code
+runs) carries such an id too, by which a server that several processes send to counts it once.
 """
 
 from __future__ import annotations
 
 import hashlib
+
+import msgspec
 
 from .events import Part
 from .providers.base import Reading, summed
@@ -45,11 +48,12 @@ class Told:
 
 def with_firsts(reading: Reading, provider: str, told: Told) -> Reading:
     """The reading with what is charged once and was not told before, as parts of its own."""
-    new = [first for first in reading.firsts if told.is_new(event_id(provider, first.id))]
+    firsts = [(event_id(provider, first.id), first.part) for first in reading.firsts]
+    new = [msgspec.structs.replace(part, once=id.hex()) for id, part in firsts if told.is_new(id)]
     if not new:
         return reading
     parts = reading.parts
     if not parts and reading.units:
         parts = (Part(None, reading.units, reading.service_tier),)  # terms of the reading hold for all
-    parts += tuple(first.part for first in new)
+    parts += tuple(new)
     return reading._replace(parts=parts, units=summed(parts))

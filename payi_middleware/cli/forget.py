@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from .faults import WrongOption, told
+from .server_tables import as_json as as_json_of
+from .server_tables import forgotten, text_of
 from .source import opened, opened_to_write, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..server.housekeeping import Done
     from ..settings import Settings
     from ..store import Store
     from ..store.compact import Compacted
@@ -39,11 +42,10 @@ def command(
 
         settings = settings_of(store, ledger)
         people = [Person(name, application, events) for name in _names(user, settings)]
-        found, compacted = _would(store, people) if dry_run else _forget(store, people, settings)
-        accounts = sum(_limits(settings, person, dry_run=dry_run) for person in people)
-        shown = _shown(people[-1], found, compacted, dry_run=dry_run) | {"limit_accounts": accounts}
-        _print_json(shown) if as_json else _print(shown, compacted)
-    if found.left:
+        done = _would(store, people) if dry_run else _forget(store, people, settings)
+        shown = _shown(people[-1], done, dry_run=dry_run) | _limits(settings, people, dry_run=dry_run)
+        _print_json(shown) if as_json else _print(shown, done)
+    if done.found.left:
         raise typer.Exit(1)
 
 
@@ -56,17 +58,23 @@ def _names(user: str, settings: Settings) -> list[str]:
     return [user, pseudonym(user, settings.pseudonymize)]
 
 
-def _would(store: str | None, people: list[Person]) -> tuple[Forgotten, None]:
+class _Done(NamedTuple):
+    found: Forgotten
+    server: Done | None
+    compacted: Compacted | None
+
+
+def _would(store: str | None, people: list[Person]) -> _Done:
     from ..store.forget import Forgotten, would_forget
 
     found = Forgotten()
     with opened(store) as source:
         for person in people:
             found = found.plus(would_forget(source, person))
-    return found, None
+        return _Done(found, forgotten(source, people, dry_run=True), None)
 
 
-def _forget(store: str | None, people: list[Person], settings: Settings) -> tuple[Forgotten, Compacted]:
+def _forget(store: str | None, people: list[Person], settings: Settings) -> _Done:
     from ..store.compact import vacuum
     from ..store.forget import Forgotten
     from ..store.patience import BUSY_TIMEOUT
@@ -76,20 +84,26 @@ def _forget(store: str | None, people: list[Person], settings: Settings) -> tupl
     with opened_to_write(store) as target:
         for step in counted(_steps(target, people), "Forgetting", lambda step: step.events + step.cleared):
             found = found.plus(step)
+        server = forgotten(target, people, dry_run=False)
         compacted = vacuum(target, BUSY_TIMEOUT)  # what was removed still stands in free pages and in the log
         left = [where for person in people for where in _in_files(target, person, settings, found)]
-    return found.plus(Forgotten(left=tuple(left))), compacted
+    return _Done(found.plus(Forgotten(left=tuple(left))), server, compacted)
 
 
-def _limits(settings: Settings, person: Person, *, dry_run: bool) -> int:
-    """How many accounts of limits were the person's."""
-    from ..limits.keeping import accounts_of_person, forget_person
+def _limits(settings: Settings, people: list[Person], *, dry_run: bool) -> dict[str, int]:
+    """How many accounts of limits were the person's, and how many limits told of them."""
+    from ..limits.keeping import Compacting, accounts_of_person, forget_in_limits, forget_person
     from .ledger_source import opened_ledger_of
 
+    accounts = limits = 0
     with opened_ledger_of(settings) as opened:
-        if dry_run:
-            return len(accounts_of_person(opened, person.id, person.application))
-        return forget_person(opened, person.id, person.application)
+        for one in people:
+            given = opened, one.id, one.application
+            accounts += len(accounts_of_person(*given)) if dry_run else forget_person(*given)
+            limits += forget_in_limits(opened, one.is_told_by, one.application, dry_run=dry_run)
+        if accounts + limits and not dry_run and isinstance(opened, Compacting):
+            opened.vacuum()  # what was deleted still stands in free pages and in the log
+    return {"limits": limits, "limit_accounts": accounts}
 
 
 def _steps(target: Store, people: list[Person]) -> Iterator[Forgotten]:
@@ -121,17 +135,18 @@ def _in_files(target: Store, person: Person, settings: Settings, found: Forgotte
             yield f"{path} of a running process: when that has ended, do it again"
 
 
-def _shown(person: Person, found: Forgotten, compacted: Compacted | None, *, dry_run: bool) -> dict[str, Any]:
+def _shown(person: Person, done: _Done, *, dry_run: bool) -> dict[str, Any]:
     return {
         "schema": 1,
         "dry_run": dry_run,
         "known_as": person.id,
-        **found._asdict(),
-        "vacuum": None if compacted is None else compacted._asdict(),
+        **done.found._asdict(),
+        "server": as_json_of(done.server),
+        "vacuum": None if done.compacted is None else done.compacted._asdict(),
     }
 
 
-def _print(shown: dict[str, Any], compacted: Compacted | None) -> None:
+def _print(shown: dict[str, Any], done: _Done) -> None:
     from .amounts import calls
     from .harmless import harmless
     from .keep import compacted_text
@@ -141,10 +156,14 @@ def _print(shown: dict[str, Any], compacted: Compacted | None) -> None:
         f"{harmless(shown['known_as'])}: {calls(shown['events'])} {would}forgotten, {calls(shown['cleared'])} of others "
         f"{would}cleared of the id, {shown['sums']:,} sums {would}moved to (unattributed)."
     )
+    if (line := text_of(done.server, f"{would}cleared")) is not None:
+        typer.echo(line)
     if shown["limit_accounts"]:
         typer.echo(f"{shown['limit_accounts']:,} accounts of limits {would}deleted.")
-    if compacted is not None:
-        typer.echo(compacted_text(compacted))
+    if shown["limits"]:
+        typer.echo(f"{shown['limits']:,} limits that told of the id {would}cleared of it, or deleted.")
+    if done.compacted is not None:
+        typer.echo(compacted_text(done.compacted))
     for where in shown["left"]:
         typer.echo(f"The id still stands in {harmless(where)}.")
 

@@ -10,9 +10,12 @@ import typer
 
 from .faults import WrongOption, told
 from .moments import moment, timezone
+from .server_tables import as_json as as_json_of
+from .server_tables import pruned, text_of
 from .source import opened, opened_to_write
 
 if TYPE_CHECKING:
+    from ..server.housekeeping import Done
     from ..store.compact import Compacted
     from ..store.prune import Pruned
 
@@ -44,12 +47,9 @@ def command(
     with told():
         day = _day(older_than)
         what = _What(day, keep_sums, undelivered)
-        found, compacted = _dry(store, what) if dry_run else _prune(store, what, vacuum)
+        done = _dry(store, what) if dry_run else _prune(store, what, vacuum)
         rows = _limits(store, ledger, day, dry_run=dry_run)
-        if as_json:
-            _print_json(day, found, compacted, rows, keep_sums=keep_sums, dry_run=dry_run)
-        else:
-            _print(day, found, compacted, rows, keep_sums=keep_sums, dry_run=dry_run)
+        (_print_json if as_json else _print)(what, done, rows, dry_run=dry_run)
 
 
 def _day(text: str) -> int:
@@ -68,14 +68,21 @@ class _What(NamedTuple):
     undelivered: bool
 
 
-def _dry(store: str | None, what: _What) -> tuple[Pruned, None]:
+class _Done(NamedTuple):
+    found: Pruned
+    server: Done | None
+    compacted: Compacted | None
+
+
+def _dry(store: str | None, what: _What) -> _Done:
     from ..store.prune import would_prune
 
     with opened(store) as source:
-        return would_prune(source, what.day, keep_sums=what.keep_sums, undelivered=what.undelivered), None
+        found = would_prune(source, what.day, keep_sums=what.keep_sums, undelivered=what.undelivered)
+        return _Done(found, pruned(source, what.day, keep_sums=what.keep_sums, dry_run=True), None)
 
 
-def _prune(store: str | None, what: _What, and_vacuum: bool) -> tuple[Pruned, Compacted | None]:
+def _prune(store: str | None, what: _What, and_vacuum: bool) -> _Done:
     from ..store.compact import vacuum
     from ..store.patience import BUSY_TIMEOUT
     from ..store.prune import Pruned, prune
@@ -86,7 +93,8 @@ def _prune(store: str | None, what: _What, and_vacuum: bool) -> tuple[Pruned, Co
         steps = prune(target, what.day, keep_sums=what.keep_sums, undelivered=what.undelivered)
         for step in counted(steps, "Pruning", lambda step: step.events + step.sums):
             found = found.plus(step)
-        return found, vacuum(target, BUSY_TIMEOUT) if and_vacuum else None
+        server = pruned(target, what.day, keep_sums=what.keep_sums, dry_run=False)
+        return _Done(found, server, vacuum(target, BUSY_TIMEOUT) if and_vacuum else None)
 
 
 def _limits(store: str | None, ledger: str | None, day: int, *, dry_run: bool) -> int:
@@ -99,40 +107,39 @@ def _limits(store: str | None, ledger: str | None, day: int, *, dry_run: bool) -
         return old_rows(opened, before_ns) if dry_run else opened.prune(before_ns)
 
 
-def _print_json(
-    day: int, found: Pruned, compacted: Compacted | None, limit_rows: int, *, keep_sums: bool, dry_run: bool
-) -> None:
+def _print_json(what: _What, done: _Done, limit_rows: int, *, dry_run: bool) -> None:
     import msgspec
 
     document = {
         "schema": 1,
         "dry_run": dry_run,
-        "before": _date(day),
-        "keep_sums": keep_sums,
-        **found._asdict(),
+        "before": _date(what.day),
+        "keep_sums": what.keep_sums,
+        **done.found._asdict(),
         "limit_rows": limit_rows,
-        "vacuum": None if compacted is None else compacted._asdict(),
+        "server": as_json_of(done.server),
+        "vacuum": None if done.compacted is None else done.compacted._asdict(),
     }
     typer.echo(msgspec.json.encode(document))
 
 
-def _print(
-    day: int, found: Pruned, compacted: Compacted | None, limit_rows: int, *, keep_sums: bool, dry_run: bool
-) -> None:
+def _print(what: _What, done: _Done, limit_rows: int, *, dry_run: bool) -> None:
     from .amounts import calls, count
     from .keep import compacted_text
 
-    verb = "would be removed" if dry_run else "removed"
-    sums = "their sums stay" if keep_sums else f"{count(found.sums)} sums"
+    found, verb = done.found, "would be removed" if dry_run else "removed"
+    sums = "their sums stay" if what.keep_sums else f"{count(found.sums)} sums"
     typer.echo(
-        f"{calls(found.events)} before {_date(day)} {verb}, {count(found.corrections)} of their corrections; {sums}."
+        f"{calls(found.events)} before {_date(what.day)} {verb}, {count(found.corrections)} of their corrections; {sums}."
     )
+    if (line := text_of(done.server, verb)) is not None:
+        typer.echo(line)
     if limit_rows:
         typer.echo(f"{count(limit_rows)} windows of limits that ended before it {verb}.")
     if found.waiting:
         typer.echo(f"{calls(found.waiting)} stay until a server has them: payi doctor; --undelivered removes them too.")
-    if compacted is not None:
-        typer.echo(compacted_text(compacted))
+    if done.compacted is not None:
+        typer.echo(compacted_text(done.compacted))
     elif found.events and not dry_run:
         typer.echo("New calls fill the space; `payi store vacuum` gives it back to the disk.")
 

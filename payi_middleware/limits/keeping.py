@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from .ledger import Account, Ledger
 
-__all__ = ["Compacting", "accounts_of_person", "forget_person", "old_rows"]
+__all__ = ["Compacting", "accounts_of_person", "forget_in_limits", "forget_person", "old_rows"]
 
 
 @runtime_checkable
@@ -32,9 +34,33 @@ def forget_person(ledger: Ledger, person: str, application: str | None = None) -
     found = accounts_of_person(ledger, person, application)
     for name, account in found:
         ledger.forget(name, account)
-    if found and isinstance(ledger, Compacting):
-        ledger.vacuum()  # what was deleted still stands in free pages and in the log
     return len(found)
+
+
+def forget_in_limits(
+    ledger: Ledger, tells: Callable[[str], bool], application: str | None = None, *, dry_run: bool
+) -> int:
+    """Have no limit tell of a person: by its properties, by its name, by what it matches; how many did.
+
+    An instance's own gets a name without it. Any other that is named after the person, or made for them, is deleted.
+    """
+    applications = ledger.applications() if application is None else [application]
+    count = 0
+    for definition in [one for name in applications for one in ledger.definitions(name).limits]:
+        limit = definition.limit
+        properties = {key: value for key, value in definition.properties.items() if not (tells(key) or tells(value))}
+        is_named = any(map(tells, (limit.name, definition.limit_id, *limit.match.values(), *limit.tags)))
+        if not is_named and properties == definition.properties:
+            continue
+        count += 1
+        if dry_run:
+            continue
+        if is_named:
+            limit = msgspec.structs.replace(limit, name=f"forgotten {uuid.uuid4()}", match={}, tags=())
+        ledger.define(msgspec.structs.replace(definition, limit=limit, properties=properties))
+        if is_named and definition.source != "instance":
+            ledger.remove(definition.application, definition.limit_id)
+    return count
 
 
 def old_rows(ledger: Ledger, before_ns: int) -> int:

@@ -99,6 +99,15 @@ class Prices:
         """
         return self._catalogue().listed(provider, model, at_ns)
 
+    def unremembered(self, provider: str, model: str, at_ns: int) -> Plan | None:
+        """As `plan` at the standard tier, but without taking a place among the plans in use: for listings.
+
+        Raises:
+            RuntimeError: The rates are not loaded.
+        """
+        catalogue = self._catalogue()
+        return catalogue.plan(provider, model, at_ns, None) or catalogue.listed(provider, model, at_ns)
+
     def conditional(self, provider: str, model: str, at_ns: int) -> Iterator[Entry]:
         """The entries beside genai-prices that hold for a model under conditions only, at a time.
 

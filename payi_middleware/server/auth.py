@@ -16,8 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..exceptions import StoreError
 from .errors import Answer, ApiError, away
 from .keys import Caller, Role, known
+from .rates import Budget, Rates
 
-__all__ = ["MANAGE", "OWN", "READ", "SEND", "Auth", "Keyring", "allowed", "needs"]
+__all__ = ["MANAGE", "OWN", "READ", "SEND", "Auth", "Keyring", "allowed", "budget", "needs"]
 
 READ: Final[frozenset[Role]] = frozenset(("read", "admin"))
 """Who may look at what is kept."""
@@ -31,6 +32,7 @@ MANAGE: Final[frozenset[Role]] = frozenset(("admin",))
 _SECONDS = 1.0  # that a key is remembered, so a revoked one works that much longer
 _MOST = 4096  # keys remembered
 _CALLER = "payi.caller"
+_BUDGET = "payi.budget"
 
 
 class Keyring:
@@ -42,19 +44,21 @@ class Keyring:
 
     async def caller(self, scope: Scope) -> Caller | None:
         """Who calls; None without a key that is known."""
+        return (await self.known(scope))[1]
+
+    async def known(self, scope: Scope) -> tuple[bytes, Caller | None]:
+        """The digest of the key that was sent, and whom it speaks for."""
         key = _key(scope)
-        if not key:
-            return None
         seen, now = hashlib.sha256(key.encode("latin-1")).digest(), time.monotonic()
         until, caller = self._seen.get(seen, (0.0, None))
-        if caller is None or until < now:
+        if key and (caller is None or until < now):
             caller = await run_in_threadpool(self._look_up, key)
             self._seen.pop(seen, None)
             if caller is not None:
                 if len(self._seen) >= _MOST:
                     self._seen.clear()
                 self._seen[seen] = now + _SECONDS, caller
-        return caller
+        return seen, caller
 
     def _look_up(self, key: str) -> Caller | None:
         with self._readers.connect() as sql:
@@ -62,18 +66,19 @@ class Keyring:
 
 
 class Auth:
-    """ASGI middleware: no request under `/api/` without a key."""
+    """ASGI middleware: no request under `/api/` without a key, and no more of them than a key may make."""
 
-    def __init__(self, app: ASGIApp, keyring: Keyring) -> None:
+    def __init__(self, app: ASGIApp, keyring: Keyring, rates: Rates) -> None:
         self.app = app
         self._keyring = keyring
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self.app(scope, receive, send)
             return
         try:
-            caller = await self._keyring.caller(scope)
+            digest, caller = await self._keyring.known(scope)
         except (StoreError, DBAPIError) as error:
             await (await away(Request(scope), error))(scope, receive, send)
             return
@@ -81,7 +86,14 @@ class Auth:
             refusal = ApiError(401, "the key in xProxy-api-key is missing, unknown or revoked", "invalid_api_key")
             await Answer(refusal.body(), 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
             return
+        left = self._rates.of(digest)
+        try:
+            left.ask()
+        except ApiError as error:
+            await Answer(error.body(), error.status_code, dict(error.headers or {}))(scope, receive, send)
+            return
         scope[_CALLER] = caller
+        scope[_BUDGET] = left
         await self.app(scope, receive, send)
 
 
@@ -106,6 +118,12 @@ def allowed(request: Request, roles: frozenset[Role]) -> Caller:
     if caller.role not in roles:
         raise ApiError(403, f"a key of role {caller.role} may not do this; it takes one of: {', '.join(sorted(roles))}")
     return caller
+
+
+def budget(request: Request) -> Budget:
+    """What the key of a request may still ask for and bring."""
+    found: Budget = request.scope[_BUDGET]
+    return found
 
 
 def needs(roles: frozenset[Role]) -> Callable[[Request], Caller]:

@@ -1,6 +1,7 @@
 """Refusals in Pay-i's shape, and Problem Details (RFC 9457) for what Pay-i's clients never see.
 
-Pay-i's clients send 408, 409, 429 and 5xx again, so nothing that would be refused again is answered by one of them.
+Pay-i's clients send 408, 409, 429 and 5xx again, so nothing that would be refused again is answered by one of them: 429 is
+for who should come later, and so is 503.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ..manual.pricing import Price
 from .away import Patient
 from .defined import Defined
 from .keys import Caller
-from .tables import instances, resources, use_cases
+from .tables import instances, resources, told_once, use_cases
 
 __all__ = ["Known", "UseCase"]
 
@@ -80,6 +80,15 @@ class Known:
         except LedgerError as error:  # the event counts all the same; the next one makes the instance
             health.note("server_ledger", "an instance got no limit: %s", error)
             return None
+
+    def is_first(self, application: int, once: bytes, event_id: bytes) -> bool:
+        """Whether an event is the first of an application to tell of something that is charged once; from now on it is."""
+        which = (told_once.c.application == application, told_once.c.once == once)
+        if self._sql.execute(select(told_once.c.event_id).where(*which)).first() is not None:
+            return False
+        row = {"application": application, "once": once, "event_id": event_id, "told_ns": time.time_ns()}
+        self._sql.execute(told_once.insert().values(**row))
+        return True
 
     def make_instance(self, caller: Caller, name: str, use_case_id: str, use_case: UseCase) -> str | None:
         """A new instance's row; its limit's id, if the definition says that instances have one.

@@ -1,4 +1,4 @@
-"""The plain routes in the OpenAPI document, by hand: their schemas are those that their decoders use."""
+"""What FastAPI cannot write of the OpenAPI document: plain routes, by the schemas of their decoders, and all answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 
 from ..manual.items import BulkItem, Item
+from .answers import ANSWERS, REFUSALS, ApiError
 
 __all__ = ["described"]
 
@@ -48,28 +49,42 @@ def described(app: FastAPI) -> None:
 
 
 def _complete(document: dict[str, Any]) -> None:
-    (single, bulk), schemas = msgspec.json.schema_components((Item, BulkItem), ref_template=_REF)
-    components = document.setdefault("components", {})
-    components.setdefault("schemas", {}).update(schemas, ApiError=_API_ERROR)
+    components, paths = document.setdefault("components", {}), document["paths"]
+    kinds = [Item, BulkItem, ApiError, *ANSWERS.values(), *REFUSALS.values()]
+    (single, bulk, error, *answers), schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    theirs = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        theirs.pop(name, None)
+    assert not theirs.keys() & schemas.keys(), "one name would be two schemas"
+    theirs.update(schemas)
     components["securitySchemes"] = _SECURITY
     document["security"] = [{name: []} for name in _SECURITY]
-    paths = document["paths"]
+    _plain_routes(paths, single, bulk)
+    for path, methods in paths.items():
+        for operation in methods.values():
+            _with_errors(operation, path, error)
+    for (method, path), schema in zip(ANSWERS, answers[: len(ANSWERS)], strict=True):
+        paths[path][method.lower()]["responses"]["200"]["content"] = _json(schema)
+    for (method, path), schema in zip(REFUSALS, answers[len(ANSWERS) :], strict=True):
+        paths[path][method.lower()]["responses"]["400"]["content"] = _json({"anyOf": [schema, error]})
+
+
+def _plain_routes(paths: dict[str, Any], single: dict[str, Any], bulk: dict[str, Any]) -> None:
     array = {"type": "array", "items": bulk}
     headers = [{"name": name, "in": "header", "schema": {"type": "string"}} for name in _HEADERS]
     paths["/api/v1/ingest"] = _post(
         "One event; for whom stands in headers.", "application/json", single, _ITEM, headers
     )
-    paths["/api/v1/ingest/bulk"] = _post(
-        "Many events; errors are told by index.", "application/json", array, [_ITEM], answer=_BULK
-    )
+    paths["/api/v1/ingest/bulk"] = _post("Many events; errors are told by index.", "application/json", array, [_ITEM])
     paths["/api/v1/ingest/bulk-upsert"] = _post(
-        "Many events; those that are there already are corrected.", "application/json", array, [_ITEM], answer=_BULK
+        "Many events; those that are there already are corrected.", "application/json", array, [_ITEM]
     )
     lines = "Events of payi-middleware, one a line; errors are told by line."
-    paths["/api/v1/events"] = _post(lines, "application/x-ndjson", {"type": "string"}, _LINE, answer=_LINES)
-    for methods in paths.values():
-        for operation in methods.values():
-            _with_errors(operation)
+    paths["/api/v1/events"] = _post(lines, "application/x-ndjson", {"type": "string"}, _LINE)
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
 
 
 def _post(
@@ -78,8 +93,6 @@ def _post(
     schema: dict[str, Any],
     example: object,
     parameters: list[dict[str, Any]] | None = None,
-    *,
-    answer: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     return {
         "post": {
@@ -87,17 +100,20 @@ def _post(
             "tags": ["ingest"],
             "parameters": parameters or [],
             "requestBody": {"content": {media_type: {"schema": schema, "example": example}}},
-            "responses": {"200": {"description": "Stored.", "content": {"application/json": {"schema": answer or {}}}}},
+            "responses": {"200": {"description": "Stored."}},
         }
     }
 
 
-def _with_errors(operation: dict[str, Any]) -> None:
-    """Pay-i's errors in place of FastAPI's 422, which is never answered."""
-    operation["responses"].pop("422", None)
-    error = {"application/json": {"schema": {"$ref": _REF.format(name="ApiError")}}}
+def _with_errors(operation: dict[str, Any], path: str, error: dict[str, Any]) -> None:
+    """Pay-i's errors in place of FastAPI's 422, which is never answered. Only what a path names can be missing."""
+    responses = operation["responses"]
+    responses.pop("422", None)
     for status, description in _ERRORS.items():
-        operation["responses"].setdefault(status, {"description": description, "content": error})
+        if status != "404" or "{" in path:
+            responses[status] = {"description": description, "content": _json(error)}
+    for status in ("429", "503"):
+        responses[status]["headers"] = {"Retry-After": _RETRY_AFTER}
 
 
 _ITEM = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"input": 1000, "output": 100}}}
@@ -114,62 +130,10 @@ _ERRORS = {
     "401": "No key, or one that is unknown or revoked.",
     "403": "The key's role may not do this.",
     "404": "There is no such thing.",
-    "413": "The body is too large.",
+    "413": "The body is too large, or unpacks to too much.",
+    "415": "The body's Content-Encoding cannot be undone here.",
+    "429": "The key asks for more, or brings more events, than it may in a second.",
     "503": "The store cannot be written now.",
 }
 
-_API_ERROR = {
-    "type": "object",
-    "required": ["message", "statusCode"],
-    "properties": {
-        "message": {"type": "string"},
-        "statusCode": {"type": "integer"},
-        "xproxy_error": {
-            "type": "object",
-            "properties": {"code": {"type": ["string", "null"]}, "message": {"type": "string"}},
-        },
-        "xproxy_result": {"type": "object"},
-    },
-}
-
-_COUNT = {"type": "integer", "minimum": 0}
-
-_BULK = {
-    "type": "object",
-    "required": ["request_id", "ingest_timestamp", "ingest_count", "error_count", "item_error_count", "total_count"],
-    "properties": {
-        "request_id": {"type": "string"},
-        "ingest_timestamp": {"type": "string", "format": "date-time"},
-        "ingest_count": _COUNT,
-        "error_count": _COUNT,
-        "item_error_count": _COUNT,
-        "total_count": _COUNT,
-        "errors": {
-            "type": ["array", "null"],
-            "items": {
-                "type": "object",
-                "required": ["item_index", "xproxy_result"],
-                "properties": {"item_index": _COUNT, "xproxy_result": {"$ref": _REF.format(name="ApiError")}},
-            },
-        },
-    },
-}
-
-_LINES = {
-    "type": "object",
-    "required": ["request_id", "stored", "duplicates", "error_count", "errors"],
-    "properties": {
-        "request_id": {"type": "string"},
-        "stored": _COUNT,
-        "duplicates": _COUNT,
-        "error_count": _COUNT,
-        "errors": {
-            "type": "array",
-            "items": {
-                "allOf": [{"$ref": _REF.format(name="ApiError")}],
-                "required": ["line"],
-                "properties": {"line": {"type": "integer", "minimum": 1}},
-            },
-        },
-    },
-}
+_RETRY_AFTER = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}

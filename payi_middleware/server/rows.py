@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from ..events import TICKS_PER_USD, format_id, usd
 from ..record import new_id
 from .errors import ApiError
 
-__all__ = ["MOST_PROPERTIES", "Name", "Properties", "Text", "merged", "money", "new_request_id", "ticks_of"]
+__all__ = ["MOST_PROPERTIES", "Name", "Properties", "Text", "Time", "merged", "money", "new_request_id", "ticks_of"]
 
 MOST_PROPERTIES = 64
 
@@ -27,10 +28,24 @@ def _plain(text: str) -> str:
     return text
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:  # which PostgreSQL keeps in no text
+        raise ValueError("NUL characters")
+    return text
+
+
+def _is_text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a time is told as text")
+    return value
+
+
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_plain)]
 """A short line of text."""
-Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_without_nul)]
 """A description."""
+Time: TypeAlias = Annotated[datetime.datetime, BeforeValidator(_is_text)]
+"""ISO 8601; no number, which would be guessed at."""
 
 _Value: TypeAlias = Annotated[str, StringConstraints(max_length=1024)]
 Properties: TypeAlias = Annotated[dict[Name, _Value | None], Field(max_length=MOST_PROPERTIES)]

@@ -11,12 +11,15 @@ from sqlalchemy import Connection, Engine
 from ..limits.ledger import Ledger
 from ..pricing import Prices
 from ..store import Store
+from ..updates import Updates
 from .auth import MANAGE, OWN, READ, SEND, needs
 from .keys import Caller
+from .managed import Managed
 from .metrics import Metrics
+from .rates import Rates
 from .writer import Writer
 
-__all__ = ["Counting", "Manager", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
+__all__ = ["Counting", "Manager", "Managing", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
 
 
 class Serving(NamedTuple):
@@ -29,6 +32,9 @@ class Serving(NamedTuple):
     prices: Prices
     ledger: Ledger
     """Where limits are counted; it may wait, so it is asked by threads alone."""
+    updates: Updates
+    managed: Managed
+    rates: Rates
     metrics: Metrics
 
 
@@ -51,11 +57,16 @@ def _ledger(request: Request) -> Ledger:
     return serving(request).ledger
 
 
+def _managed(request: Request) -> Managed:
+    return serving(request).managed
+
+
 Counting: TypeAlias = Annotated[Ledger, Depends(_ledger)]
 """The ledger; for routes that are not `async`."""
 Reading: TypeAlias = Annotated[Connection, Depends(_reading)]
 """A connection that cannot write."""
 Writing: TypeAlias = Annotated[Writer, Depends(_writer)]
+Managing: TypeAlias = Annotated[Managed, Depends(_managed)]
 
 Reader: TypeAlias = Annotated[Caller, Depends(needs(READ))]
 Sender: TypeAlias = Annotated[Caller, Depends(needs(SEND))]

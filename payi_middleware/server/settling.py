@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -22,6 +23,7 @@ from ..store.pack import check
 from ..store.read import by_ids
 from ..store.write import Batch
 from .errors import ApiError
+from .firsts import counted_once
 from .keys import Caller
 from .known import Known
 
@@ -85,6 +87,8 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, ways: Ways) -> Wri
                 told.append(one)
             elif one.event_id in fresh:
                 fresh.discard(one.event_id)
+                if one.parts:
+                    one = counted_once(one, partial(known.is_first, load.caller.application, event_id=one.event_id))
                 event = held[one.event_id] = _charged(one, known, ways, steps)
                 new.append(event)
                 told.append(Settled(event, duplicate=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from ..store_url import shown_store
 from . import keys
 from .app import create_app
 from .database import kept, over, prepare
+from .rates import Rates
 
 __all__ = ["first_key", "is_loopback", "key_file", "serve"]
 
 _GRACE = 10  # seconds that requests under way have when the server ends
 
 
-def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]) -> None:
+def serve(settings: Settings, host: str, port: int, say: Callable[[str], object], rates: Rates | None = None) -> None:
     """Serve until a signal ends it.
 
     Raises:
@@ -34,7 +36,8 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], object]
     if made is not None:
         say(f"Made a first key, of role admin for {settings.application}: it is in {made}.")
     listening = _listening(host, port)
-    app = create_app(settings, open_metrics=is_loopback(host))
+    app = create_app(settings, open_metrics=is_loopback(host), rates=rates)
+    threading.Thread(target=app.state.serving.managed.warm, name="payi-server-managed", daemon=True).start()
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}"
     say(f"{address} serves {shown_store(settings.store)}; the documents are at /docs. Ctrl-C ends it.")

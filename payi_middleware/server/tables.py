@@ -33,6 +33,7 @@ __all__ = [
     "request_properties",
     "resources",
     "scores",
+    "told_once",
     "unsettled",
     "use_cases",
     "version",
@@ -157,6 +158,16 @@ scores = Table(
     _time("created_ns"),
     _time("updated_ns", nullable=True),
     UniqueConstraint("application", "use_case", "use_case_id", "kpi_name"),
+)
+
+# What is charged with the first event that tells of it, and with no other: `Part.once`.
+told_once = Table(
+    "server_told_once",
+    METADATA,
+    Column("application", _LONG, ForeignKey("server_applications.id"), primary_key=True),
+    Column("once", LargeBinary, primary_key=True),
+    Column("event_id", LargeBinary, nullable=False),
+    _time("told_ns"),
 )
 
 request_properties = Table(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..events import CallEvent, Units
 
-__all__ = ["named", "named_units"]
+__all__ = ["is_sized", "named", "named_units"]
 
 UNKNOWN = "system.unknown_model"
 _VERTEX = "system.google.vertex"
@@ -41,7 +41,7 @@ def named_units(event: CallEvent, resource: str) -> dict[str, dict[str, int]]:
     """The units; those of a prompt that Pay-i counts as large context have names of their own."""
     suffix = "_large_context" if _is_large(event.units, resource) else ""
     return {
-        (unit + suffix if _is_sized(unit) else unit): {"input": sides[0], "output": sides[1]}
+        (unit + suffix if is_sized(unit) else unit): {"input": sides[0], "output": sides[1]}
         for unit, sides in event.units.items()
     }
 
@@ -49,8 +49,9 @@ def named_units(event: CallEvent, resource: str) -> dict[str, dict[str, int]]:
 def _is_large(units: Units, resource: str) -> bool:
     model = resource.rpartition("/")[2].removeprefix("google.").removeprefix("anthropic.")
     mark = next((mark for begins, mark in _MOST_SMALL if model.startswith(begins)), None)
-    return mark is not None and sum(sides[0] for unit, sides in units.items() if _is_sized(unit)) > mark
+    return mark is not None and sum(sides[0] for unit, sides in units.items() if is_sized(unit)) > mark
 
 
-def _is_sized(unit: str) -> bool:
+def is_sized(unit: str) -> bool:
+    """Whether a unit has a second name for large prompts."""
     return unit in _SIZED or "_cache_" in unit

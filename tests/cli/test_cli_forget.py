@@ -56,7 +56,7 @@ def test_forget(tmp_path: Path) -> None:
     told = json.loads(run(tmp_path, "--json"))
     assert told == {
         "schema": 1, "dry_run": False, "known_as": JANE, "events": 0, "cleared": 0, "sums": 0, "left": [],
-        "vacuum": told["vacuum"], "limit_accounts": 0,
+        "vacuum": told["vacuum"], "limits": 0, "limit_accounts": 0, "server": {"instances": 0, "scores": 0, "properties": 0},
     }  # fmt: skip
 
 

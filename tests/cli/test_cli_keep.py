@@ -64,6 +64,7 @@ def test_prune(store: str) -> None:
     assert told == {
         "schema": 1, "dry_run": False, "before": CUT, "keep_sums": True, "events": expected, "corrections": 0, "sums": 0,
         "texts": told["texts"], "waiting": 0, "vacuum": None, "limit_rows": 0,
+        "server": {"instances": 0, "scores": 0, "properties": 0},
     }  # fmt: skip
     with open_store(store, create=False) as opened:
         assert opened.count() == len(YOUNGER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from payi_middleware.cli import app
+from payi_middleware.counting import tokens
 
 CHAT = {"model": "gpt-4o-mini", "max_tokens": 100, "messages": [{"role": "user", "content": "Tell me about the fox."}]}
 
@@ -18,6 +20,15 @@ def run(*arguments: str, code: int = 0, given: bytes | None = None) -> Result:
     result = CliRunner().invoke(app, ["price", *arguments], input=given)
     assert result.exit_code == code, result.output
     return result
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ranks() -> Iterator[None]:
+    """Read once for all of these commands: it takes a second, and longer than they wait where much else runs."""
+    read = {name: tokens._packaged(name, kind) for name, kind in tokens._KINDS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "_packaged", lambda name, kind: read[name])
+        yield
 
 
 @pytest.fixture

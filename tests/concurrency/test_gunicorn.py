@@ -15,7 +15,7 @@ from pathlib import Path
 import crowd
 import httpx2
 import pytest
-from children import environment
+from children import UNMEASURED, environment
 from mocked import stored
 
 from payi_middleware.demo.standin import StandIn
@@ -67,7 +67,7 @@ def test_each_of_five_calls_is_on_its_user(tmp_path: Path, worker: str, app: str
         server = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "--log-level", "warning", "--no-control-socket", "--workers", str(WORKERS),
              "--graceful-timeout", "30", "--worker-class", worker, "--bind", f"fd://{fd}", f"fiveways:{app}()"],
-            env=environment(**settings), pass_fds=[fd], cwd=tmp_path, text=True,
+            env=environment(**settings, **UNMEASURED), pass_fds=[fd], cwd=tmp_path, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         try:

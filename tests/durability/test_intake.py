@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from children import run, start
+from children import start
 from forking import in_child
 from made import call
 from mocked import stored
@@ -328,19 +328,9 @@ sys.stdin.readline()
 print(take_in(settings))
 """
     )
-    for _ in range(3):
-        run(
-            """
-            import os, sys
-            from mocked import ask, client, instrumented
-            meter = instrumented(sys.argv[1], flush_interval=600.0)
-            with client() as asking:
-                for n in range(700):
-                    ask(asking, f"{os.getpid()}-{n}")
-            os._exit(0)
-            """,
-            tmp_path,
-        )
+    left_by = Settings(store=f"sqlite:///{tmp_path}/payi.db")
+    for owner in "abc":
+        dead_of(left_by, *(ended(call(user_id=f"{owner}-{n}")) for n in range(700)))
     starting = [start(source, tmp_path, stdin=-1) for _ in range(4)]
     for process in starting:
         assert process.stdout is not None

@@ -82,7 +82,7 @@ def test_the_interpreter_ends_while_a_download_hangs(tmp_path: Path) -> None:
         + WITHOUT_RANKS
         + """
 from mocked import client, instrumented, open_stream
-instrumented(sys.argv[1])
+instrumented(sys.argv[1], flush_timeout=60.0)
 with client() as asking:
     open_stream(asking, "jane").read()
 """,

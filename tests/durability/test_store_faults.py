@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from children import run
+from children import GREENLETS, environment, run
 from mocked import URL, ask, client, instrumented, stored, users
 
 from payi_middleware import health, uninstrument
@@ -124,6 +124,7 @@ def test_under_gevent_a_locked_store_stops_no_other_greenlet(tmp_path: Path) -> 
         meter.close()
         """,
         tmp_path,
+        env=environment(**GREENLETS),
     )
 
     assert (ended.stdout, ended.stderr) == ("True {}\n", "")

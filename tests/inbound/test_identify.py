@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from asking import Asking, browser
-from children import run
+from children import GREENLETS, environment, run
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser, UnauthenticatedUser
@@ -770,7 +770,8 @@ def test_async_identify_under_gevent() -> None:
         gevent.joinall([gevent.spawn(lambda name=name: app.test_client().get("/?user=" + name)) for name in names])
         meter.flush()
         print(sorted(str(event.user_id) for event in sink.events), health.counters())
-        """
+        """,
+        env=environment(**GREENLETS),
     )
 
     assert (ended.stdout, ended.stderr) == ("['a', 'b', 'c', 'd'] {}\n", "")

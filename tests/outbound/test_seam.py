@@ -475,7 +475,7 @@ def test_a_version_without_the_seam(name: str) -> None:
         instrument(meter)
         with lib.Client(trust_env=False) as client:
             client.post(URL, content=BODY)
-        meter.flush()
+        meter.flush(60)
         print(meter.hooks["{name}"], [event.outcome for event in sink.events])
     """
     told = in_a_process(PREPARED + textwrap.dedent(code))

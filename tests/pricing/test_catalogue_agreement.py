@@ -19,6 +19,11 @@ from payi_middleware.pricing.names import is_tuned
 from payi_middleware.pricing.tiers import STANDARD, price_context
 from payi_middleware.pricing.units import UNITS
 
+WITHIN = {
+    name: [at for at, dimensions in UNITS.items() if unit_data[name]["dimensions"].items() <= dimensions.items()]
+    for name in unit_data.keys() - {"requests"}
+}
+"""genai-prices' units, and for each the units and sides of ours that are within it."""
 TIERS = [None, None, "default", "batch", "flex", "priority", "fast", "ON_DEMAND_FLEX"]
 
 
@@ -39,11 +44,10 @@ def on(date: str) -> int:
 
 def usage_of(units: Units) -> genai_prices.Usage:
     """The same consumption in genai-prices' overlapping counts: each of its units counts all of ours within it."""
-    counts = dict.fromkeys(unit_data.keys() - {"requests"}, 0)
-    for name in counts:
-        for (unit, side), dimensions in UNITS.items():
-            if unit_data[name]["dimensions"].items() <= dimensions.items():
-                counts[name] += units.get(unit, (0, 0))[side == "output"]
+    counts = {
+        name: sum(units[unit][side == "output"] for unit, side in ours if unit in units)
+        for name, ours in WITHIN.items()
+    }
     return genai_prices.Usage(**counts)
 
 

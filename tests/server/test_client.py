@@ -8,7 +8,9 @@ from typing import Any
 
 import payi
 import pytest
-from servers import Blocking
+from servers import Blocking, Server
+
+from payi_middleware.server.answers import ANSWERS
 
 UNITS = {"text": {"input": 1000, "output": 100}}
 SOON = datetime.timedelta(minutes=4)
@@ -43,8 +45,12 @@ def refused(status: int, code: str | None, call: Any, *args: Any, **named: Any) 
     assert body["message"]
 
 
-def test_every_operation_of_the_client(client: Blocking) -> None:
-    """All forty answer, and what one makes the next one reads."""
+OURS = {("POST", f"/api/v1/{path}") for path in ("ingest/bulk-upsert", "events")} | {("GET", "/api/v1/capabilities")}
+"""Operations that the client lacks."""
+
+
+def test_every_operation_of_the_client(client: Blocking, server: Server) -> None:
+    """All forty answer, and what one makes the next one reads; the server has no others but ours."""
     limits(client)
     categories(client)
     use_cases(client)
@@ -53,6 +59,7 @@ def test_every_operation_of_the_client(client: Blocking) -> None:
     every = operations(payi.Payi(api_key="none"))
     assert len(every) == 40
     assert every - client.called == set()
+    assert ANSWERS.keys() - server.answered <= OURS
 
 
 def limits(client: Blocking) -> None:
@@ -85,7 +92,10 @@ def categories(client: Blocking) -> None:
     make("Venus", category="inner", units={"orbit": {"input_price": 1}})
     assert (new.active, new.proxy_allowed, new.max_input_units) == (True, False, 7)
     assert new.units["orbit"].input_price == 0.5
-    assert {one.category for one in client.categories.list(active=True, limit=1)} == {"planets", "inner"}
+    listed = [one.category for one in client.categories.list(active=True, limit=30)]
+    assert listed[:2] == ["inner", "planets"]
+    assert "system.openai" in listed
+    assert "gpt-4o" in {one.resource for one in client.categories.list_resources("system.openai", active=True)}
     assert len(client.categories.list_resources("planets")) == 3
     assert [one.resource for one in client.categories.list_resources("planets", active=True, sort_ascending=True)] == [
         "Jupiter/1",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import secrets
-import zlib
 from typing import Any
 
 import pytest
+from exchanges import encoded
 from made import call
 from servers import Server
 
@@ -95,10 +94,10 @@ def test_limits_are_charged_here_if_nobody_did(server: Server) -> None:
     assert [event.limits for event in stored(server, "charged")] == [{"hard": "ok"}, {"hard": "ok"}]
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_bodies_may_be_compressed(server: Server, encoding: str, pack: Any) -> None:
-    """By gzip or deflate, also in small pieces."""
-    packed = pack(lines([call(user_id=secrets.token_hex(64)) for _ in range(300)]))
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+def test_bodies_may_be_compressed(server: Server, encoding: str) -> None:
+    """Also in small pieces."""
+    packed = encoded(encoding, lines([call(user_id=secrets.token_hex(64)) for _ in range(300)]))
     with server.http(headers={"Content-Encoding": encoding}) as http:
         whole = http.post("/api/v1/events", content=packed).json()
         pieces = http.post("/api/v1/events", content=(packed[n : n + 100] for n in range(0, len(packed), 100))).json()
@@ -110,5 +109,9 @@ def test_a_capable_server_says_so(server: Server) -> None:
     with server.http(server.key("ingest", "asking")) as http:
         told = http.get("/api/v1/capabilities").json()
     assert (told["server"], told["application"], told["role"]) == ("payi-middleware", "asking", "ingest")
-    assert told["events"] == {"path": "/api/v1/events", "schema": 1, "content_encodings": ["gzip", "deflate"]}
+    assert told["events"] == {
+        "path": "/api/v1/events",
+        "schema": 1,
+        "content_encodings": ["gzip", "deflate", "br", "zstd"],
+    }
     assert told["bounds"]["body_bytes"] == 32 << 20

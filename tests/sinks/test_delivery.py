@@ -89,6 +89,12 @@ def place(folder: Path) -> Delivered:
         return found
 
 
+def nothing_waits(folder: Path) -> bool:
+    """Whether somebody has begun to send, and all is sent."""
+    with open_store(f"sqlite:///{folder}/payi.db", create=False) as store:
+        return [found.waiting for found in store.deliveries()] == [0]
+
+
 @pytest.mark.parametrize("is_ours", [False, True])
 def test_calls_arrive_once_and_in_their_order(tmp_path: Path, is_ours: bool) -> None:
     """Each call is at the server, in the order in which they ended, and with the same id as in the store; a later start sends none again."""
@@ -477,7 +483,7 @@ class TestProcesses:
             take_in(load({"store": f"sqlite:///{tmp_path}/payi.db"}, {}))
             with meter_for(server, tmp_path) as meter:
                 meter.warm()
-                until(lambda: place(tmp_path).waiting == 0)
+                until(lambda: nothing_waits(tmp_path))
 
             taken = [item for item in server.taken if item["outcome"] == "ok"]
         expected = sorted(event.user_id or "" for event in stored(tmp_path) if event.outcome == "ok")
@@ -497,7 +503,7 @@ class TestProcesses:
                 assert process.returncode == 0, err
             with meter_for(server, tmp_path) as meter:
                 meter.warm()
-                until(lambda: place(tmp_path).waiting == 0)
+                until(lambda: nothing_waits(tmp_path))
             lines = [line for one in server.asked if one.path == "/api/v1/events" for line in one.body.splitlines()]
 
         sent = Counter(json.loads(line)["user_id"] for line in lines)
@@ -574,8 +580,9 @@ def test_without_a_thread_a_flush_hands_over_itself(tmp_path: Path, monkeypatch:
             store.write([call(user_id=name) for name in names(3)])
         sending = Delivery(load({"store": url, "api_key": KEY, "base_url": server.url}, {}), Prices())
         server.script.append(hanging)
-        assert not sending.flush(0.3)
-        assert hanging.reached.is_set()
+        until(
+            lambda: not sending.flush(0.3) and hanging.reached.is_set()
+        )  # a busy machine may not come to send at first
         hanging.let_go.set()
         until(lambda: sending.flush(PATIENCE))
         assert sending.close(PATIENCE)

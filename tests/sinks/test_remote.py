@@ -432,7 +432,7 @@ class TestApi:
     def test_the_hook_never_counts_it(self, server: PayiServer) -> None:
         """Our own traffic is no call, even where the owner maps the very host and port to a provider."""
         sink = MemorySink()
-        with Meter(sinks=[sink], hosts={f"127.0.0.1:{server.port}": "openai"}) as meter:
+        with Meter("sqlite:///:memory:", sinks=[sink], hosts={f"127.0.0.1:{server.port}": "openai"}) as meter:
             instrument(meter)
             send(server, *calls(2))
             with httpx2.Client() as client:

@@ -9,9 +9,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-__all__ = ["environment", "run", "start"]
+__all__ = ["GREENLETS", "UNMEASURED", "environment", "run", "start"]
 
 _SUPPORT = Path(__file__).parent
+GREENLETS = {"COVERAGE_LIGHT_THREADS": "greenlet"}
+"""For the environment of a process under gevent, so that its coverage is told right; pyproject.toml reads it."""
+UNMEASURED = {"COVERAGE_PROCESS_START": ""}
+"""For the environment of a process that does at length what others show in short, which coverage would only slow down."""
 
 
 def environment(**more: str) -> dict[str, str]:

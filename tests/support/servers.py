@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import httpx2
 import payi
+from conforming import Conforming
 from stores import url
 
 from payi_middleware.demo.serving import Serving
@@ -26,7 +27,8 @@ class Server:
         self.path = folder / "payi.db"
         self.store = url(folder)
         self.app = create_app(load({"store": self.store, "ledger": ledger}), **options)
-        self._serving = Serving(self.app)
+        self._conforming = Conforming(self.app)
+        self._serving = Serving(self._conforming)
         self.url = self._serving.url
         self.admin = self.key("admin")
 
@@ -44,8 +46,15 @@ class Server:
         """Pay-i's client; it does not send again, so that each answer is seen."""
         return payi.Payi(base_url=self.url, api_key=key or self.admin, max_retries=0)
 
+    @property
+    def answered(self) -> set[tuple[str, str]]:
+        """Method and path of the operations that were answered with 200."""
+        return self._conforming.seen
+
     def close(self) -> None:
+        """End; that all it answered was as its document says."""
         self._serving.close()
+        assert self._conforming.faults == []
 
     def __enter__(self) -> Self:
         return self

@@ -1,11 +1,11 @@
-"""Categories and resources: what is priced by an application's own dated prices instead of the providers' rates.
+"""Categories and resources: what is priced by an application's own dated prices, and what by the providers' rates.
 
 A category is there while it has a resource. Each version of a resource holds from a midnight UTC until the next one's.
+Those of the providers (`managed`) are everybody's, and nobody's to change.
 """
 
 from __future__ import annotations
 
-import datetime
 import time
 from decimal import Decimal
 from typing import Annotated, Any
@@ -17,22 +17,22 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, select
 from ...events import format_id
 from ...record import new_id
 from ..errors import Answer, ApiError, not_found
+from ..managed import MANAGED
 from ..moments import midnight, ns_of, told
-from ..paging import Paging, page
-from ..rows import Name
-from ..serving import Manager, Reader, Reading, Writing
+from ..paging import Paging, joined, page, page_of
+from ..rows import Name, Time
+from ..serving import Manager, Managing, Reader, Reading, Writing
 from ..tables import resources
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/categories", tags=["categories"])
 
-_MANAGED = "system."
 _MOST_UNITS = 64
 _MOST_VERSIONS = 1000
 
 _Price = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+_Count = Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]
 
 
 class UnitPrices(BaseModel):
@@ -53,20 +53,29 @@ class NewResource(BaseModel):
     max_input_units: _Count | None = None
     max_output_units: _Count | None = None
     max_total_units: _Count | None = None
-    start_timestamp: datetime.datetime | None = None
+    start_timestamp: Time | None = None
 
 
 @router.get("")
 def categories(
     caller: Reader,
     sql: Reading,
+    managed: Managing,
     asked: Annotated[Paging, Depends()],
     active: Annotated[bool | None, Query(alias="Active")] = None,
 ) -> Answer:
-    """The categories that the application has resources in."""
+    """The categories that the application has resources in, and those that are managed, which all have active ones."""
     some = _versions(caller.application, active).subquery()
     grouped = select(some.c.category, func.min(some.c.id).label("id")).group_by(some.c.category).subquery()
-    return Answer(page(sql, select(grouped), grouped.c.id, asked, lambda row: {"category": row.category}))
+    return Answer(
+        joined(
+            asked,
+            lambda asked: page(sql, select(grouped), grouped.c.id, asked, lambda row: {"category": row.category}),
+            lambda asked: page_of(
+                () if active is False else managed.categories(asked), asked, lambda name: {"category": name}
+            ),
+        )
+    )
 
 
 @router.delete("/{category:segment}")
@@ -80,10 +89,15 @@ def in_category(
     category: str,
     caller: Reader,
     sql: Reading,
+    managed: Managing,
     asked: Annotated[Paging, Depends()],
     active: Annotated[bool | None, Query(alias="Active")] = None,
 ) -> Answer:
     """The resources of a category, each version."""
+    if category.startswith(MANAGED):
+        now = time.time_ns()
+        found = managed.resources(category, asked, now, active)
+        return Answer(page_of(found, asked, lambda version: version.to_dict(now)))
     some = _versions(caller.application, active, category).subquery()
     return Answer(page(sql, select(some), some.c.id, asked, _resource))
 
@@ -91,10 +105,7 @@ def in_category(
 @router.post("/{category:segment}/resources/{resource:segment}")
 async def create(category: str, resource: str, body: NewResource, caller: Manager, writer: Writing) -> Answer:
     """Make a version of a resource, and with it the resource and its category where they are new."""
-    if category.startswith(_MANAGED):
-        raise ApiError(
-            403, f"{_MANAGED}* is managed: its prices are those of the providers; name a category of your own"
-        )
+    _refuse_managed(category)
     _check_name("category", category)
     _check_name("resource", resource)
     start = time.time_ns() if body.start_timestamp is None else ns_of(body.start_timestamp)
@@ -134,10 +145,15 @@ def versions(
     resource: str,
     caller: Reader,
     sql: Reading,
+    managed: Managing,
     asked: Annotated[Paging, Depends()],
     active: Annotated[bool | None, Query(alias="Active")] = None,
 ) -> Answer:
     """All versions of a resource."""
+    if category.startswith(MANAGED):
+        now = time.time_ns()
+        found = managed.versions(category, resource, asked, now, active)
+        return Answer(page_of(found, asked, lambda version: version.to_dict(now)))
     some = _versions(caller.application, active, category, resource).subquery()
     return Answer(page(sql, select(some), some.c.id, asked, _resource))
 
@@ -149,8 +165,15 @@ async def delete_resource(category: str, resource: str, caller: Manager, writer:
 
 
 @router.get("/{category:segment}/resources/{resource:segment}/{resource_id:segment}")
-def retrieve(category: str, resource: str, resource_id: str, caller: Reader, sql: Reading) -> Answer:
+def retrieve(category: str, resource: str, resource_id: str, caller: Reader, sql: Reading, managed: Managing) -> Answer:
     """One version of a resource."""
+    if category.startswith(MANAGED):
+        now = time.time_ns()
+        some = managed.all_versions(category, resource, now)
+        version = next((version for version in some if version.resource_id == resource_id), None)
+        if version is None:
+            raise not_found("resource", resource_id, "category_resource_not_found")
+        return Answer(version.to_dict(now))
     return Answer(_resource(_one(sql, caller.application, category, resource, resource_id)))
 
 
@@ -158,6 +181,13 @@ def retrieve(category: str, resource: str, resource_id: str, caller: Reader, sql
 async def delete(category: str, resource: str, resource_id: str, caller: Manager, writer: Writing) -> Answer:
     """Delete one version; the one before it holds on."""
     return await _deleted(caller.application, writer, category, resource, resource_id)
+
+
+def _refuse_managed(category: str) -> None:
+    if category.startswith(MANAGED):
+        raise ApiError(
+            403, f"{MANAGED}* is managed: its prices are those of the providers; name a category of your own"
+        )
 
 
 def _check_name(what: str, name: str) -> None:
@@ -203,6 +233,7 @@ async def _deleted(
     application: int, writer: Writing, category: str, resource: str | None, resource_id: str | None
 ) -> Answer:
     """Delete versions; all that are meant are told, the one that is named alone."""
+    _refuse_managed(category)
 
     def action(sql: Connection) -> list[dict[str, Any]]:
         some = _versions(application, None, category, resource).subquery()

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ...event_json import event_of_json
 from ...events import CallEvent
-from ..auth import SEND, allowed
+from ..auth import SEND, allowed, budget
 from ..bounds import LINE
 from ..errors import Answer, ApiError
 from ..keys import Caller
@@ -27,6 +27,7 @@ _MOST_ERRORS = 1_000  # told in the answer; all are counted
 async def events(request: Request) -> Response:
     """Store each line's event; a line that is none is told by its number, and the others are stored."""
     caller = allowed(request, SEND)
+    budget(request).begin()
     taken = _Taken(request, caller)
     rest = b""
     async for piece in request.stream():
@@ -47,6 +48,7 @@ class _Taken:
 
     def __init__(self, request: Request, caller: Caller) -> None:
         self._running = serving(request)
+        self._budget = budget(request)
         self._caller = caller
         self._waiting: list[CallEvent | ApiError] = []
         self._numbers: list[int] = []
@@ -67,6 +69,7 @@ class _Taken:
         """Store what was taken."""
         if not self._waiting:
             return
+        self._budget.bring(len(self._waiting))
         outcomes = await self._running.writer.ingest(Load(self._caller, self._waiting))
         self._running.metrics.counted(outcomes)
         for number, outcome in zip(self._numbers, outcomes, strict=True):

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from ...events import format_id, format_time
 from ...manual.items import BulkItem, Draft, Item
-from ..auth import SEND, allowed
+from ..auth import SEND, allowed, budget
 from ..errors import MALFORMED, Answer, ApiError
 from ..items import draft_of, refusal_of
 from ..keys import Caller
@@ -55,8 +55,10 @@ _MAPS = {"xproxy-request-properties": "properties", "xproxy-usecase-properties":
 
 async def single(request: Request) -> Response:
     """`POST /api/v1/ingest`; the query's `id`, which the instrumentation adds, tells nothing that the body does not."""
-    caller = allowed(request, SEND)
+    caller, left = allowed(request, SEND), budget(request)
+    left.begin()
     body = await request.body()
+    left.bring(1)
     running = serving(request)
     try:
         outcome = (await running.writer.ingest(Load(caller, [_single(body, request.headers, caller)])))[0]
@@ -91,7 +93,8 @@ async def bulk_upsert(request: Request) -> Response:
 
 
 async def _bulk(request: Request, *, upsert: bool) -> Response:
-    caller = allowed(request, SEND)
+    caller, left = allowed(request, SEND), budget(request)
+    left.begin()
     body = await request.body()
     running = serving(request)
     read = (
@@ -101,6 +104,7 @@ async def _bulk(request: Request, *, upsert: bool) -> Response:
         running.metrics.counted([read])
         whole = {"ingest_count": 0, "error_count": 1, "item_error_count": 0, "total_count": 0, "errors": None}
         return Answer(_times() | whole | read.body(), 400)
+    left.bring(len(read))
     outcomes: list[Outcome] = []
     for start in range(0, len(read), _AT_ONCE):
         outcomes += await running.writer.ingest(Load(caller, read[start : start + _AT_ONCE], upsert))

@@ -38,7 +38,7 @@ class NewScore(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    score: Annotated[bool, Field(strict=True)] | Annotated[float, Field(allow_inf_nan=False)] | None = None
+    score: Annotated[bool, Field(strict=True)] | Annotated[float, Field(allow_inf_nan=False, strict=True)] | None = None
 
 
 @router.post("")

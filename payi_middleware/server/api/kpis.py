@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1/use_cases/definitions/{use_case_name:segment}
 
 KpiType: TypeAlias = Literal["boolean", "number", "percentage", "likert5", "likert7", "likert10"]
 
-_Goal: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
+_Goal: TypeAlias = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
 class NewKpi(BaseModel):

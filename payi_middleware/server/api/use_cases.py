@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictBool
 from sqlalchemy import Connection, Row, select
 
 from ...manual.items import is_use_case
@@ -30,7 +30,7 @@ class NewDefinition(BaseModel):
     name: Name
     description: Text
     limit_config: LimitConfig | None = None
-    logging_enabled: bool | None = None
+    logging_enabled: StrictBool | None = None
 
 
 class ChangedDefinition(BaseModel):
@@ -39,7 +39,7 @@ class ChangedDefinition(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     description: Text | None = None
-    logging_enabled: bool | None = None
+    logging_enabled: StrictBool | None = None
 
 
 @router.post("")
