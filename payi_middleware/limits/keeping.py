@@ -10,7 +10,7 @@ import msgspec
 
 from .ledger import Account, Ledger
 
-__all__ = ["Compacting", "accounts_of_person", "forget_in_limits", "forget_person", "old_rows"]
+__all__ = ["Compacting", "Erasing", "accounts_of_person", "forget_in_limits", "forget_person", "old_rows"]
 
 
 @runtime_checkable
@@ -19,6 +19,14 @@ class Compacting(Protocol):
 
     def vacuum(self) -> None:
         """Write them anew. Calls wait meanwhile."""
+
+
+@runtime_checkable
+class Erasing(Protocol):
+    """A ledger that can delete a limit so that not even its id is kept."""
+
+    def erase(self, application: str, limit_id: str) -> None:
+        """Delete it."""
 
 
 def accounts_of_person(ledger: Ledger, person: str, application: str | None = None) -> list[tuple[str, Account]]:
@@ -54,6 +62,9 @@ def forget_in_limits(
             continue
         count += 1
         if dry_run:
+            continue
+        if is_named and definition.source != "instance" and isinstance(ledger, Erasing):
+            ledger.erase(definition.application, definition.limit_id)
             continue
         if is_named:
             limit = msgspec.structs.replace(limit, name=f"forgotten {uuid.uuid4()}", match={}, tags=())

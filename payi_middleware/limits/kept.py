@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
@@ -150,6 +151,16 @@ class Kept(abc.ABC):
                 self._drop_rows(places)
                 count += len(places) + self._drop_resets(known.number, key=account.key)
             return count
+
+    def erase(self, application: str, limit_id: str) -> None:
+        """Delete a limit, and keep its history under an id and a name that tell nothing."""
+        with self._transaction(alone=True) as now:
+            for known, gone in self._called(application, limit_id):
+                name = f"forgotten {uuid.uuid4()}"
+                limit = msgspec.structs.replace(known.definition.limit, name=name, match={}, tags=())
+                nameless = msgspec.structs.replace(known.definition, limit_id=name, limit=limit, properties={})
+                erased = self._change_limit(Known(known.number, nameless))
+                self._bury_limit(erased, now if gone is None else gone)
 
     def prune(self, before_ns: int) -> int:
         """Delete rows that were over by then; how many."""
