@@ -45,18 +45,23 @@ class Shelf(Protocol):
 
     def terms(self, application: str) -> Terms:
         """The limits of an application."""
+        ...
 
     def record(self, event_id: bytes) -> Record | None:
         """Of a call; not to be changed."""
+        ...
 
     def row(self, place: Place) -> Row | None:
         """A row, to be changed."""
+        ...
 
     def rows(self, number: int, key: str, since_ns: int) -> Sequence[Row]:
         """An account's rows that end after an instant, to be changed."""
+        ...
 
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
         """The events whose leases have ended."""
+        ...
 
 
 _Charged: TypeAlias = "tuple[Known, Row, Sequence[Row] | None]"
