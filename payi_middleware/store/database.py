@@ -27,7 +27,7 @@ class Database(Protocol):
         """Within, the database's own errors are `StoreError`s that name the cure."""
         ...
 
-    def begin(self) -> tuple[int, int]:
+    def begin(self) -> tuple[int, ...]:
         """Begin a transaction that writes, when nobody else is in one.
 
         Returns:
