@@ -18,6 +18,7 @@ class Database(Protocol):
     @property
     def connection(self) -> Connection:
         """Runs the store's statements."""
+        ...
 
     @property
     def path(self) -> Path | None:

@@ -32,7 +32,7 @@ _BEGIN = (
     f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}); "  # what follows sees all that was committed under the lock
     "SELECT nextval('turns'), 'payi_schema'::regclass::oid::bigint, (SELECT generation FROM keeping), (SELECT id FROM folded), "
     "(SELECT coalesce(max(id), 0) FROM events)"
-)
+).encode()
 """One text, as each statement by itself would take a way to the server and back."""
 _KNOWN = "SELECT packed, id FROM texts WHERE packed = ANY(%s::text[])"
 _MADE = "INSERT INTO texts (packed) SELECT unnest(%s::text[]) RETURNING packed, id"
@@ -95,11 +95,11 @@ class OnPostgreSQL:
 
     def begin_reading(self) -> None:
         """As the protocol says."""
-        self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        self._begun(b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def begin_looking(self) -> None:
         """As the protocol says; a transaction that cannot write could make no temporary table either."""
-        self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ, READ WRITE")
+        self._begun(b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ WRITE")
 
     def end(self) -> None:
         """As the protocol says."""
@@ -131,9 +131,11 @@ class OnPostgreSQL:
                 if len(rows) <= _FEW:
                     marks = ", ".join([f"({', '.join(['%s'] * (len(rows[0]) + 1))})"] * len(rows))
                     statement = f"INSERT INTO events ({names}) VALUES {marks}"
-                    cursor.execute(statement, [value for n, row in enumerate(rows) for value in (first + n, *row)])
+                    cursor.execute(
+                        statement.encode(), [value for n, row in enumerate(rows) for value in (first + n, *row)]
+                    )
                     return
-                with cursor.copy(f"COPY events ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+                with cursor.copy(f"COPY events ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
                     copy.set_types(["int8", *(_TYPES.get(name, "int8") for name in columns.split(", "))])
                     for n, row in enumerate(rows):
                         copy.write_row((first + n, *row))
@@ -179,7 +181,7 @@ class OnPostgreSQL:
         """As the protocol says: each table is written anew."""
         self._alive()
         for (name,) in self.connection.raw.execute(_TABLES, (SCHEMA,)).fetchall():
-            self.connection.raw.execute(f"VACUUM (FULL, ANALYZE) {name}")
+            self.connection.raw.execute(f"VACUUM (FULL, ANALYZE) {name}".encode())
 
     def emptied(self) -> bool:
         """As the protocol says: the server keeps its own log, as long as it needs it."""
@@ -215,7 +217,7 @@ class OnPostgreSQL:
     def checkpoint(self) -> None:
         """Nothing to do: the server does so."""
 
-    def _begun(self, statement: str) -> psycopg.Cursor[Any]:
+    def _begun(self, statement: bytes) -> psycopg.Cursor[Any]:
         """Begin a transaction, over a new connection if the one there was turns out to be lost."""
         self._alive()
         try:

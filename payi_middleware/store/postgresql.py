@@ -78,15 +78,23 @@ def connect(url: str, *, timeout: float = BUSY_TIMEOUT, read_only: bool = False)
             raw.adapters.register_dumper(int, Int8BinaryDumper)  # one type for all, or each size has a plan of its own
             raw.adapters.register_dumper(str, _Text)
             raw.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
-            raw.execute(
-                f"SET search_path = {SCHEMA}; SET client_min_messages = warning; SET lock_timeout = {max(1, int(timeout * 1000))}; "
-                "SET default_transaction_isolation = 'read committed'; "  # after a lock is had, all that was committed is seen
-                f"SET default_transaction_read_only = {'on' if read_only else 'off'}"
-            )
+            raw.execute(_settings(timeout, read_only))
         except BaseException:
             raw.close()
             raise
     return raw
+
+
+def _settings(timeout: float, read_only: bool) -> bytes:
+    """One text, and one way to the server and back."""
+    settings = {
+        "search_path": SCHEMA,
+        "client_min_messages": "warning",
+        "lock_timeout": max(1, int(timeout * 1000)),  # milliseconds
+        "default_transaction_isolation": "'read committed'",  # after a lock is had, all that was committed is seen
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
+    return "; ".join(f"SET {name} = {value}" for name, value in settings.items()).encode()
 
 
 @contextlib.contextmanager

@@ -82,12 +82,12 @@ def migrate(raw: psycopg.Connection[Any], url: str) -> None:
     if version_of(raw, url) == VERSION:
         return
     with raw.transaction():
-        raw.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        raw.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         version = version_of(raw, url)
         if version == 0:
-            raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            for statement in _FIRST:
-                raw.execute(statement)
+            raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
+            for first in _FIRST:
+                raw.execute(first.encode())
         for step in MIGRATIONS[version:]:
             for statement in step:
                 raw.execute(in_postgresql(statement))

@@ -22,4 +22,4 @@ from payi_middleware.store.dialect import in_postgresql
 )  # fmt: skip
 def test_words(statement: str, told: str) -> None:
     """What is spelt otherwise there; a column that unquoted would be a function; never what stands in quotes."""
-    assert in_postgresql(statement) == told
+    assert in_postgresql(statement).decode() == told
