@@ -92,6 +92,7 @@ def _settings(timeout: float, read_only: bool) -> bytes:
         "client_min_messages": "warning",
         "lock_timeout": max(1, int(timeout * 1000)),  # milliseconds
         "default_transaction_isolation": "'read committed'",  # after a lock is had, all that was committed is seen
+        "jit": "off",  # compiling a question takes longer than most of ours
         "default_transaction_read_only": "on" if read_only else "off",
     }
     return "; ".join(f"SET {name} = {value}" for name, value in settings.items()).encode()

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from children import run
 from made import START_NS, call
 from postgres import ASKED, database, server
 
@@ -24,6 +25,7 @@ from payi_middleware.store.compact import backup, vacuum
 from payi_middleware.store.deliveries import Place
 from payi_middleware.store.histogram import letter, packed
 from payi_middleware.store.on_postgresql import OnPostgreSQL
+from payi_middleware.store.pack import COLUMNS, Packer
 from payi_middleware.store.postgresql import LOCK, connect, message_of
 from payi_middleware.store.schema import MIGRATIONS, VERSION
 from payi_middleware.store.store import exists, schema_version
@@ -152,7 +154,7 @@ def test_what_is_wrong_is_said_with_its_cure(url: str) -> None:
         (psycopg.errors.ReadOnlySqlTransaction, "is read-only, a standby for example"),
         (psycopg.errors.AdminShutdown, "is being stopped or started; it is tried again"),
         (psycopg.errors.DataCorrupted, "reports that it is damaged"),
-        (psycopg.errors.QueryCanceled, "longer than its statement_timeout"),
+        (psycopg.errors.QueryCanceled, "ended the question, which took longer than its statement_timeout"),
         (psycopg.errors.UndefinedTable, "lacks a table"),
         (psycopg.errors.SyntaxError, "cannot be used"),
         (psycopg.InterfaceError, "cannot be used"),
@@ -361,3 +363,39 @@ def test_a_connection_for_others(url: str) -> None:
         one.execute(f"SELECT pg_advisory_lock({LOCK})")
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             other.execute("CREATE TABLE mine (a int)")
+
+
+def test_without_the_driver() -> None:
+    """It is said which extra has it; who is on SQLite never needs it, nor SQLAlchemy."""
+    done = run(
+        """
+        import sys
+        sys.modules["psycopg"] = sys.modules["sqlalchemy"] = None
+        from payi_middleware.store import open_store
+        open_store("sqlite:///:memory:", create=True).close()
+        try:
+            open_store("postgresql://jane:s3cret@db/payi", create=True)
+        except Exception as error:
+            print(type(error).__name__, error)
+        """
+    )
+    assert done.stdout.startswith("StoreError a store on PostgreSQL takes psycopg 3")
+    assert "pip install 'payi-middleware[postgresql]'" in done.stdout
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_row_that_the_database_refuses(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left out, and the others of its batch are stored."""
+    row = Packer.row
+    monkeypatch.setattr(
+        Packer, "row", lambda self, event: odd(row(self, event)) if event.user_id == "odd" else row(self, event)
+    )
+    events = [call(user_id=name) for name in ("a", "odd", *"bcdefgh")]
+    assert store.write(events) == 8
+    assert users(store) == dict.fromkeys("abcdefgh", 1)
+
+
+def odd(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row without a shape, which every row must have."""
+    at = COLUMNS.split(", ").index("shape")
+    return (*row[:at], 1 << 70, *row[at + 1 :])
