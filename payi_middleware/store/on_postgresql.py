@@ -15,15 +15,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import psycopg
+from typing import TYPE_CHECKING, Any
 
 from .. import forks
 from ..exceptions import StoreError
 from ..store_url import shown_store
-from .postgresql import LOCK, SCHEMA, Statements, connect, translated
+from .postgresql import LOCK, SCHEMA, Statements, Unavailable, Unfit, connect, translated
 from .postgresql_schema import migrate, no_store, readable, version_of
+
+if TYPE_CHECKING:
+    import psycopg
 
 __all__ = ["OnPostgreSQL", "exists_at", "schema_version_at"]
 
@@ -104,7 +105,7 @@ class OnPostgreSQL:
     def end(self) -> None:
         """As the protocol says."""
         if self.connection.in_transaction:
-            with suppress(psycopg.OperationalError):  # the connection is lost, and the transaction with it
+            with suppress(Unavailable):  # the connection is lost, and the transaction with it
                 self.connection.raw.execute("ROLLBACK")
 
     def numbers(self, texts: Callable[[], set[str]]) -> dict[str, int]:
@@ -139,7 +140,7 @@ class OnPostgreSQL:
                     copy.set_types(["int8", *(_TYPES.get(name, "int8") for name in columns.split(", "))])
                     for n, row in enumerate(rows):
                         copy.write_row((first + n, *row))
-        except psycopg.DataError as error:  # of one row; who writes leaves it out
+        except Unfit as error:  # of one row; who writes leaves it out
             raise ValueError(str(error)) from error
 
     def among(self, event_ids: Sequence[bytes]) -> Iterator[bytes]:
@@ -168,7 +169,7 @@ class OnPostgreSQL:
             yield mine
         finally:
             if mine and self._pid == os.getpid() and raw is self.connection.raw:
-                with suppress(psycopg.OperationalError):
+                with suppress(Unavailable):
                     raw.execute("SELECT pg_advisory_unlock(%s::int, %s::int)", which)
 
     def size(self) -> int:
@@ -222,7 +223,7 @@ class OnPostgreSQL:
         self._alive()
         try:
             return self.connection.raw.execute(statement)
-        except psycopg.OperationalError:
+        except Unavailable:
             if not self.connection.raw.closed:
                 raise
         self._alive()

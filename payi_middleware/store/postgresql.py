@@ -29,13 +29,18 @@ from psycopg.types.string import StrDumperUnknown
 if TYPE_CHECKING:
     from psycopg.adapt import Buffer
 
-__all__ = ["LOCK", "SCHEMA", "Statements", "connect", "message_of", "translated"]
+__all__ = ["LOCK", "SCHEMA", "Statements", "Unavailable", "Unfit", "connect", "message_of", "translated"]
 
 SCHEMA = "payi"
 """The schema that all our tables are in, so that the database may be another application's too."""
 
 LOCK = 0x50617969
 """The advisory lock of who writes, or changes the schema; with a second number, that of other things that one process does."""
+
+Unavailable = psycopg.OperationalError
+"""What is raised when the database cannot do something now, or is gone."""
+Unfit = psycopg.DataError
+"""What is raised for a value that no column of its kind can hold."""
 
 _DEFAULTS: dict[str, Any] = {
     "application_name": "payi",
