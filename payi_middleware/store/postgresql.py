@@ -45,7 +45,7 @@ Unfit = psycopg.DataError
 _DEFAULTS: dict[str, Any] = {
     "application_name": "payi",
     "client_encoding": "utf8",
-    "connect_timeout": 10,  # seconds, for each host
+    "connect_timeout": 5,  # seconds, for each host
     # A server that is gone without a word is noticed in half a minute.
     "keepalives_idle": 15,
     "keepalives_interval": 5,
