@@ -310,7 +310,7 @@ class PostgresqlLedger(SqlKept):
 
     def _send(self, sql: str, values: Sequence[Any]) -> psycopg.Cursor[Any]:
         assert self._connection is not None
-        return self._connection.execute(in_postgresql(sql).encode(), values)
+        return self._connection.execute(in_postgresql(sql), values)
 
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._send(sql, values).fetchall()
@@ -367,6 +367,6 @@ def _make(connection: psycopg.Connection) -> None:
             return  # another process was first
         connection.execute("CREATE SCHEMA IF NOT EXISTS payi_ledger")
         for statement in (*TABLES, *_MORE):
-            connection.execute(in_postgresql(statement).replace(" AUTOINCREMENT", "").encode())
+            connection.execute(in_postgresql(statement.replace(" AUTOINCREMENT", "")))
         connection.execute("INSERT INTO ledger VALUES (%s, 0, 0)", (uuid.uuid4().hex[:16],))
         connection.execute(_MARK)
