@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def files_path(self) -> Path | None:
-        """What files that belong to the store are named after: its own, or one in the user's folder for state; None in memory."""
+        """What the store's files are named after: its own, or one in the user's folder for state; None if there is none."""
         return state_path(self.store) if is_postgresql(self.store) else self.store_path
 
     @property

@@ -63,12 +63,14 @@ def identity(store: str) -> str:
     return urlunsplit(("postgresql", where, unquote(parts.path), urlencode(sorted(given.items())), ""))
 
 
-def state_path(store: str) -> Path:
+def state_path(store: str) -> Path | None:
     """The path that a PostgreSQL store's local files are named after, as a SQLite store's are after its file.
 
-    In the user's folder for state, as the XDG base directory specification has it.
+    In the user's folder for state, as the XDG base directory specification has it; None for a user who has no home.
     """
     given = os.environ.get("XDG_STATE_HOME", "")
-    folder = Path(given) if given.startswith("/") else Path(os.path.expanduser("~")) / ".local" / "state"
+    folder = Path(given) if os.path.isabs(given) else Path(os.path.expanduser("~")) / ".local" / "state"
+    if not folder.is_absolute():
+        return None
     label = hashlib.blake2b(identity(store).encode(), digest_size=6).hexdigest()
     return folder / "payi" / f"postgresql-{label}"

@@ -32,7 +32,7 @@ CURES: dict[str, tuple[str, str]] = {
     ),
     "sink_refused": (
         "the store refused events {n} times; they wait in the spool",
-        "see the application's log: locked, missing, full, corrupt or read-only; each message names its cure",
+        "see the application's log: locked, missing, full, corrupt, read-only or away; each message names its cure",
     ),
     "event_unstorable": (
         "{n} events could not be stored by any means and were left out",

@@ -45,18 +45,23 @@ class Shelf(Protocol):
 
     def terms(self, application: str) -> Terms:
         """The limits of an application."""
+        ...
 
     def record(self, event_id: bytes) -> Record | None:
         """Of a call; not to be changed."""
+        ...
 
     def row(self, place: Place) -> Row | None:
         """A row, to be changed."""
+        ...
 
     def rows(self, number: int, key: str, since_ns: int) -> Sequence[Row]:
         """An account's rows that end after an instant, to be changed."""
+        ...
 
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
         """The events whose leases have ended."""
+        ...
 
 
 _Charged: TypeAlias = "tuple[Known, Row, Sequence[Row] | None]"
@@ -115,18 +120,15 @@ class Book:
             refusing = _refusing(charged, hold)
         if refusing:
             return self._refused(step, charged, refusing)
+        if not charged:
+            return Admitted(())
         places: list[tuple[Place, int]] = []
-        standings: list[Standing] = []
-        for one in charged:
-            known, row, _ = one
+        for known, row, _ in charged:
             row.held += hold[known.at]
-            place = self._change(known, row)
-            places.append((place, known.at))
-            standings.append(self._standing(one))
-        if places:
-            due = self.now_ns + self._lease
-            self._keep(step.event_id, Record(HELD, due, step.application, tuple(places), hold, {}))
-        return Admitted(tuple(standings))
+            places.append((self._change(known, row), known.at))
+        due = self.now_ns + self._lease
+        self._keep(step.event_id, Record(HELD, due, step.application, tuple(places), hold, {}))
+        return Admitted(tuple([self._standing(one) for one in charged]))
 
     def settle(self, step: Settle) -> Settled:
         """Count a call."""
@@ -147,7 +149,8 @@ class Book:
         for one in charged:
             known = one[0]
             state = self._charge(one, step, hold)
-            states[known.limit_id] = _worse(state, states.get(known.limit_id, state))
+            other = states.get(known.limit_id)
+            states[known.limit_id] = state if other is None else _worse(state, other)
             if known.alerts:
                 crossed += self._crossed(one, step.application)
         if charged or record is not None:
@@ -194,10 +197,10 @@ class Book:
         return True
 
     def _record(self, event_id: bytes) -> Record | None:
-        try:
-            return self.records[event_id]
-        except KeyError:
-            return self._shelf.record(event_id)
+        record = self.records.get(event_id)
+        if record is None and event_id not in self.records:
+            record = self._shelf.record(event_id)
+        return record
 
     def _keep(self, event_id: bytes, record: Record | None) -> None:
         self.records[event_id] = record
@@ -221,12 +224,13 @@ class Book:
             known = terms.by_id.get(limit_id)
             if known is None:
                 continue
-            starts, ends = known.window_at(at_ns)
+            if not known.starts_ns <= at_ns < known.until_ns:
+                known.window_at(at_ns)
             live = self._slices(known, key) if known.rolling else None
-            place = (known.number, key, starts)
-            row = self._row(place)
+            place = (known.number, key, known.starts_ns)
+            row = self._rows.get(place) or self._row(place)
             if row is None:
-                row = self._begun(known, place, ends)
+                row = self._begun(known, place, known.ends_ns)
                 if live is not None and known.is_live(row, self.now_ns):
                     live.append(row)
             found.append((known, row, live))
@@ -236,7 +240,7 @@ class Book:
         """The accounts in which a call was reserved, of limits and accounts that are still there."""
         found: list[_Charged] = []
         for place, _ in record.places:
-            known, row = terms.numbers.get(place[0]), self._row(place)
+            known, row = terms.numbers.get(place[0]), self._rows.get(place) or self._row(place)
             if known is None:
                 continue
             if row is None and known.rolling:  # its slice is out of the window, and went
@@ -268,7 +272,7 @@ class Book:
     def _hold(self, record: Record, amount: Sequence[int]) -> None:
         """So much more is held for a call."""
         for place, at in record.places:
-            row = self._row(place)
+            row = self._rows.get(place) or self._row(place)
             if row is not None:  # else its account was forgotten
                 row.held += amount[at]
                 self.changed[place] = row
@@ -335,8 +339,11 @@ class Book:
         if row.input_ticks > _FULL or row.output_ticks > _FULL:
             row.input_ticks, row.output_ticks = min(row.input_ticks, _FULL), min(row.output_ticks, _FULL)
         state = known.state(spent if live is None else _sums(live)[0])
-        counted = "failed" if step.failed else state
-        setattr(row, counted, getattr(row, counted) + 1)
+        if state == "ok" and not step.failed:
+            row.ok += 1
+        else:
+            counted = "failed" if step.failed else state
+            setattr(row, counted, getattr(row, counted) + 1)
         self._change(known, row)
         return state
 
@@ -395,7 +402,8 @@ class Book:
 
 def _bounded(hold: Amount) -> Amount:
     """A hold that no sum of holds makes too large."""
-    if min(hold) >= 0 and max(hold) <= _MOST_HELD:
+    ticks, tokens, calls = hold
+    if 0 <= ticks <= _MOST_HELD and 0 <= tokens <= _MOST_HELD and 0 <= calls <= _MOST_HELD:
         return hold
     return Amount(*(min(max(0, amount), _MOST_HELD) for amount in hold))
 

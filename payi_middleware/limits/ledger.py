@@ -16,7 +16,9 @@ The rules:
 * A reset begins counting anew from its instant, in the same row: spent and the counters go to the history and become 0;
   what is held stays held.
 * States of an account, after a call: `ok`, `exceeded` (from `threshold` of max), `overrun` (above max); of a call that was refused
-  `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts calls that the provider refused.
+  `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts calls that the provider refused, whose
+  account is told to be `ok`, `exceeded` or `overrun` all the same. Where a limit has several accounts of a call, the worst is told.
+* A refusal is remembered like a settled event: asked for again it is refused again, settled it is charged nothing.
 """
 
 from __future__ import annotations
@@ -269,6 +271,7 @@ class Ledger(Protocol):
     @property
     def id(self) -> str:
         """Names the ledger in events (`sqlite:5f0c...`): made once, with its data, and read at first use, which may wait."""
+        ...
 
     waits: bool
     """Whether a step may wait for a disk or a network: then `run` is called by a thread of ours alone."""
@@ -277,12 +280,15 @@ class Ledger(Protocol):
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction or pipeline; the answers in the same order."""
+        ...
 
     def applications(self) -> list[str]:
         """Whose limits are kept here, or were."""
+        ...
 
     def definitions(self, application: str) -> Definitions:
         """The limits of an application, in the order in which they were made."""
+        ...
 
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew; what was spent stays.
@@ -290,48 +296,62 @@ class Ledger(Protocol):
         Raises:
             LimitError: Another limit of the application has the name.
         """
+        ...
 
     def remove(self, application: str, limit_id: str) -> bool:
         """Delete a limit; its history stays, and calls that run are settled to nothing."""
+        ...
 
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
         """Begin counting anew, in all accounts or in one; what they had come to."""
+        ...
 
     def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
         """The running rows of a limit's accounts, or of one, which is all zero if nothing was counted yet."""
+        ...
 
     def history(self, application: str, limit_id: str) -> list[Past]:
         """The rows that are over, the newest first."""
+        ...
 
     def held(self) -> list[Held]:
         """What is held now, lease or not."""
+        ...
 
     def set_spent(self, application: str, account: Account, starts_ns: int | None, totals: Totals) -> None:
         """Correct a row by what the events say, and what it holds by the calls that are held; for `payi limits audit`.
 
         Of a rolling window all that counts now is replaced, as if it was spent in this instant.
         """
+        ...
 
     def accounts(self, application: str) -> list[Account]:
         """All accounts that have rows, running or over, also of limits that are deleted."""
+        ...
 
     def forget(self, application: str, account: Account) -> int:
         """Delete an account with its history; how many rows it had. What is held for its calls is settled to nothing."""
+        ...
 
     def prune(self, before_ns: int) -> int:
         """Delete rows that were over by then; how many."""
+        ...
 
     def outbox_take(self, lease_seconds: float) -> list[Alert]:
         """Alerts that nobody is telling, the oldest first; for so long they are this caller's to tell, then anybody's again."""
+        ...
 
     def outbox_done(self, alert_ids: Sequence[str]) -> None:
         """These are told."""
+        ...
 
     def now_ns(self) -> int:
         """The ledger's clock, UTC."""
+        ...
 
     def close(self) -> None:
         """Let go of files and connections."""
+        ...
 
 
 def state_of(spent: int, most: int, threshold: float | None) -> State:

@@ -64,9 +64,15 @@ class MemoryLedger(Kept):
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order."""
         with self._lock:
-            book = self._book(self._now())
+            book = self._kept
+            now = self._clock()
+            if now > book.now_ns:
+                book.now_ns = now
+            if book.leases and book.leases[0][0] <= book.now_ns:
+                book.sweep()
             answers = [book.do(step) for step in steps]
-            self._write(book)
+            if book.has_news():
+                self._write(book)
             return answers
 
     def terms(self, application: str) -> Terms:
@@ -231,6 +237,12 @@ class _MemoryBook(Book):
             if record is not None and record.due_ns == at:  # else it was settled or renewed since
                 due[event_id] = None
         return due
+
+    def has_news(self) -> bool:
+        """Whether there is something to tidy."""
+        if self.swept or self.outdated or self.alerts or self._live:
+            return True
+        return bool(self._ends) and self._ends[0][0] <= self.now_ns
 
     @property
     def kept(self) -> dict[bytes, Record]:

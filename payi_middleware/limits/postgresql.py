@@ -367,6 +367,6 @@ def _make(connection: psycopg.Connection) -> None:
             return  # another process was first
         connection.execute("CREATE SCHEMA IF NOT EXISTS payi_ledger")
         for statement in (*TABLES, *_MORE):
-            connection.execute(in_postgresql(statement).replace(" AUTOINCREMENT", ""))
+            connection.execute(in_postgresql(statement.replace(" AUTOINCREMENT", "")))
         connection.execute("INSERT INTO ledger VALUES (%s, 0, 0)", (uuid.uuid4().hex[:16],))
         connection.execute(_MARK)

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .ledger import SETTLED_DAYS, STATES, Account, Amount, Definitions, Held, Past, State, Totals
-from .limit import FORECAST, Definition, Limit, rolling_ns
+from .limit import FORECAST, Definition, Limit, Unit, rolling_ns
 from .windows import span
 
 __all__ = [
@@ -134,7 +134,7 @@ class Known:
         self.limit_id = definition.limit_id
         self.name = limit.name
         self.type = limit.type
-        self.unit = limit.unit
+        self.unit: Unit = limit.unit
         self.at = _AT[limit.unit]
         self.most = limit.most
         self.blocks = limit.type == "block"

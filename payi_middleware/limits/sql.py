@@ -7,6 +7,7 @@ until then a hot limit's row is only written.
 from __future__ import annotations
 
 import abc
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
@@ -173,9 +174,8 @@ class SqlKept(Kept):
 
     def _read_records(self, event_ids: Sequence[bytes]) -> None:
         found: list[tuple[Any, ...]] = []
-        for some, marks in _parts(event_ids):
-            ids = ", ".join("?" * marks)
-            found += self._ask(_RECORDS.format(ids=ids), (*some, *some))
+        for some in _parts(event_ids):
+            found += self._ask(_records_of(len(some)), (*some, *some))
         self._remember_records(event_ids, found)
 
     def _remember_records(self, event_ids: Iterable[bytes], found: Iterable[Sequence[Any]]) -> None:
@@ -357,10 +357,9 @@ class SqlKept(Kept):
 
     def _put(self, statement: tuple[str, str, str], rows: Sequence[Sequence[Any]]) -> None:
         """Many rows by few statements."""
-        head, row, tail = statement
-        for some, count in _parts(rows):
-            values = some[0] if count == 1 else list(itertools.chain.from_iterable(some))
-            self._do(f"{head} {', '.join([row] * count)} {tail}", [values])
+        for some in _parts(rows):
+            values = some[0] if len(some) == 1 else list(itertools.chain.from_iterable(some))
+            self._do(_of_rows(statement, len(some)), (values,))
 
     @abc.abstractmethod
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -384,13 +383,30 @@ def events_of(steps: Sequence[Step]) -> Iterable[bytes]:
     return found
 
 
-def _parts(rows: Sequence[T]) -> Iterable[tuple[Sequence[T], int]]:
-    """Rows in parts of few sizes, so that there are few statements; each with its size."""
+def _parts(rows: Sequence[T]) -> Sequence[Sequence[T]]:
+    """Rows in parts of few sizes, so that there are few statements."""
+    if len(rows) == 1:
+        return (rows,)
+    parts: list[Sequence[T]] = []
     start = 0
     for size in _AT_ONCE:
         while len(rows) - start >= size:
-            yield rows[start : start + size], size
+            parts.append(rows[start : start + size])
             start += size
+    return parts
+
+
+@functools.cache
+def _of_rows(statement: tuple[str, str, str], count: int) -> str:
+    """For so many rows."""
+    head, row, tail = statement
+    return f"{head} {', '.join([row] * count)} {tail}"
+
+
+@functools.cache
+def _records_of(count: int) -> str:
+    """Asks for the records of so many events."""
+    return _RECORDS.format(ids=", ".join("?" * count))
 
 
 def _row(found: Sequence[Any]) -> Row:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -77,7 +77,7 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if error.orig is not None and not isinstance(error, sqlalchemy.exc.IntegrityError):
+        if error.orig is not None and not isinstance(error, IntegrityError):
             raise error.orig from None
         raise
 

@@ -71,9 +71,16 @@ def first_key(store: str | os.PathLike[str] | Settings, application: str, *, loo
 
 
 def key_file(settings: Settings) -> Path:
-    """Where the first key of a store is: beside its file, or in the user's folder for state."""
+    """Where the first key of a store is: beside its file, or in the user's folder for state.
+
+    Raises:
+        SettingsError: This user has none.
+    """
     path = settings.files_path
-    assert path is not None
+    if path is None:
+        raise SettingsError(
+            "there is no key yet, and no folder to keep a first one in: set HOME, or make one: payi keys create --role admin"
+        )
     return path.with_name(path.name + ".key")
 
 

@@ -20,6 +20,7 @@ class Rows(Protocol):
     @property
     def rowcount(self) -> int:
         """Rows that were written."""
+        ...
 
     @property
     def lastrowid(self) -> int | None:
@@ -30,6 +31,7 @@ class Rows(Protocol):
 
     def fetchall(self) -> list[Any]:
         """All that are left."""
+        ...
 
     def __iter__(self) -> Iterator[Any]: ...
 
@@ -40,6 +42,7 @@ class Connection(Protocol):
     @property
     def in_transaction(self) -> bool:
         """Whether one is under way."""
+        ...
 
     def execute(self, statement: str, values: Values = (), /) -> Rows:
         """Run a statement."""

@@ -18,6 +18,7 @@ class Database(Protocol):
     @property
     def connection(self) -> Connection:
         """Runs the store's statements."""
+        ...
 
     @property
     def path(self) -> Path | None:
@@ -27,7 +28,7 @@ class Database(Protocol):
         """Within, the database's own errors are `StoreError`s that name the cure."""
         ...
 
-    def begin(self) -> tuple[int, int]:
+    def begin(self) -> tuple[int, ...]:
         """Begin a transaction that writes, when nobody else is in one.
 
         Returns:

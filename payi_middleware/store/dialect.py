@@ -32,9 +32,10 @@ _RULES = [(re.compile(pattern), words) for pattern, words in _WORDS]
 
 
 @functools.lru_cache(maxsize=1024)
-def in_postgresql(statement: str) -> str:
+def in_postgresql(statement: str) -> bytes:
     """The statement as PostgreSQL and its driver understand it; what is quoted stays as it is."""
-    return "".join(part if part.startswith("'") else _worded(part) for part in _QUOTED.split(statement))
+    parts = [part if part.startswith("'") else _worded(part) for part in _QUOTED.split(statement)]
+    return "".join(parts).encode()
 
 
 def _worded(part: str) -> str:

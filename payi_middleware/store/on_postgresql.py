@@ -7,6 +7,7 @@ none; a sequence would hand out numbers before it is known who commits first. Wh
 A connection that is lost is made anew by the next transaction.
 """
 
+# ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
 import hashlib
@@ -14,24 +15,25 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import psycopg
+from typing import TYPE_CHECKING, Any
 
 from .. import forks
 from ..exceptions import StoreError
 from ..store_url import shown_store
-from .postgresql import LOCK, SCHEMA, Statements, connect, translated
+from .postgresql import LOCK, SCHEMA, Statements, Unavailable, Unfit, connect, translated
 from .postgresql_schema import migrate, no_store, readable, version_of
+
+if TYPE_CHECKING:
+    import psycopg
 
 __all__ = ["OnPostgreSQL", "exists_at", "schema_version_at"]
 
 _FEW = 5  # rows that an INSERT takes in a shorter time than a COPY
 _BEGIN = (
     f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}); "  # what follows sees all that was committed under the lock
-    "SELECT nextval('turns'), (SELECT generation FROM keeping), (SELECT id FROM folded), "
+    "SELECT nextval('turns'), 'payi_schema'::regclass::oid::bigint, (SELECT generation FROM keeping), (SELECT id FROM folded), "
     "(SELECT coalesce(max(id), 0) FROM events)"
-)
+).encode()
 """One text, as each statement by itself would take a way to the server and back."""
 _KNOWN = "SELECT packed, id FROM texts WHERE packed = ANY(%s::text[])"
 _MADE = "INSERT INTO texts (packed) SELECT unnest(%s::text[]) RETURNING packed, id"
@@ -64,8 +66,10 @@ class OnPostgreSQL:
         self._timeout = timeout
         self._pid = os.getpid()
         self._epoch = 0
-        """Counts connections, and databases that were put in the place of another."""
+        """Counts connections."""
         self._turn = 0
+        self._table = 0
+        """The number of a table, which is another one when a backup was restored in its place."""
         self._others = 0
         self._mark = self._last = 0
         """Within a transaction that writes: where the rollups end, and the newest event's number."""
@@ -75,41 +79,33 @@ class OnPostgreSQL:
         """As the protocol says."""
         return translated(self._url)
 
-    def begin(self) -> tuple[int, int]:
+    def begin(self) -> tuple[int, ...]:
         """As the protocol says."""
-        self._alive()
-        cursor = self.connection.raw.execute(_BEGIN)
+        cursor = self._begun(_BEGIN)
         while cursor.nextset():
             pass
         row = cursor.fetchone()
         assert row is not None
-        turn, generation, self._mark, newest = row
+        turn, table, generation, self._mark, newest = row
         self._last = max(self._mark, newest)
-        self._took_turn(turn)
-        return self._epoch, generation
-
-    def _took_turn(self, turn: int) -> None:
-        """Transactions that write are counted, taken back or not: who has the number after its last one was alone since."""
-        if turn <= self._turn:  # a backup was restored: what is remembered of the database is of another
-            self._epoch += 1
-        if turn != self._turn + 1:
+        # Transactions that write are counted, taken back or not: who has the number after its last one was alone since.
+        if (turn, table) != (self._turn + 1, self._table):
             self._others += 1
-        self._turn = turn
+        self._turn, self._table = turn, table
+        return self._epoch, table, generation
 
     def begin_reading(self) -> None:
         """As the protocol says."""
-        self._alive()
-        self.connection.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        self._begun(b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def begin_looking(self) -> None:
         """As the protocol says; a transaction that cannot write could make no temporary table either."""
-        self._alive()
-        self.connection.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ WRITE")
+        self._begun(b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ WRITE")
 
     def end(self) -> None:
         """As the protocol says."""
         if self.connection.in_transaction:
-            with suppress(psycopg.OperationalError):  # the connection is lost, and the transaction with it
+            with suppress(Unavailable):  # the connection is lost, and the transaction with it
                 self.connection.raw.execute("ROLLBACK")
 
     def numbers(self, texts: Callable[[], set[str]]) -> dict[str, int]:
@@ -135,14 +131,16 @@ class OnPostgreSQL:
             with raw.cursor() as cursor:
                 if len(rows) <= _FEW:
                     marks = ", ".join([f"({', '.join(['%s'] * (len(rows[0]) + 1))})"] * len(rows))
-                    statement = f"INSERT INTO events ({names}) VALUES {marks}"  # noqa: S608 - names of ours alone
-                    cursor.execute(statement, [value for n, row in enumerate(rows) for value in (first + n, *row)])
+                    statement = f"INSERT INTO events ({names}) VALUES {marks}"
+                    cursor.execute(
+                        statement.encode(), [value for n, row in enumerate(rows) for value in (first + n, *row)]
+                    )
                     return
-                with cursor.copy(f"COPY events ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+                with cursor.copy(f"COPY events ({names}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
                     copy.set_types(["int8", *(_TYPES.get(name, "int8") for name in columns.split(", "))])
                     for n, row in enumerate(rows):
                         copy.write_row((first + n, *row))
-        except psycopg.DataError as error:  # of one row; who writes leaves it out
+        except Unfit as error:  # of one row; who writes leaves it out
             raise ValueError(str(error)) from error
 
     def among(self, event_ids: Sequence[bytes]) -> Iterator[bytes]:
@@ -171,7 +169,7 @@ class OnPostgreSQL:
             yield mine
         finally:
             if mine and self._pid == os.getpid() and raw is self.connection.raw:
-                with suppress(psycopg.OperationalError):
+                with suppress(Unavailable):
                     raw.execute("SELECT pg_advisory_unlock(%s::int, %s::int)", which)
 
     def size(self) -> int:
@@ -184,7 +182,7 @@ class OnPostgreSQL:
         """As the protocol says: each table is written anew."""
         self._alive()
         for (name,) in self.connection.raw.execute(_TABLES, (SCHEMA,)).fetchall():
-            self.connection.raw.execute(f"VACUUM (FULL, ANALYZE) {name}")
+            self.connection.raw.execute(f"VACUUM (FULL, ANALYZE) {name}".encode())
 
     def emptied(self) -> bool:
         """As the protocol says: the server keeps its own log, as long as it needs it."""
@@ -219,6 +217,17 @@ class OnPostgreSQL:
 
     def checkpoint(self) -> None:
         """Nothing to do: the server does so."""
+
+    def _begun(self, statement: bytes) -> psycopg.Cursor[Any]:
+        """Begin a transaction, over a new connection if the one there was turns out to be lost."""
+        self._alive()
+        try:
+            return self.connection.raw.execute(statement)
+        except Unavailable:
+            if not self.connection.raw.closed:
+                raise
+        self._alive()
+        return self.connection.raw.execute(statement)
 
     def _alive(self) -> None:
         """Have a connection that is not known to be lost."""

@@ -29,7 +29,7 @@ from psycopg.types.string import StrDumperUnknown
 if TYPE_CHECKING:
     from psycopg.adapt import Buffer
 
-__all__ = ["LOCK", "SCHEMA", "Statements", "connect", "message_of", "translated"]
+__all__ = ["LOCK", "SCHEMA", "Statements", "Unavailable", "Unfit", "connect", "message_of", "translated"]
 
 SCHEMA = "payi"
 """The schema that all our tables are in, so that the database may be another application's too."""
@@ -37,10 +37,15 @@ SCHEMA = "payi"
 LOCK = 0x50617969
 """The advisory lock of who writes, or changes the schema; with a second number, that of other things that one process does."""
 
+Unavailable = psycopg.OperationalError
+"""What is raised when the database cannot do something now, or is gone."""
+Unfit = psycopg.DataError
+"""What is raised for a value that no column of its kind can hold."""
+
 _DEFAULTS: dict[str, Any] = {
     "application_name": "payi",
     "client_encoding": "utf8",
-    "connect_timeout": 10,  # seconds, for each host
+    "connect_timeout": 5,  # seconds, for each host
     # A server that is gone without a word is noticed in half a minute.
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -78,15 +83,24 @@ def connect(url: str, *, timeout: float = BUSY_TIMEOUT, read_only: bool = False)
             raw.adapters.register_dumper(int, Int8BinaryDumper)  # one type for all, or each size has a plan of its own
             raw.adapters.register_dumper(str, _Text)
             raw.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
-            raw.execute(
-                f"SET search_path = {SCHEMA}; SET client_min_messages = warning; SET lock_timeout = {max(1, int(timeout * 1000))}; "
-                "SET default_transaction_isolation = 'read committed'; "  # after a lock is had, all that was committed is seen
-                f"SET default_transaction_read_only = {'on' if read_only else 'off'}"
-            )
+            raw.execute(_settings(timeout, read_only))
         except BaseException:
             raw.close()
             raise
     return raw
+
+
+def _settings(timeout: float, read_only: bool) -> bytes:
+    """One text, and one way to the server and back."""
+    settings = {
+        "search_path": SCHEMA,
+        "client_min_messages": "warning",
+        "lock_timeout": max(1, int(timeout * 1000)),  # milliseconds
+        "default_transaction_isolation": "'read committed'",  # after a lock is had, all that was committed is seen
+        "jit": "off",  # compiling a question takes longer than most of ours
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
+    return "; ".join(f"SET {name} = {value}" for name, value in settings.items()).encode()
 
 
 @contextlib.contextmanager

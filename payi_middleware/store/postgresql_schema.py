@@ -26,22 +26,34 @@ SELECT current_setting('server_version_num')::int, current_setting('server_encod
 _OLDEST = 140_000
 _PACKED = r"""
 CREATE FUNCTION hist_packed(joined bytea) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT AS $$
+    WITH spelt AS (SELECT convert_from(joined, 'LATIN1') AS told)
     SELECT coalesce(string_agg(
-        set_byte('\x00'::bytea, 0, code) || CASE WHEN n > 1 THEN convert_to(n::text, 'UTF8') ELSE ''::bytea END,
+        set_byte('\x00'::bytea, 0, code) || CASE WHEN n != 1 THEN convert_to(n::text, 'UTF8') ELSE ''::bytea END,
         ''::bytea ORDER BY code
     ), ''::bytea)
     FROM (
-        SELECT ascii(found[1]) AS code, sum(CASE found[2] WHEN '' THEN 1 ELSE found[2]::bigint END) AS n
-        FROM regexp_matches(convert_from(joined, 'LATIN1'), '([^0-9])([0-9]*)', 'g') AS found GROUP BY 1
+        SELECT code, sum(n) AS n FROM (
+            SELECT ascii(one) AS code, count(*) AS n
+            FROM spelt, string_to_table(regexp_replace(told, '[^-0-9][-0-9]+', '', 'g'), NULL) AS one GROUP BY one
+            UNION ALL
+            SELECT ascii(many[1]), many[2]::bigint FROM spelt, regexp_matches(told, '([^-0-9])([-0-9]+)', 'g') AS many
+        ) AS parts GROUP BY code HAVING sum(n) != 0
     ) AS counted
 $$
 """
-_FIRST = (
-    "CREATE TABLE payi_schema (version integer NOT NULL)",
-    "INSERT INTO payi_schema (version) VALUES (0)",
-    "CREATE SEQUENCE turns",
-    _PACKED,
-)
+"""Letters that stand alone, as most do, are not looked for by a pattern: ten thousand would take 40 ms instead of 7."""
+_BEFORE = {
+    0: (
+        "CREATE TABLE payi_schema (version integer NOT NULL)",
+        "INSERT INTO payi_schema (version) VALUES (0)",
+        "CREATE SEQUENCE turns",
+        _PACKED,
+    ),
+    1: (
+        "ALTER TABLE rollup SET (fillfactor = 80)",
+    ),  # with room beside it, a sum that changes costs no new index entry
+}
+"""Number of a step -> what only PostgreSQL needs before it."""
 
 
 def version_of(raw: psycopg.Connection[Any], url: str) -> int:
@@ -82,14 +94,14 @@ def migrate(raw: psycopg.Connection[Any], url: str) -> None:
     if version_of(raw, url) == VERSION:
         return
     with raw.transaction():
-        raw.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        raw.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         version = version_of(raw, url)
         if version == 0:
-            raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            for statement in _FIRST:
-                raw.execute(statement)
-        for step in MIGRATIONS[version:]:
-            for statement in step:
+            raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
+        for number in range(version, VERSION):
+            for own in _BEFORE.get(number, ()):
+                raw.execute(own.encode())
+            for statement in MIGRATIONS[number]:
                 raw.execute(in_postgresql(statement))
         raw.execute("UPDATE payi_schema SET version = %s", (VERSION,))
 

@@ -59,7 +59,7 @@ class Writer:
         self._packer = Packer(database.connection)
         self._fold_every = fold_every
         self._most_keys = most_keys
-        self._remembered = (0, 0)
+        self._remembered: tuple[int, ...] = ()
 
     def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
         """Store the events that are new, and this process's health with them; how many were new.
@@ -149,7 +149,7 @@ class Writer:
             self._database.end()
             raise
 
-    def _remember(self, now: tuple[int, int]) -> None:
+    def _remember(self, now: tuple[int, ...]) -> None:
         """Forget the numbers of texts if any were removed: another text may have got the number."""
         if now != self._remembered:
             self._packer.forget()

@@ -1,4 +1,4 @@
-"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, pricing, end-to-end, reports, ingest, outages."""
+"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, pricing, end-to-end, reports, limits, ingest, outages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 import endtoend
 import ingest
 import inprocess
+import limits
 import outages
 import pricing
 import reports
 from figures import Figure
 
-PARTS = ("in-process", "pricing", "end-to-end", "reports", "ingest", "outages")
+PARTS = ("in-process", "pricing", "end-to-end", "reports", "limits", "ingest", "outages")
 """The last takes a quarter of an hour, and only runs where it is named."""
 
 
@@ -29,6 +30,7 @@ def main() -> None:
         ("pricing", pricing.measure, 3 if quick else 15),
         ("end-to-end", endtoend.measure, 3 if quick else 16),
         ("reports", reports.measure, 3 if quick else 15),
+        ("limits", limits.measure, 3 if quick else 15),
         ("ingest", ingest.measure, 1 if quick else 3),
         ("outages", outages.measure, 3 if quick else 15),
     ):

@@ -70,7 +70,7 @@ def test_precedence(name: str) -> None:
     ("given", "message"),
     [
         ({"sotre": "x"}, "unknown setting 'sotre'; valid settings are: store, application, hosts"),
-        ({"store": "postgresql://db"}, "setting store='postgresql://db' is not a store; use sqlite:///payi.db"),
+        ({"store": "mysql://me:pw@db"}, "setting store='mysql://me@db' is not a store; use sqlite:///payi.db"),
         ({"store": "payi.db"}, "use sqlite:///payi.db (relative), sqlite:////var/lib/payi.db (absolute)"),
         ({"store": 7}, "setting store=7 is not valid"),
         ({"trusted_hosts": ("localhost",)}, "'localhost' is no address or network; use for example '127.0.0.1'"),

@@ -56,6 +56,30 @@ def test_settings_exist() -> None:
     assert f"VOLUME {volume.partition(':')[2]}\n" in DOCKERFILE
 
 
+def _filled(value: str) -> str:
+    """With what the environment would have."""
+    return re.sub(r"\$\{(\w+):\?[^}]*\}", r"\1", value)
+
+
+def test_on_postgresql() -> None:
+    """The store is the database that stands beside it, by the same name and password, and waits until that is ready."""
+    document = yaml.safe_load((FOLDER / "postgresql.yaml").read_text(encoding="utf-8"))
+    assert document["services"].keys() == {"server", "database"}
+    server, beside = document["services"]["server"], document["services"]["database"]
+    names = {key: _filled(value) for key, value in beside["environment"].items()}
+    name = names["POSTGRES_DB"]
+    store = load({}, {key: _filled(value) for key, value in server["environment"].items()}).store
+    assert store == f"postgresql://{names['POSTGRES_USER']}:{names['POSTGRES_PASSWORD']}@database:5432/{name}"
+    assert server["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert beside["healthcheck"]["test"][1:] == [
+        "pg_isready",
+        f"--username={names['POSTGRES_USER']}",
+        f"--dbname={name}",
+    ]
+    assert {volume.partition(":")[0] for volume in beside["volumes"]} == document["volumes"].keys()
+    assert "[server,postgresql]" in DOCKERFILE
+
+
 def test_ports_are_those_that_it_serves() -> None:
     """And only this machine reaches them."""
     (port,) = service()["ports"]

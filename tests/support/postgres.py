@@ -18,7 +18,10 @@ import psycopg
 from payi_middleware.settings import Settings
 from payi_middleware.store import open_store
 
-__all__ = ["Server", "contents", "database", "server"]
+__all__ = ["ASKED", "Server", "contents", "database", "server"]
+
+ASKED = "asked"
+"""A user that the server asks for a password."""
 
 _numbers = itertools.count(1)
 _SETTINGS = {
@@ -44,6 +47,8 @@ class Server:
         self._data = self._folder / "data"
         self._user = _unprivileged(self._folder) if os.geteuid() == 0 else None
         self._run("initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync", "-U", "postgres")
+        hba = self._data / "pg_hba.conf"
+        hba.write_text(f"local all {ASKED} scram-sha-256\n{hba.read_text()}")
         with (self._data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = {value}\n" for name, value in _SETTINGS.items())
             conf.writelines(f"{name} = off\n" for name in _DURABLE if not durable)
@@ -60,6 +65,10 @@ class Server:
         with psycopg.connect(self.url(name), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else None
+
+    def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run one of PostgreSQL's own programs."""
+        return subprocess.run([self._programs / name, *arguments], check=True, capture_output=True)
 
     def start(self) -> None:
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "start")

@@ -1,0 +1,76 @@
+"""A program that makes calls on one limit for some seconds, as fast as the ledger lets it.
+
+    python hot.py URL SECONDS CONCURRENT
+
+prints `ready`, waits for a line, and then tells, in JSON, how many calls were admitted and the milliseconds that each waited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+
+import budgets
+
+from payi_middleware.limits.ledger import Admitted, Ledger
+from payi_middleware.limits.opening import ledger_at
+from payi_middleware.limits.worker import Worker
+
+__all__ = ["APP", "alone", "busy"]
+
+APP = "hot"
+
+
+async def busy(worker: Worker, seconds: float, concurrent: int) -> list[float]:
+    """The milliseconds that each admission waited."""
+    version = worker.ledger.definitions(APP).version
+    until = time.perf_counter() + seconds
+    waited: list[float] = []
+
+    async def calls() -> None:
+        while (began := time.perf_counter()) < until:
+            reserve, settle = budgets.steps(APP, version, budgets.CALL)
+            assert isinstance(await worker.wait(reserve), Admitted)
+            waited.append((time.perf_counter() - began) * 1000)
+            worker.tell(settle)
+
+    await asyncio.gather(*(calls() for _ in range(concurrent)))
+    return waited
+
+
+async def alone(ledger: Ledger, calls: int) -> list[float]:
+    """The microseconds that a reservation and its settling take, one after the other."""
+    worker, took = Worker(ledger), []
+    version = ledger.definitions(APP).version
+    for _ in range(calls):
+        reserve, settle = budgets.steps(APP, version, budgets.CALL)
+        began = time.perf_counter_ns()
+        if ledger.waits:
+            await worker.wait(reserve)
+            await worker.wait(settle)
+        else:
+            ledger.run((reserve,))
+            ledger.run((settle,))
+        took.append((time.perf_counter_ns() - began) / 1000)
+    worker.close(5)
+    return took
+
+
+def main(url: str, seconds: str, concurrent: str) -> None:
+    worker = Worker(ledger_at(url))
+    worker.ledger.definitions(APP)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    waited = asyncio.run(busy(worker, float(seconds), int(concurrent)))
+    worker.close(30)
+    worker.ledger.close()
+    print(json.dumps(waited), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
