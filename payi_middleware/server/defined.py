@@ -48,6 +48,10 @@ class Defined:
         """A limit by its id or its name."""
         return self._of(application).named.get(name)
 
+    def are_known(self, application: str) -> bool:
+        """Whether the limits of an application were ever read: else one that is not found may be there."""
+        return self._of(application).definitions is not _NONE
+
     def accounts(self, event: CallEvent) -> tuple[Account, ...]:
         """All that an event is counted to."""
         definitions, _, _, new = self._of(event.application)

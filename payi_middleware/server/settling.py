@@ -125,6 +125,8 @@ def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, price
 def _check_limits(draft: Draft, caller: Caller, known: Known) -> None:
     for name in draft.who.limit_ids:
         definition = known.defined.limit(caller.name, name)
+        if definition is None and not known.defined.are_known(caller.name):
+            raise ApiError(503, "the ledger of the limits cannot be used now", "unexpected_error", retry_after=1)
         if definition is None:
             raise ApiError(400, f"limit_ids: there is no limit {name!r}", "invalid_limit_ids")
         if definition.limit.type == "block" and definition.source != "instance":

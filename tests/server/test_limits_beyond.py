@@ -230,6 +230,9 @@ def test_a_ledger_that_is_away_is_said(server: Server, monkeypatch: pytest.Monke
         assert "the ledger is away" in answers[0].json()["message"]
         named = {"xProxy-UseCase-Name": "Chat", "xProxy-UseCase-ID": "run"}
         assert http.post("/api/v1/ingest", json=CALL, headers=named).json()["xproxy_result"]["limits"] == {}
+        with server.http(server.key("ingest", "never-seen")) as others:
+            answer = others.post("/api/v1/ingest", json=CALL, headers={"xProxy-Limit-IDs": "may-be-there"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         monkeypatch.undo()
         server.app.state.serving.writer._asked._until = 0.0
         assert len(http.post("/api/v1/ingest", json=CALL, headers=named).json()["xproxy_result"]["limits"]) == 1
