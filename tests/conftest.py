@@ -18,15 +18,15 @@ hypothesis.settings.register_profile("suite", deadline=None)  # this machine may
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A test has one name in all processes that run the suite, although gzip writes the time into what it packs."""
+    return argname if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
+
+
 @pytest.fixture(params=stores.KINDS)
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """The stores in the test's folder are on each kind of database in turn."""
     stores.place(tmp_path, request.param)
-
-
-def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """A test has one name in all processes that run the suite, although gzip writes the time into what it packs."""
-    return argname if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
 
 
 @pytest.fixture(autouse=True)

@@ -178,10 +178,23 @@ class Kept(abc.ABC):
                 count += len(rows) + self._drop_resets(known.number, before_ns=before)
             return count
 
-    def outbox_take(self, lease_seconds: float) -> list[Alert]:
+    def outbox_take(
+        self, lease_seconds: float, application: str | None = None, before_ns: int | None = None
+    ) -> list[Alert]:
         """Alerts that nobody is telling, the oldest first."""
+
+        def is_asked_for(alert: Alert) -> bool:
+            return application in (None, alert.application) and (before_ns is None or alert.at_ns <= before_ns)
+
         with self._transaction() as now:
-            return self._take_alerts(now, now + int(lease_seconds * 10**9))
+            found = [alert for alert in self._free_alerts(now) if is_asked_for(alert)]
+            self._lease_alerts([alert.alert_id for alert in found], now + int(lease_seconds * 10**9))
+            return found
+
+    def outbox_told(self, alert_ids: Sequence[str]) -> None:
+        """These are told, and stay to be sent on."""
+        with self._transaction():
+            self._tell_alerts(alert_ids)
 
     def outbox_done(self, alert_ids: Sequence[str]) -> None:
         """These are told."""
@@ -336,8 +349,16 @@ class Kept(abc.ABC):
         """Delete them; how many."""
 
     @abc.abstractmethod
-    def _take_alerts(self, now_ns: int, until_ns: int) -> list[Alert]:
-        """Alerts that are free now, which from now on are somebody's until then."""
+    def _free_alerts(self, now_ns: int) -> list[Alert]:
+        """Alerts that nobody is telling."""
+
+    @abc.abstractmethod
+    def _lease_alerts(self, alert_ids: Iterable[str], until_ns: int) -> None:
+        """From now on these are somebody's until then."""
+
+    @abc.abstractmethod
+    def _tell_alerts(self, alert_ids: Iterable[str]) -> None:
+        """Note that they are told."""
 
     @abc.abstractmethod
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:

@@ -209,6 +209,8 @@ class Alert(NamedTuple):
     window: str | None
     starts_ns: int | None
     at_ns: int
+    told: bool = False
+    """Whether somebody has told it already, and it only waits to be sent on as well (`outbox_told`)."""
 
 
 class Settled(NamedTuple):
@@ -337,8 +339,20 @@ class Ledger(Protocol):
         """Delete rows that were over by then; how many."""
         ...
 
-    def outbox_take(self, lease_seconds: float) -> list[Alert]:
-        """Alerts that nobody is telling, the oldest first; for so long they are this caller's to tell, then anybody's again."""
+    def outbox_take(
+        self, lease_seconds: float, application: str | None = None, before_ns: int | None = None
+    ) -> list[Alert]:
+        """Alerts that nobody is telling, the oldest first; for so long they are this caller's to tell, then anybody's again.
+
+        Args:
+            lease_seconds: How long.
+            application: Whose; None for everybody's.
+            before_ns: Only those that were due by then.
+        """
+        ...
+
+    def outbox_told(self, alert_ids: Sequence[str]) -> None:
+        """These are told, and stay to be sent on."""
         ...
 
     def outbox_done(self, alert_ids: Sequence[str]) -> None:

@@ -181,10 +181,18 @@ class MemoryLedger(Kept):
         ]
         return before - len(self._past)
 
-    def _take_alerts(self, now_ns: int, until_ns: int) -> list[Alert]:
-        free = [alert for alert, leased in self._outbox.values() if leased <= now_ns]
-        self._outbox.update((alert.alert_id, (alert, until_ns)) for alert in free)
-        return free
+    def _free_alerts(self, now_ns: int) -> list[Alert]:
+        return [alert for alert, leased in self._outbox.values() if leased <= now_ns]
+
+    def _lease_alerts(self, alert_ids: Iterable[str], until_ns: int) -> None:
+        for alert_id in alert_ids:
+            self._outbox[alert_id] = (self._outbox[alert_id][0], until_ns)
+
+    def _tell_alerts(self, alert_ids: Iterable[str]) -> None:
+        for alert_id in alert_ids:
+            if alert_id in self._outbox:
+                alert, leased = self._outbox[alert_id]
+                self._outbox[alert_id] = (alert._replace(told=True), leased)
 
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         for alert_id in alert_ids:

@@ -11,7 +11,7 @@ from .ledger import LEASE_SECONDS, Ledger
 
 __all__ = ["ledger_at", "ledger_url", "open_ledger"]
 
-_VALKEY: Final = ("valkey://", "valkeys://", "redis://", "rediss://")
+_VALKEY: Final = ("valkey://", "valkeys://", "redis://", "rediss://", "valkey+unix://", "redis+unix://", "unix://")
 _MEMORY: Final = "memory://"
 
 

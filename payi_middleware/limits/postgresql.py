@@ -92,8 +92,8 @@ class PostgresqlLedger(SqlKept):
         "RETURNING holds.event_id, holds.due_ns, holds.record) "
         "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM moved",
     )
-    _free_alerts = (  # nobody else takes the same
-        "SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED"
+    _find_alerts = (  # nobody else takes the same
+        "SELECT id, alert, told FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED"
     )
 
     def __init__(

@@ -48,7 +48,7 @@ TABLES: Final = (
     "past BLOB NOT NULL)",
     "CREATE INDEX resets_number ON resets (number)",
     "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, free_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL, "
-    "alert BLOB NOT NULL)",
+    "told INTEGER NOT NULL DEFAULT 0, alert BLOB NOT NULL)",
 )
 """In SQLite's words."""
 
@@ -101,7 +101,7 @@ class SqlKept(Kept):
         "DELETE FROM holds WHERE state >= 2",
     )
     """How what is settled comes from one table to the other."""
-    _free_alerts = "SELECT id, alert FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000"
+    _find_alerts = "SELECT id, alert, told FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000"
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
@@ -347,10 +347,15 @@ class SqlKept(Kept):
         self._do(f"DELETE FROM resets WHERE {where}", [told])  # noqa: S608
         return count
 
-    def _take_alerts(self, now_ns: int, until_ns: int) -> list[Alert]:
-        found = self._ask(self._free_alerts, (now_ns,))
-        self._do("UPDATE alerts SET free_ns = ? WHERE id = ?", [(until_ns, number) for number, _ in found])
-        return [_alert(alert)._replace(alert_id=str(number)) for number, alert in found]
+    def _free_alerts(self, now_ns: int) -> list[Alert]:
+        found = self._ask(self._find_alerts, (now_ns,))
+        return [_alert(alert)._replace(alert_id=str(number), told=bool(told)) for number, alert, told in found]
+
+    def _lease_alerts(self, alert_ids: Iterable[str], until_ns: int) -> None:
+        self._do("UPDATE alerts SET free_ns = ? WHERE id = ?", [(until_ns, int(alert_id)) for alert_id in alert_ids])
+
+    def _tell_alerts(self, alert_ids: Iterable[str]) -> None:
+        self._do("UPDATE alerts SET told = 1 WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
 
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])

@@ -731,6 +731,7 @@ def alerts_wait_in_the_outbox_until_they_are_told(ledger: Ledger) -> None:
         None,
         None,
         alerts[0].at_ns,
+        False,
     )
     assert 0 <= ledger.now_ns() - alerts[0].at_ns < 60 * NS
     assert team.alerts(60) == alerts  # nobody told them in the time they were his to tell
@@ -738,6 +739,28 @@ def alerts_wait_in_the_outbox_until_they_are_told(ledger: Ledger) -> None:
     ledger.outbox_done([alerts[0].alert_id, alerts[0].alert_id])
     ledger.outbox_done([alert.alert_id for alert in alerts])
     assert team.alerts() == []
+
+
+def an_alert_that_is_told_waits_to_be_sent_on(ledger: Ledger) -> None:
+    team = Team(ledger)
+    team.spend(team.limit("L", 10, alerts=(0.5,)), usd=9)
+    (alert,) = team.alerts()
+    ledger.outbox_told([alert.alert_id])
+    assert team.alerts() == [alert._replace(told=True)]
+    ledger.outbox_done([alert.alert_id])
+    ledger.outbox_told([alert.alert_id])  # another was quicker
+    assert team.alerts() == []
+
+
+def alerts_are_taken_by_application_and_age(ledger: Ledger) -> None:
+    mine, yours = Team(ledger), Team(ledger)
+    for team in (mine, yours):
+        team.spend(team.limit("L", 10, alerts=(0.5,)), usd=9)
+    (alert,) = ledger.outbox_take(60, mine.name)
+    assert alert.application == mine.name
+    assert ledger.outbox_take(60, yours.name, alert.at_ns - 60 * NS) == []
+    (other,) = ledger.outbox_take(0, yours.name, ledger.now_ns())
+    ledger.outbox_done([alert.alert_id, other.alert_id])
 
 
 CASES: list[Callable[[Ledger], None]] = [
@@ -785,6 +808,8 @@ CASES: list[Callable[[Ledger], None]] = [
     an_alert_is_told_once,
     each_account_is_told_by_itself,
     alerts_wait_in_the_outbox_until_they_are_told,
+    an_alert_that_is_told_waits_to_be_sent_on,
+    alerts_are_taken_by_application_and_age,
 ]
 
 

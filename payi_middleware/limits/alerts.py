@@ -1,0 +1,241 @@
+"""Telling that a limit comes to an end: to the log, to a function of the application, to webhooks.
+
+What is to be told is decided by the ledger as it counts, once a window, and waits there until it was told
+(`Ledger.outbox_take`), so that neither a restart nor several processes tell it twice or not at all. Log and function come
+first and once; a webhook that does not answer is tried again, less and less often, for three days.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from .. import forks, health
+from ..events import format_time, usd
+from ..exceptions import PayiError
+from .ledger import Alert, Ledger
+from .limit import FORECAST, Unit
+from .webhook import RefusedError, Webhook
+
+__all__ = ["Alerts", "LimitAlert", "OnAlert"]
+
+log = logging.getLogger("payi_middleware.alerts")
+
+GIVE_UP_NS: Final = 3 * 86_400 * 10**9
+_LEASE = 15.0
+"""Seconds for which what was taken from the ledger is nobody else's."""
+_SOONEST, _LATEST = 15.0, 3_600.0
+"""Seconds between two tries."""
+_ORPHANED_NS: Final = 60 * 10**9
+"""After so long an alert is left by a process that died, and anybody's who shares the ledger."""
+_DECODE = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class LimitAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """An account has come to a share of its limit, or will come to its end too early."""
+
+    alert_id: str
+    """The same at each try."""
+    application: str
+    limit_id: str
+    limit_name: str
+    account: tuple[str, ...]
+    """Whose: the values of the limit's `per`, in its order; empty where all share one."""
+    share: Decimal | None
+    """Of the maximum: 0.8; None for a forecast."""
+    forecast: bool
+    """Whether spending that goes on as it does would reach the limit before its window ends."""
+    unit: Unit
+    spent: Decimal
+    """USD, calls or tokens."""
+    max: Decimal
+    window: str | None
+    window_starts_ns: int | None
+    at_ns: int
+
+    def __str__(self) -> str:
+        """In a sentence, safe in a terminal."""
+        whose = f" of {', '.join(map(repr, self.account))[:200]}" if self.account else ""
+        unit = "USD" if self.unit == "usd" else self.unit
+        told = f"{self.spent:,f} of {self.max:,f} {unit}"
+        if self.share is None:
+            return f"limit {self.limit_name!r}{whose} will be reached before its {self.window or 'window'} ends: {told}"
+        return f"limit {self.limit_name!r}{whose} is at {(self.share * 100).normalize():f} %: {told}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form: amounts as decimal strings, times as RFC 3339 in UTC."""
+        return {
+            "alert_id": self.alert_id,
+            "application": self.application,
+            "limit_id": self.limit_id,
+            "limit_name": self.limit_name,
+            "account": list(self.account),
+            "share": None if self.share is None else format(self.share, "f"),
+            "forecast": self.forecast,
+            "unit": self.unit,
+            "spent": format(self.spent, "f"),
+            "max": format(self.max, "f"),
+            "window": self.window,
+            "window_starts_at": None if self.window_starts_ns is None else format_time(self.window_starts_ns),
+            "at": format_time(self.at_ns),
+        }
+
+
+class _Waiting(NamedTuple):
+    """An alert that some webhooks did not take."""
+
+    webhooks: tuple[Webhook, ...]
+    due: float
+    """When to try again, monotonic seconds."""
+    pause: float
+    """How long to wait after that."""
+
+
+OnAlert: TypeAlias = Callable[[LimitAlert], None]
+
+
+class Alerts:
+    """Tells what waits in a ledger, on a thread of its own while there is something.
+
+    Args:
+        ledger: Opened at the first look.
+        application: Whose alerts; None for what all others have left.
+        on_alert: Called with each, in our thread.
+        webhooks: Sent to each of them.
+    """
+
+    def __init__(
+        self,
+        ledger: Callable[[], Ledger],
+        *,
+        application: str | None,
+        on_alert: OnAlert | None = None,
+        webhooks: Iterable[Webhook] = (),
+    ) -> None:
+        self._ledger = ledger
+        self._application = application
+        self._on_alert = on_alert
+        self._webhooks = tuple(webhooks)
+        self._lock = threading.Lock()
+        self._asked = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waiting: dict[str, _Waiting] = {}
+
+    def look(self) -> None:
+        """See soon whether there is anything to tell; returns at once."""
+        self._asked.set()
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="payi-alerts", daemon=True)
+                self._thread.start()
+
+    def close(self, timeout: float) -> None:
+        """Wait for what is being told; the rest waits in the ledger."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def after_fork(self) -> None:
+        """In a forked child: the thread stayed with the parent."""
+        self._lock, self._asked, self._thread = threading.Lock(), threading.Event(), None
+
+    def _run(self) -> None:
+        while self._asked.is_set():
+            self._asked.clear()
+            try:
+                with forks.at_work():
+                    self.tell()
+            except Exception:
+                health.note("alerts", "alerts could not be read from the ledger; they wait there", exc_info=True)
+
+    def tell(self) -> int:
+        """Tell what waits now; how much that was.
+
+        Raises:
+            LedgerError: The ledger is out of reach.
+        """
+        ledger = self._ledger()
+        now = ledger.now_ns()
+        before = now - _ORPHANED_NS if self._application is None else None
+        waiting = ledger.outbox_take(_LEASE, self._application, before)
+        fresh = [alert for alert in waiting if not alert.told]
+        for alert in fresh:
+            self._tell_here(_public(alert))
+        if fresh:
+            ledger.outbox_told([alert.alert_id for alert in fresh])
+        done = [alert.alert_id for alert in waiting if self._is_sent(alert, now)]
+        if done:
+            ledger.outbox_done(done)
+        return len(waiting)
+
+    def _tell_here(self, alert: LimitAlert) -> None:
+        log.warning("%s", alert)
+        if self._on_alert is not None:
+            try:
+                self._on_alert(alert)
+            except Exception:
+                health.note("on_alert", "on_alert raised an error", exc_info=True)
+
+    def _is_sent(self, alert: Alert, now: int) -> bool:
+        """Whether nothing is left to do for an alert."""
+        waiting = self._waiting.get(alert.alert_id) or _Waiting(self._webhooks, 0.0, _SOONEST)
+        if time.monotonic() < waiting.due:
+            return False
+        refused = {webhook: why for webhook in waiting.webhooks if (why := _refusal(webhook, alert)) is not None}
+        if refused and now - alert.at_ns <= GIVE_UP_NS:
+            due, pause = time.monotonic() + waiting.pause, min(2 * waiting.pause, _LATEST)
+            self._waiting[alert.alert_id] = _Waiting(tuple(refused), due, pause)
+            return False
+        if refused:
+            health.note("alert_lost", "an alert could not be sent in three days: %s", "; ".join(refused.values()))
+        self._waiting.pop(alert.alert_id, None)
+        return True
+
+
+def _refusal(webhook: Webhook, alert: Alert) -> str | None:
+    """Why an alert is to be sent again; None if it is not."""
+    try:
+        webhook.send(alert.alert_id, _body(alert))
+    except RefusedError as error:
+        health.note("alert_refused", "an alert could not be sent, and will not be: %s", error)
+        return None
+    except PayiError as error:
+        health.note("alert_unsent", "an alert could not be sent; it is tried again: %s", error)
+        return str(error)
+    return None
+
+
+def _public(alert: Alert) -> LimitAlert:
+    """An alert as the application sees it."""
+
+    def amount(counted: int) -> Decimal:
+        return usd(counted).normalize() if alert.unit == "usd" else Decimal(counted)
+
+    forecast = alert.share == FORECAST
+    return LimitAlert(
+        alert_id=alert.alert_id,
+        application=alert.application,
+        limit_id=alert.limit_id,
+        limit_name=alert.name,
+        account=_DECODE(alert.key) if alert.key else (),
+        share=None if forecast else Decimal(str(alert.share)),
+        forecast=forecast,
+        unit=alert.unit,
+        spent=amount(alert.spent),
+        max=amount(alert.most),
+        window=alert.window,
+        window_starts_ns=alert.starts_ns,
+        at_ns=alert.at_ns,
+    )
+
+
+def _body(alert: Alert) -> bytes:
+    """The message, in the shape that Standard Webhooks recommends."""
+    told = {"type": "limit.alert", "timestamp": format_time(alert.at_ns), "data": _public(alert).to_dict()}
+    return msgspec.json.encode(told)

@@ -1,0 +1,512 @@
+"""The ledger in Valkey or Redis: shared by all processes and machines that name the same server.
+
+Rules are kept by scripts on the server (`lua/`), each of them all or nothing. What they cannot know is sent along: which
+definitions the asker thinks of, and which windows of the calendar hold, as the server knows no time zones. Where either is not
+so, nothing is done, and it is asked again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ... import health
+from ...exceptions import LedgerError
+from ..kept import changed, check_name, is_over
+from ..ledger import (
+    LEASE_SECONDS,
+    Account,
+    Alert,
+    Answer,
+    Definitions,
+    Held,
+    Past,
+    Renew,
+    Reserve,
+    Settle,
+    Stale,
+    Step,
+    Totals,
+)
+from ..limit import Definition
+from ..rows import Known, Row, Terms, past_of, totals_of
+from . import wire
+from .address import address_of
+from .client import Client
+from .scripts import Script, function, script
+from .terms import alerts_of, definition_of, fields_of, told_of
+
+__all__ = ["ValkeyLedger"]
+
+_TRIES: Final = 16
+"""Of what was written for other definitions or another window: each try knows what the one before was told."""
+_STEPS: Final = 32
+"""In one script, at most: about a millisecond, in which the server does nothing else."""
+_PAGE: Final = 500
+
+_ROWS = ("numbers", "begin", "rows", "records")
+_STEPS_OF = ("standing", "alerts", "reserve", "settle", "running", "steps")
+_STEP = function("steps", *_ROWS, *_STEPS_OF)
+_OPEN = script("open")
+_READ = script(*_ROWS, "enter", "read")
+_RESET = script(*_ROWS, "enter", "reset")
+_MEND = script(*_ROWS, "standing", "enter", "mend")
+_HELD = script(*_ROWS, "enter", "held")
+_LIMITS = script("begin", "enter", "limits")
+_DEFINE = script("begin", "enter", "define")
+_DROP = script("begin", "enter", "drop")
+_RESETS = script("begin", "enter", "resets")
+_OUTBOX = script("begin", "enter", "outbox")
+_CALLED = script("begin", "enter", "called")
+_STRETCH = script("begin", "enter", "stretch")
+_NOW = script("begin", "enter", "now")
+_APPLICATIONS = script("begin", "enter", "applications")
+
+
+class ValkeyLedger:
+    """Keeps to `ledger.Ledger`. Made without a connection; the first that is asked makes one.
+
+    Args:
+        url: See `address.address_of`.
+        lease_seconds: How long a hold lives without being renewed.
+        clock: Nanoseconds of UTC, instead of the server's; for tests.
+
+    Raises:
+        LedgerError: The URL cannot be read, or the client library is not installed.
+    """
+
+    waits = True
+
+    def __init__(
+        self, url: str, *, lease_seconds: float = LEASE_SECONDS, clock: Callable[[], int] | None = None
+    ) -> None:
+        self.lease_seconds = lease_seconds
+        address = address_of(url)
+        self._lease_us = round(lease_seconds * 10**6)
+        self._kept_us = round(address.settled_days * 86_400 * 10**6)
+        self._client = Client(address)
+        self._clock = clock
+        self._id: str | None = None
+        self._seen = 0
+        """The latest time that the ledger told, microseconds: data whose clock is behind it is older than what was told."""
+        self._ahead_ns = 0
+        """The ledger's clock before this process's."""
+        self._lock = threading.RLock()
+        self._terms: dict[str, Terms] = {}
+        self._limit_ids: dict[int, str] = {}
+        self._told: dict[int, tuple[Any, ...]] = {}
+        """What steps tell of a limit, by number."""
+
+    @property
+    def id(self) -> str:
+        """Names the ledger in events: made once, with its data.
+
+        Raises:
+            LedgerError: It was never asked before, and is out of reach.
+        """
+        known = self._id
+        return self._opened() if known is None else known
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order, in one round trip; very many in several."""
+        answers: list[Answer] = []
+        for first in range(0, len(steps), _STEPS):
+            answers += self._run(steps[first : first + _STEPS])
+        return answers
+
+    def applications(self) -> list[str]:
+        """Whose limits are kept here, or were."""
+        return sorted(self._asked(_APPLICATIONS)[1])
+
+    def definitions(self, application: str) -> Definitions:
+        """The limits of an application, in the order in which they were made."""
+        return self._fetched(application).told()
+
+    def define(self, definition: Definition) -> Definition:
+        """Keep a new limit, or one of the same id anew.
+
+        Another unit makes it another limit: what was counted of the old one is history.
+
+        Raises:
+            LimitError: Another limit of the application has the name.
+        """
+        for _ in range(_TRIES):
+            terms = self._fetched(definition.application)
+            check_name(terms, definition)
+            before, now = terms.by_id.get(definition.limit_id), self._seen * 1_000
+            if before is None:
+                created = definition.created_ns or now  # told where a limit comes from elsewhere
+                kept = msgspec.structs.replace(definition, created_ns=created, updated_ns=now)
+                buried, number = 0, 0
+            else:
+                kept = changed(before.definition, definition, now)
+                if kept is before.definition:
+                    return kept
+                buried, number = (0, before.number) if before.unit == kept.limit.unit else (before.number, 0)
+            if self._defined(terms.version, buried, number, kept):
+                if number:
+                    self._stretch(Known(number, kept))
+                return kept
+        raise self._unsteady()
+
+    def remove(self, application: str, limit_id: str) -> bool:
+        """Delete a limit; its history stays."""
+        for _ in range(_TRIES):
+            terms = self._fetched(application)
+            known = terms.by_id.get(limit_id)
+            if known is None:
+                return False
+            if self._asked(_DEFINE, terms.version, known.number, -1, [], [], application=application)[0] == "done":
+                self._forget([application])
+                return True
+        raise self._unsteady()
+
+    def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
+        """Begin counting anew, in all accounts or in one."""
+        known = self._fetched(application).by_id.get(limit_id)
+        if known is None:
+            return []
+        keys = self._running(known, key)
+        past: list[Past] = []
+        for page in _pages(list(keys)):
+            past += map(wire.past_of, self._steady(_RESET, known, known.number, page))
+        return past
+
+    def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
+        """The running rows of a limit's accounts, or of one."""
+        known = self._fetched(application).by_id.get(limit_id)
+        if known is None:
+            return []
+        running = self._running(known, key)
+        return [totals_of(known, name, rows, self._seen * 1_000) for name, rows in running.items()]
+
+    def history(self, application: str, limit_id: str) -> list[Past]:
+        """The rows that are over, the newest first."""
+        past: list[Past] = []
+        for known, gone in self._every(application):
+            if known.limit_id != limit_id:
+                continue
+            past += map(wire.past_of, self._asked(_RESETS, known.number, False, False, 0)[1])
+            rows = self._rows(known.number)
+            now = self._seen * 1_000
+            for row in rows:
+                if is_over(known, gone, row, now):
+                    past.append(past_of(row, min(row.ends_ns or now, gone or now, now)))
+        return sorted(past, key=lambda one: one.closed_ns, reverse=True)
+
+    def held(self) -> list[Held]:
+        """What is held now, lease or not."""
+        held: dict[bytes, Held] = {}
+        for lapsed in (False, True):
+            cursor = "0"
+            while True:
+                found, cursor = self._asked(_HELD, lapsed, cursor, _PAGE)[1]
+                held.update((one.event_id, one) for one in map(wire.held_of, found))
+                if cursor == "0":
+                    break
+        return list(held.values())
+
+    def set_spent(self, application: str, account: Account, starts_ns: int | None, totals: Totals) -> None:
+        """Correct a row."""
+        known = self._fetched(application).by_id.get(account.limit_id)
+        if known is not None:
+            starts, ends = known.window_at(self._seen * 1_000 if starts_ns is None or known.rolling else starts_ns)
+            place = (known.number, account.key, starts // 10**9, ends // 10**9)
+            counted = (
+                totals.spent,
+                totals.input_ticks,
+                totals.output_ticks,
+                *(totals.requests[s] for s in wire.COUNTED),
+            )
+            self._asked(_MEND, place, [str(min(one, wire.FULL)) for one in counted])
+
+    def accounts(self, application: str) -> list[Account]:
+        """All accounts that have rows, running or over, also of limits that are deleted."""
+        found: set[Account] = set()
+        for known, _ in self._every(application):
+            found.update(Account(known.limit_id, row.key) for row in self._rows(known.number))
+            resets = map(wire.past_of, self._asked(_RESETS, known.number, False, False, 0)[1])
+            found.update(Account(known.limit_id, past.totals.key) for past in resets)
+        return sorted(found)
+
+    def forget(self, application: str, account: Account) -> int:
+        """Delete an account with its history; how many rows it had."""
+        count = 0
+        for known, _ in self._every(application):
+            if known.limit_id == account.limit_id:
+                count += self._dropped(self._rows(known.number, [account.key]))
+                count += self._asked(_RESETS, known.number, True, account.key, 0)[1][0]
+        return count
+
+    def prune(self, before_ns: int) -> int:
+        """Delete rows that were over by then; how many."""
+        count = 0
+        for known, gone in self._every():
+            rows = self._rows(known.number)
+            now = self._seen * 1_000
+            before = min(before_ns, now)
+            count += self._dropped(
+                row
+                for row in rows
+                if is_over(known, gone, row, now) and min((row.ends_ns or now) + known.rolling, gone or now) <= before
+            )
+            count += self._asked(_RESETS, known.number, True, False, max(1, before // 1_000))[1][0]
+        return count
+
+    def outbox_take(
+        self, lease_seconds: float, application: str | None = None, before_ns: int | None = None
+    ) -> list[Alert]:
+        """Alerts that nobody is telling, the oldest first."""
+        lease, before = round(lease_seconds * 10**6), -1 if before_ns is None else before_ns // 1_000
+        found = self._asked(_OUTBOX, lease, [], [], "" if application is None else application, before)
+        return [wire.alert_of(one) for one in found[1] or ()]
+
+    def outbox_told(self, alert_ids: Sequence[str]) -> None:
+        """These are told, and stay to be sent on."""
+        if alert_ids:
+            self._asked(_OUTBOX, 0, [], list(alert_ids), "", -1)
+
+    def outbox_done(self, alert_ids: Sequence[str]) -> None:
+        """These are told."""
+        if alert_ids:
+            self._asked(_OUTBOX, 0, list(alert_ids), [], "", -1)
+
+    def now_ns(self) -> int:
+        """The ledger's clock, UTC."""
+        self._asked(_NOW)
+        return self._seen * 1_000
+
+    def close(self) -> None:
+        """Let go of connections; who asks again makes another."""
+        self._client.close()
+
+    def _run(self, steps: Sequence[Step]) -> list[Answer]:
+        for _ in range(_TRIES):
+            asked = self._written(steps)
+            if not asked.steps:  # all of them are stale
+                return asked.answers
+            (application, version), *others = asked.versions.items() or (("", 0),)
+            window = asked.window
+            kind, told = self._asked(
+                _STEP,
+                window.starts,
+                window.ends,
+                version,
+                [part for other in others for part in other],
+                list(asked.limits.values()),
+                asked.steps,
+                application=application,
+                events=asked.events,
+            )
+            if kind == "done":
+                return self._answered(asked, told)
+            if kind == "changed":
+                self._forget(asked.versions)
+        raise self._unsteady()
+
+    def _written(self, steps: Sequence[Step]) -> _Asked:
+        asked = _Asked([None] * len(steps), [], [], [], [], {}, {}, wire.Window(self._guessed_ns()))
+        with self._lock:  # a limit's windows are looked up by one thread at a time
+            for place, step in enumerate(steps):
+                charged: list[tuple[Known, str]] = []
+                if isinstance(step, (Reserve, Settle)):
+                    wanted = step.version if isinstance(step, Reserve) else 0
+                    terms = self._at_least(step.application, wanted)
+                    if isinstance(step, Reserve) and wanted != terms.version:
+                        asked.answers[place] = Stale(terms.version)
+                        continue
+                    asked.versions[step.application] = terms.version
+                    charged = wire.found(terms, step.accounts)
+                    for known, _ in charged:
+                        if known.number not in asked.limits:
+                            asked.limits[known.number] = self._told[known.number]
+                asked.places.append(place)
+                asked.charged.append(charged)
+                asked.events.append("" if isinstance(step, Renew) else wire.event_text(step.event_id))
+                asked.steps.append(wire.written(step, charged, asked.window))
+        return asked
+
+    def _answered(self, asked: _Asked, told: Any) -> list[Answer]:
+        for place, charged, one in zip(asked.places, asked.charged, told, strict=True):
+            if one and one[0] != "admitted":
+                self._learn_ids(wire.states_of(one[2 if one[0] == "settled" else 1]))
+            asked.answers[place] = wire.read_answer(one, charged, self._limit_ids)
+        return asked.answers
+
+    def _learn_ids(self, numbers: Iterable[int]) -> None:
+        """Of limits that are gone, or of another application: a number is never another's."""
+        new = [number for number in numbers if number not in self._limit_ids]
+        if new:
+            self._limit_ids.update(zip(new, self._asked(_CALLED, new)[1], strict=True))
+
+    def _at_least(self, application: str, version: int) -> Terms:
+        """The limits of an application as this process knows them, if they are of that version or later; else as they are."""
+        terms = self._terms.get(application)
+        return self._fetched(application) if terms is None or terms.version < version else terms
+
+    def _fetched(self, application: str) -> Terms:
+        version, found = self._asked(_LIMITS, 0, 0, application=application)[1]
+        terms = Terms(version, [Known(number, definition_of(text)) for number, text, gone in found or () if not gone])
+        with self._lock:
+            self._terms[application] = terms
+            self._limit_ids.update((known.number, known.limit_id) for known in terms.by_id.values())
+            self._told.update((known.number, told_of(known)) for known in terms.by_id.values())
+        return terms
+
+    def _forget(self, applications: Iterable[str]) -> None:
+        with self._lock:
+            for application in applications:
+                self._terms.pop(application, None)
+
+    def _every(self, application: str = "") -> Iterator[tuple[Known, int | None]]:
+        """All limits there are and were, of an application or of all, with when they were deleted."""
+        first = 0 if application else 1
+        while True:
+            found = self._asked(_LIMITS, first, _PAGE, application=application)[1][1]
+            for number, text, gone in found or ():
+                yield Known(number, definition_of(text)), gone * 1_000 or None
+            if application or not found:
+                return
+            first += _PAGE
+
+    def _defined(self, version: int, buried: int, number: int, definition: Definition) -> bool:
+        known = Known(number, definition)
+        kept = (fields_of(known), alerts_of(known))
+        self._forget([definition.application])
+        return self._asked(_DEFINE, version, buried, number, *kept, application=definition.application)[0] == "done"
+
+    def _stretch(self, known: Known) -> None:
+        """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
+        starts, ends = known.window_at(self._seen * 1_000)
+        rows = [row for row in self._rows(known.number) if row.starts_ns == starts and row.ends_ns != ends]
+        for page in _pages([(row.number, row.key, row.starts_ns // 10**9) for row in rows]):
+            self._asked(_STRETCH, page, ends // 10**9)
+
+    def _running(self, known: Known, key: str | None) -> dict[str, list[Row]]:
+        """By key the rows that count now; none for an account that has none yet, if it is asked for by name."""
+        running: dict[str, list[Row]] = {}
+        if key is not None or not known.definition.limit.per:
+            running[key or ""] = []
+        since = (self._guessed_ns() - known.rolling) // 10**9 - 1 if known.rolling else -1
+        for row in self._rows(known.number, None if key is None else [key], since):
+            if known.is_live(row, self._seen * 1_000):
+                running.setdefault(row.key, []).append(row)
+        return running
+
+    def _rows(self, number: int, keys: list[str] | None = None, since: int = -1) -> list[Row]:
+        """Of a limit, or of some accounts of it; without those that ended by `since`, seconds."""
+        rows: dict[tuple[int, str, int], Row] = {}
+        cursor = "0"
+        while True:
+            found, cursor = self._asked(_READ, number, keys or [], cursor, _PAGE, since)[1]
+            rows.update((row.place, row) for row in (wire.row_of(number, told) for told in found))
+            if cursor == "0":
+                return list(rows.values())
+
+    def _dropped(self, rows: Iterable[Row]) -> int:
+        places = [(row.number, row.key, row.starts_ns // 10**9) for row in rows]
+        return sum(self._asked(_DROP, page)[1][0] for page in _pages(places))
+
+    def _steady(self, script: Script, known: Known, *rest: Any) -> Any:
+        """What a script answers that is told the window which holds."""
+        for _ in range(_TRIES):
+            with self._lock:
+                starts, ends = known.window_at(self._guessed_ns())
+            kind, told = self._asked(script, *rest, starts // 10**9, ends // 10**9)
+            if kind == "done":
+                return told
+        raise self._unsteady()
+
+    def _unsteady(self) -> LedgerError:
+        return LedgerError(
+            f"ledger {self._client.address.shown}: limits changed faster than they could be read; try again"
+        )
+
+    def _guessed_ns(self) -> int:
+        """The ledger's clock as it must stand about now."""
+        now = time.time_ns() + self._ahead_ns if self._clock is None else self._clock()
+        return max(now, self._seen * 1_000)
+
+    def _opened(self) -> str:
+        """Ask for the ledger's id, which is made if there is none."""
+        (self._id,) = self._client.ask(_OPEN, [f"valkey:{uuid.uuid4().hex[:16]}"])
+        assert self._id is not None
+        return self._id
+
+    def _asked(self, script: Script, *rest: Any, application: str = "", events: Sequence[str] = ()) -> tuple[str, Any]:
+        """Run a script: whether it was done, and its answer.
+
+        Raises:
+            LedgerError: It is out of reach, or its data is another's.
+        """
+        now = 0 if self._clock is None else self._clock() // 1_000
+        seen = self._seen
+        told = self._client.ask(script, [self.id, seen, now, application, self._lease_us, self._kept_us, events, *rest])
+        if told[0] == "lost":
+            raise self._lost()
+        kind, self._seen, before, given = told
+        if self._clock is None:
+            self._ahead_ns = self._seen * 1_000 - time.time_ns()
+        if before:
+            health.note(
+                "ledger_went_back",
+                "ledger %s lost what was written in its last %.1f seconds; `payi limits audit` counts it again",
+                self._client.address.shown,
+                (seen - before) / 10**6,
+            )
+        return kind, given
+
+    def _lost(self) -> LedgerError:
+        """The data is gone, or another's: the limits that this process knows are put into it; what was spent is for an audit."""
+        with self._lock:
+            was, terms = self._id, dict(self._terms)
+            self._id, self._seen = None, 0
+            self._terms.clear()
+            self._limit_ids.clear()
+            self._told.clear()
+        for application, known in terms.items():
+            self._put_back(application, known.told())
+        health.note(
+            "ledger_lost",
+            "ledger %s is without its data, %s is now %s: nothing is counted as spent until `payi limits audit` did it",
+            self._client.address.shown,
+            was,
+            self.id,
+        )
+        return LedgerError(
+            f"ledger {self._client.address.shown} lost its data ({was} is now {self.id}); nothing was counted. "
+            "`payi limits audit` counts again what the store has; let the server persist (appendonly yes)"
+        )
+
+    def _put_back(self, application: str, definitions: Definitions) -> None:
+        for definition in definitions.limits:
+            terms = self._fetched(application)
+            if definition.limit_id not in terms.by_id and all(
+                known.name != definition.limit.name for known in terms.by_id.values()
+            ):
+                self._defined(terms.version, 0, 0, definition)
+
+
+class _Asked(NamedTuple):
+    """Steps as they are sent."""
+
+    answers: list[Answer]
+    """Of those that are stale, which are not sent; the others' is None until it is known."""
+    places: list[int]
+    charged: list[list[tuple[Known, str]]]
+    events: list[str]
+    """Of steps that are about one; else empty."""
+    steps: list[list[Any]]
+    versions: dict[str, int]
+    limits: dict[int, tuple[Any, ...]]
+    window: wire.Window
+
+
+def _pages(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(values), _PAGE):
+        yield values[first : first + _PAGE]

@@ -1,0 +1,3 @@
+-- Whose limits are kept here.
+
+return answer(call('SMEMBERS', base .. ':applications'))

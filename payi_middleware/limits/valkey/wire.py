@@ -1,0 +1,282 @@
+"""Steps as the server's scripts read them, and what those answer. Pure.
+
+Times are microseconds there, and seconds where windows begin and end; what is counted is decimal text, since Lua's numbers are
+exact to 2^53 only.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ..ledger import (
+    Account,
+    Admitted,
+    Alert,
+    Amount,
+    Answer,
+    Blocked,
+    Crossed,
+    Extend,
+    Held,
+    Past,
+    Release,
+    Renew,
+    Reserve,
+    Settle,
+    Settled,
+    Standing,
+    State,
+    Totals,
+)
+from ..rows import Known, Row, Terms
+from .terms import share_of
+
+__all__ = [
+    "COUNTED",
+    "FULL",
+    "Window",
+    "alert_of",
+    "event_of",
+    "event_text",
+    "found",
+    "held_of",
+    "past_of",
+    "read_answer",
+    "row_of",
+    "states_of",
+    "written",
+]
+
+FULL: Final = 2**63 - 1
+_MOST_HELD: Final = 10**15
+"""Of a call, in any unit: so that what thousands hold stays within 64 bits, and one is exact as a double."""
+_LETTERS: Final[dict[str, State]] = {
+    "o": "ok",
+    "e": "exceeded",
+    "v": "overrun",
+    "b": "blocked",
+    "x": "blocked_external",
+}
+COUNTED: Final = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
+_US: Final = 1_000
+_NS: Final = 10**9
+
+
+class Window:
+    """The time in which all windows hold that steps were written for, seconds."""
+
+    __slots__ = ("ends", "now_ns", "starts")
+
+    def __init__(self, now_ns: int) -> None:
+        self.now_ns = now_ns
+        self.starts = 0
+        self.ends = 2**52 // 10**6  # no end
+
+    def of(self, known: Known, at_ns: int | None = None) -> tuple[int, int]:
+        """When the row begins and ends that an instant belongs to, now if none is told; (0, 0) without a window."""
+        if not known.window:  # a rolling one's slices are found by the server
+            return 0, 0
+        starts, ends = known.window_at(self.now_ns)
+        self.starts = max(self.starts, starts // _NS)
+        self.ends = min(self.ends, ends // _NS)
+        if at_ns is not None and at_ns < starts:
+            starts, ends = known.window_at(max(0, at_ns))
+        return starts // _NS, ends // _NS
+
+
+def found(terms: Terms, accounts: Sequence[Account]) -> list[tuple[Known, str]]:
+    """The limits of accounts, each once, but for those that are gone."""
+    by_id = terms.by_id
+    once = dict.fromkeys(accounts) if len(accounts) > 1 else accounts
+    return [(by_id[limit_id], key) for limit_id, key in once if limit_id in by_id]
+
+
+def event_text(event_id: bytes) -> str:
+    """An event's id as keys have it: 22 letters for 16 bytes."""
+    return b2a_base64(event_id, newline=False).rstrip(b"=").decode()
+
+
+def event_of(text: str) -> bytes:
+    """The id, of its text."""
+    return a2b_base64(text + "=" * (-len(text) % 4))
+
+
+def written(step: Any, charged: Sequence[tuple[Known, str]], window: Window) -> list[Any]:
+    """A step for the server; `charged` are the accounts that it is about."""
+    write: Callable[[Any, Any, Any], list[Any]] = _WRITING[type(step)]
+    return write(step, charged, window)
+
+
+def _reserve(step: Reserve, charged: Sequence[tuple[Known, str]], window: Window) -> list[Any]:
+    told = ["reserve", step.application, *_amounts(step.hold)]
+    for known, key in charged:
+        told += (known.number, key, *window.of(known))
+    return told
+
+
+def _settle(step: Settle, charged: Sequence[tuple[Known, str]], window: Window) -> list[Any]:
+    text = _text if step.counts else _signed
+    told: list[Any] = [
+        "settle",
+        max(0, step.at_ns) // _NS,
+        text(step.input_ticks),
+        text(step.output_ticks),
+        text(step.input_ticks + step.output_ticks),
+        text(step.tokens),
+        step.failed,
+        step.known,
+        step.counts,
+    ]
+    for known, key in charged:
+        told += (known.number, key, *window.of(known, step.at_ns))
+    return told
+
+
+def _release(step: Release, charged: object, window: object) -> list[Any]:
+    return ["release"]
+
+
+def _extend(step: Extend, charged: object, window: object) -> list[Any]:
+    return ["extend", *_amounts(step.hold)]
+
+
+def _renew(step: Renew, charged: object, window: object) -> list[Any]:
+    return ["renew", *map(event_text, step.event_ids)]
+
+
+_WRITING: Final[dict[type, Callable[..., list[Any]]]] = {
+    Reserve: _reserve,
+    Settle: _settle,
+    Release: _release,
+    Extend: _extend,
+    Renew: _renew,
+}
+
+
+def _amounts(hold: Amount) -> list[int]:
+    return [amount if 0 <= amount <= _MOST_HELD else min(max(0, amount), _MOST_HELD) for amount in hold]
+
+
+def _signed(amount: int) -> str:
+    return str(min(max(-FULL, amount), FULL))
+
+
+def _text(amount: int) -> str:
+    return str(amount if 0 <= amount <= FULL else min(max(0, amount), FULL))
+
+
+def read_answer(told: Any, charged: Sequence[tuple[Known, str]], limit_ids: dict[int, str]) -> Answer:
+    """What a step is answered; `limit_ids` by number."""
+    if not told:
+        return None
+    if told[0] == "settled":
+        return _settled(told, limit_ids)
+    if told[0] == "admitted":
+        return Admitted(tuple([_standing(one, told, 4 * n + 1) for n, one in enumerate(charged)]))
+    states = {limit_ids[number]: state for number, state in states_of(told[1]).items()}
+    # At first by account; asked again, by limit.
+    by_account = [_LETTERS[letter] for letter in told[2]] or [
+        states.get(known.limit_id, "blocked_external") for known, _ in charged
+    ]
+    return Blocked(
+        tuple(
+            _standing(one, told, 4 * n + 3)._replace(state=state)
+            for n, (one, state) in enumerate(zip(charged, by_account, strict=True))
+        )
+    )
+
+
+def _standing(charged: tuple[Known, str], told: Sequence[Any], place: int) -> Standing:
+    known, key = charged
+    spent = int(told[place])
+    return Standing(
+        known.limit_id,
+        known.name,
+        key,
+        known.type,
+        known.unit,
+        known.state(spent),
+        known.most,
+        spent,
+        int(told[place + 1]),
+        told[place + 2] * _US or None,
+        told[place + 3] * _US or None,
+    )
+
+
+def _settled(told: Any, limit_ids: dict[int, str]) -> Settled:
+    states: dict[str, str] = {limit_ids[number]: state for number, state in states_of(told[2]).items()}
+    crossed = tuple(
+        Crossed(limit_ids[number], key, share_of(share), int(spent), starts * _US or None)
+        for number, key, share, spent, starts in told[3]
+    )
+    return Settled(states, told[1], crossed)
+
+
+def states_of(text: str) -> dict[int, State]:
+    """How a call left its limits, by number: `s1o,12e` is of a settled one."""
+    return {int(one[:-1]): _LETTERS[one[-1]] for one in text[1:].split(",") if one}
+
+
+def row_of(number: int, told: Sequence[Any]) -> Row:
+    """A row, without the alerts that were told."""
+    key, starts, ends, most, spent, held, input_ticks, output_ticks, *requests = told
+    row = Row(
+        number,
+        key,
+        int(starts) * _NS,
+        int(ends) * _NS,
+        int(most),
+        int(spent),
+        int(held),
+        int(input_ticks),
+        int(output_ticks),
+    )
+    for state, count in zip(COUNTED, requests, strict=True):
+        setattr(row, state, int(count))
+    return row
+
+
+def past_of(told: Sequence[Any]) -> Past:
+    """What an account had come to when it was reset."""
+    key, most, closed, starts, ends, spent, input_ticks, output_ticks, *requests, held = told
+    totals = Totals(
+        key,
+        int(spent),
+        int(held),
+        int(input_ticks),
+        int(output_ticks),
+        dict(zip(COUNTED, map(int, requests), strict=True)),
+        starts * _NS or None,
+        ends * _NS or None,
+    )
+    return Past(totals, int(most), closed * _US, reset=True)
+
+
+def held_of(told: Sequence[Any]) -> Held:
+    """A call that is held."""
+    event, application, places, hold, lease = told
+    accounts = tuple(Account(limit_id, key) for limit_id, key in places if limit_id)
+    return Held(event_of(event), application, accounts, Amount(*hold), lease * _US)
+
+
+def alert_of(told: Sequence[Any]) -> Alert:
+    """An alert that waits to be told."""
+    alert_id, (application, limit_id, name, key, share, unit, spent, most, window, starts, at, *noted) = told
+    return Alert(
+        alert_id,
+        application,
+        limit_id,
+        name,
+        key,
+        share_of(share),
+        unit,
+        int(spent),
+        int(most),
+        window or None,
+        starts * _US or None,
+        at * _US,
+        bool(noted),
+    )
