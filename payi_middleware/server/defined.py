@@ -1,7 +1,12 @@
-"""The limits of applications as their ledger has them, read at most once in a transaction."""
+"""The limits of applications as their ledger has them, read at most once in a transaction.
+
+Events that name limits are held against those of this very moment. Others are told what attaches itself as it was a tenth of a
+second ago at the most, unless this process changed it: single events would feel the question.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -20,6 +25,7 @@ __all__ = ["Defined"]
 
 _NONE = Definitions(0, ())
 _MOST = 1_000  # applications remembered
+_FRESH = 0.1  # seconds
 
 
 class _Known(NamedTuple):
@@ -39,6 +45,11 @@ class Defined:
         self._ledger = ledger
         self._known: dict[str, _Known] = {}
         self._asked: set[str] = set()
+        self._read_at: dict[str, float] = {}
+
+    def changed(self) -> None:
+        """Limits were changed by this process; any thread may tell."""
+        self._read_at = {}
 
     def begin(self) -> None:
         """At the start of a transaction: others may have changed limits."""
@@ -54,7 +65,7 @@ class Defined:
 
     def accounts(self, event: CallEvent) -> tuple[Account, ...]:
         """All that an event is counted to."""
-        definitions, _, _, new = self._of(event.application)
+        definitions, _, _, new = self._of(event.application, now=bool(event.attribution.limit_ids))
         if not definitions.limits and not new:
             return ()
         found = accounts_of(definitions, facts_of(event))
@@ -88,13 +99,18 @@ class Defined:
             self._ledger.remove(application, known.instances.popleft())
         return made.limit_id
 
-    def _of(self, application: str) -> _Known:
+    def _of(self, application: str, *, now: bool = True) -> _Known:
         known = self._known.get(application)
         if known is not None and application in self._asked:
             return known
+        read_at, times = time.monotonic(), self._read_at  # what is told to have changed meanwhile is read again
+        if known is not None and not now and read_at - times.get(application, 0.0) < _FRESH:
+            return known
         if len(self._known) >= _MOST:
             self._known.clear()
+            times.clear()
         found = self._read(application)
+        times[application] = read_at
         if known is None or (found is not None and found != known.definitions):
             known = self._known[application] = _known(found or _NONE)
         self._asked.add(application)

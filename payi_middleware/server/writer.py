@@ -115,6 +115,10 @@ class Writer:
         now = time.time_ns()
         await self.run(lambda sql: sql.execute(version.update().values(probed_ns=now)))
 
+    def limits_changed(self) -> None:
+        """Limits were changed by this process: the next event is told."""
+        self.known.defined.changed()
+
     def close(self) -> None:
         """Write what waits, end the thread, close the store."""
         with self._wake:

@@ -20,7 +20,8 @@ from ..limit_json import account_json, history_json, limit_json
 from ..moments import ns_of
 from ..paging import Paging, listed
 from ..rows import Properties, merged, new_request_id
-from ..serving import Counting, Manager, Reader
+from ..serving import Counting, Manager, Reader, Writing
+from ..writer import Writer
 
 __all__ = ["NewProperties", "router"]
 
@@ -39,13 +40,13 @@ class NewProperties(BaseModel):
 
 
 @router.post("")
-def create(body: NewLimit, caller: Manager, ledger: Counting) -> Answer:
+def create(body: NewLimit, caller: Manager, ledger: Counting, writer: Writing) -> Answer:
     """Make a limit. The same id with the same maximum and threshold is the same limit."""
     definition = made(body, caller.name)
     with _changing:
         known = _known(ledger, caller, definition.limit_id)
         if known is None:
-            known = _defined(ledger, definition)
+            known = _defined(ledger, definition, writer)
         elif (known.limit.most, known.limit.threshold) != (definition.limit.most, definition.limit.threshold):
             raise ApiError(
                 400,
@@ -83,22 +84,23 @@ def accounts(limit_id: str, caller: Reader, ledger: Counting, asked: Annotated[P
 
 
 @router.put("/{limit_id:segment}")
-def update(limit_id: str, body: ChangedLimit, caller: Manager, ledger: Counting) -> Answer:
+def update(limit_id: str, body: ChangedLimit, caller: Manager, ledger: Counting, writer: Writing) -> Answer:
     """Change a limit; its maximum cannot go below what is spent, of an account that has spent the most."""
     with _changing:
         definition = changed(_found(ledger, caller, limit_id), body)
         spent = max((one.spent for one in ledger.totals(caller.name, limit_id)), default=0)
         if body.max is not None and definition.limit.most < spent:
             raise ApiError(400, "max: below what is spent already", "invalid_max_limit_update")
-        definition = _defined(ledger, definition)
+        definition = _defined(ledger, definition, writer)
     return Answer(_response(ledger, definition))
 
 
 @router.delete("/{limit_id:segment}")
-def delete(limit_id: str, caller: Manager, ledger: Counting) -> Answer:
+def delete(limit_id: str, caller: Manager, ledger: Counting, writer: Writing) -> Answer:
     """Delete a limit; its history stays."""
     if not ledger.remove(caller.name, limit_id):
         raise not_found("limit", limit_id, "limit_not_found")
+    writer.limits_changed()
     return Answer({"request_id": new_request_id(), "message": "deleted"})
 
 
@@ -119,12 +121,12 @@ def reset(
 
 
 @router.put("/{limit_id:segment}/properties")
-def update_properties(limit_id: str, body: NewProperties, caller: Manager, ledger: Counting) -> Answer:
+def update_properties(limit_id: str, body: NewProperties, caller: Manager, ledger: Counting, writer: Writing) -> Answer:
     """Lay properties over those there are; null clears one. Pay-i answers with an array."""
     with _changing:
         definition = _found(ledger, caller, limit_id)
         properties = merged(definition.properties, body.properties)
-        definition = _defined(ledger, msgspec.structs.replace(definition, properties=properties))
+        definition = _defined(ledger, msgspec.structs.replace(definition, properties=properties), writer)
     return Answer([_response(ledger, definition)])
 
 
@@ -144,9 +146,11 @@ def _found(ledger: Ledger, caller: Caller, limit_id: str) -> Definition:
     return definition
 
 
-def _defined(ledger: Ledger, definition: Definition) -> Definition:
+def _defined(ledger: Ledger, definition: Definition, writer: Writer) -> Definition:
     try:
-        return ledger.define(definition)
+        made = ledger.define(definition)
+        writer.limits_changed()
+        return made
     except LimitError:
         name = definition.limit.name
         raise ApiError(400, f"limit_name: {name!r} is another limit's", "limit_name_already_exist") from None
