@@ -1,6 +1,6 @@
 """A `CallEvent` from its JSON form, the inverse of `CallEvent.to_dict`.
 
-What that form leaves out (limit tags, `price_as`, the scope) is not there again, and times are as it tells them: to the
+What that form leaves out (`price_as`, the scope) is not there again, and times are as it tells them: to the
 microsecond, first bytes to the millisecond.
 """
 
@@ -118,6 +118,7 @@ class _Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     use_case_step: _Text | None = None
     use_case_properties: _Map = {}
     limit_ids: _Texts = []
+    limit_tags: _Texts = []
     limits: _Map = {}
     ledger: _Text | None = None
     units: _Units = {}
@@ -223,6 +224,7 @@ def _attribution(told: _Told) -> Attribution:
         use_case_step=told.use_case_step,
         use_case_properties=told.use_case_properties,
         limit_ids=tuple(told.limit_ids),
+        limit_tags=tuple(told.limit_tags),
     )
 
 

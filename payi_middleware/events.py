@@ -301,6 +301,7 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
             "use_case_step": who.use_case_step,
             "use_case_properties": dict(who.use_case_properties),
             "limit_ids": list(who.limit_ids),
+            "limit_tags": list(who.limit_tags),
             "limits": dict(self.limits),
             "ledger": self.ledger,
             "units": _units(self.units),

@@ -22,6 +22,7 @@ def test_what_is_told_comes_back() -> None:
         limits={"a": "ok"},
         ledger="sqlite:5f0c",
         limit_ids=("a",),
+        limit_tags=("premium",),
         request_tags=("t",),
         request_properties={"a": "b"},
         use_case_name="Chat",

@@ -15,6 +15,8 @@ from . import (
     ingest,
     keep,
     keys,
+    limits,
+    limits_audit,
     models,
     price,
     prices,
@@ -47,6 +49,8 @@ app.command("price")(price.command)
 app.command("models")(models.command)
 app.command("serve")(serve.command)
 app.add_typer(keys.app, name="keys")
+app.add_typer(limits.app, name="limits")
+limits.app.command("audit")(limits_audit.command)
 
 
 def _version(asked: bool) -> None:

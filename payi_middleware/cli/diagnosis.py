@@ -21,6 +21,7 @@ from ..store.processes import Process
 from ..store.schema import VERSION
 from ..store.store import exists
 from ..store_url import shown_store
+from .ledger_facts import ledger_facts
 from .problems import problems_of
 
 __all__ = ["SCHEMA", "examine"]
@@ -40,6 +41,7 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
     told = [_process(process, now_ns) for process in processes]
     unattributed = store.pop("unattributed")
     delivery = store.pop("delivery")
+    ledger = ledger_facts(settings)
     return {
         "schema": SCHEMA,
         "version": _version("payi-middleware"),
@@ -51,12 +53,13 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
         },
         "hosts": settings.hosts | {host: name for p in processes for host, name in _mapping(p, "hosts").items()},
         "delivery": delivery,
+        "ledger": ledger,
         "processes": told[:_SHOWN],
         "counters": dict(sorted(counters.items())),
         "unattributed": unattributed,
         "problems": [
             {"problem": problem, "cure": cure}
-            for problem, cure in problems_of(store, unattributed, spool, delivery, told, counters)
+            for problem, cure in problems_of(store, unattributed, spool, delivery, ledger, told, counters)
         ],
     }
 

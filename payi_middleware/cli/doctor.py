@@ -14,6 +14,9 @@ __all__ = ["command"]
 
 def command(
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """What is hooked, stored, waiting and dropped, each problem with its cure."""
@@ -22,7 +25,7 @@ def command(
     from .diagnosis import examine
 
     with told():
-        found = examine(settings_of(store), time.time_ns())
+        found = examine(settings_of(store, ledger), time.time_ns())
         if as_json:
             import msgspec
 
@@ -63,6 +66,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"Hosts    {named or 'none named beside the known providers'}",
     ]
     lines += [f"Delivery {_delivery(place)}" for place in found["delivery"]]
+    lines += _ledger(found["ledger"])
     lines += [f"Process  {_process(process)}" for process in found["processes"]]
     lines += [f"Limits   {_limits(process)}" for process in found["processes"] if process["limits"]]
     lines += [f"Counted  {name}: {count(n)}" for name, n in found["counters"].items()]
@@ -77,6 +81,19 @@ def _hook(library: str, how: str, versions: dict[str, Any]) -> str:
     if how == "waiting":
         return f"{library} once it is imported"
     return f"{library} {versions.get(library, '')} by {how}"
+
+
+def _ledger(ledger: dict[str, Any]) -> list[str]:
+    from .amounts import calls, count
+
+    if ledger["error"] is not None or not ledger["limits"]:
+        return []
+    lines = [f"Ledger   {ledger['id']}: {count(ledger['limits'])} limits, held by {calls(ledger['held'])} that run"]
+    for over in ledger["over"]:
+        accounts = "1 account" if over["accounts"] == 1 else f"{count(over['accounts'])} accounts"
+        effect = "its calls are refused" if over["type"] == "block" else "it only tells"
+        lines.append(f"         {over['name']} ({over['application']}): {accounts} at the maximum, {effect}")
+    return lines
 
 
 def _delivery(place: dict[str, Any]) -> str:

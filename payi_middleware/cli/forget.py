@@ -26,6 +26,9 @@ __all__ = ["command"]
 def command(
     user: Annotated[str, typer.Option(metavar="ID", help="The user's id, as the application tells it.")],
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
+    ] = None,
     application: Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this application.")] = None,
     events: Annotated[bool, typer.Option("--events", help="Remove the calls too, instead of their user.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
@@ -37,10 +40,10 @@ def command(
             raise WrongOption("--user", "must not be empty")
         from ..store.forget import Person
 
-        settings = settings_of(store)
+        settings = settings_of(store, ledger)
         people = [Person(name, application, events) for name in _names(user, settings)]
         done = _would(store, people) if dry_run else _forget(store, people, settings)
-        shown = _shown(people[-1], done, dry_run=dry_run)
+        shown = _shown(people[-1], done, dry_run=dry_run) | _limits(settings, people, dry_run=dry_run)
         _print_json(shown) if as_json else _print(shown, done)
     if done.found.left:
         raise typer.Exit(1)
@@ -85,6 +88,22 @@ def _forget(store: str | None, people: list[Person], settings: Settings) -> _Don
         compacted = vacuum(target, BUSY_TIMEOUT)  # what was removed still stands in free pages and in the log
         left = [where for person in people for where in _in_files(target, person, settings, found)]
     return _Done(found.plus(Forgotten(left=tuple(left))), server, compacted)
+
+
+def _limits(settings: Settings, people: list[Person], *, dry_run: bool) -> dict[str, int]:
+    """How many accounts of limits were the person's, and how many limits told of them."""
+    from ..limits.keeping import Compacting, accounts_of_person, forget_in_limits, forget_person
+    from .ledger_source import opened_ledger_of
+
+    accounts = limits = 0
+    with opened_ledger_of(settings) as opened:
+        for one in people:
+            given = opened, one.id, one.application
+            accounts += len(accounts_of_person(*given)) if dry_run else forget_person(*given)
+            limits += forget_in_limits(opened, one.is_told_by, one.application, dry_run=dry_run)
+        if accounts + limits and not dry_run and isinstance(opened, Compacting):
+            opened.vacuum()  # what was deleted still stands in free pages and in the log
+    return {"limits": limits, "limit_accounts": accounts}
 
 
 def _steps(target: Store, people: list[Person]) -> Iterator[Forgotten]:
@@ -139,6 +158,10 @@ def _print(shown: dict[str, Any], done: _Done) -> None:
     )
     if (line := text_of(done.server, f"{would}cleared")) is not None:
         typer.echo(line)
+    if shown["limit_accounts"]:
+        typer.echo(f"{shown['limit_accounts']:,} accounts of limits {would}deleted.")
+    if shown["limits"]:
+        typer.echo(f"{shown['limits']:,} limits that told of the id {would}cleared of it, or deleted.")
     if done.compacted is not None:
         typer.echo(compacted_text(done.compacted))
     for where in shown["left"]:

@@ -31,6 +31,9 @@ _SHOWN = 20
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, a JSON array or CSV; also .gz, .xz, .bz2.")],
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
+    ] = None,
     application: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose they are, if they do not tell; else PAYI_APPLICATION.")
     ] = None,
@@ -39,17 +42,24 @@ def command(
 ) -> None:
     """Store a file's events, each priced at its own date. Run again, it stores nothing twice."""
     with told():
+        from ..limits.counted import counted as counted_by
+        from ..limits.dearest import Dearest
         from ..manual.files import read
         from ..manual.loading import Loading
         from ..manual.summary import Summary
         from ..manual.target import Target
+        from .ledger_source import opened_ledger_of
         from .progress import counted
         from .rates import loaded_prices
 
-        settings, prices, summary = settings_of(store), loaded_prices(store), Summary()
+        settings, prices, summary = settings_of(store, ledger), loaded_prices(store), Summary()
         loading = Loading(application or settings.application, prices, settings.pseudonymize)
         reads = counted(read(file), "Reading" if dry_run else "Storing")
-        with Target(settings, dry_run=dry_run) as target:
+        dearest = Dearest(prices)
+        with (
+            opened_ledger_of(settings) as opened,
+            Target(settings, dry_run=dry_run, counted=lambda events: counted_by(opened, events, dearest)) as target,
+        ):
             while part := list(itertools.islice(reads, _AT_ONCE)):
                 _load(part, loading, target, summary)
         if as_json:

@@ -20,14 +20,16 @@ def problems_of(
     unattributed: dict[str, Any],
     spool: dict[str, Any],
     delivery: list[dict[str, Any]],
+    ledger: dict[str, Any],
     processes: list[dict[str, Any]],
     counters: Counter[str],
 ) -> Problems:
-    """Problem and cure, of store, spool, delivery, processes and what they counted."""
+    """Problem and cure, of store, spool, delivery, ledger, processes and what they counted."""
     return [
         *_store_problems(store, unattributed),
         *_spool_problems(spool, processes),
         *_delivery_problems(delivery, processes),
+        *([_parted(ledger["error"])] if ledger["error"] is not None else []),
         *_process_problems(processes),
         *_limit_problems(processes),
         *_faults(counters),

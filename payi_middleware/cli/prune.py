@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_DAY_NS = 86_400 * 10**9
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
@@ -29,6 +30,9 @@ def command(
         str, typer.Option(metavar="AGE", help="90d, 12w, or a date: calls of the days (UTC) before it go.")
     ],
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
+    ] = None,
     keep_sums: Annotated[
         bool, typer.Option("--keep-sums/--drop-sums", help="Whether the sums that reports read stay, or go too.")
     ] = True,
@@ -44,7 +48,8 @@ def command(
         day = _day(older_than)
         what = _What(day, keep_sums, undelivered)
         done = _dry(store, what) if dry_run else _prune(store, what, vacuum)
-        (_print_json if as_json else _print)(what, done, dry_run=dry_run)
+        rows = _limits(store, ledger, day, dry_run=dry_run)
+        (_print_json if as_json else _print)(what, done, rows, dry_run=dry_run)
 
 
 def _day(text: str) -> int:
@@ -92,7 +97,17 @@ def _prune(store: str | None, what: _What, and_vacuum: bool) -> _Done:
         return _Done(found, server, vacuum(target, BUSY_TIMEOUT) if and_vacuum else None)
 
 
-def _print_json(what: _What, done: _Done, *, dry_run: bool) -> None:
+def _limits(store: str | None, ledger: str | None, day: int, *, dry_run: bool) -> int:
+    """How many windows of limits ended before a day."""
+    from ..limits.keeping import old_rows
+    from .limits import opened_ledger
+
+    before_ns = day * _DAY_NS
+    with opened_ledger(store, ledger) as (opened, _):
+        return old_rows(opened, before_ns) if dry_run else opened.prune(before_ns)
+
+
+def _print_json(what: _What, done: _Done, limit_rows: int, *, dry_run: bool) -> None:
     import msgspec
 
     document = {
@@ -101,13 +116,14 @@ def _print_json(what: _What, done: _Done, *, dry_run: bool) -> None:
         "before": _date(what.day),
         "keep_sums": what.keep_sums,
         **done.found._asdict(),
+        "limit_rows": limit_rows,
         "server": as_json_of(done.server),
         "vacuum": None if done.compacted is None else done.compacted._asdict(),
     }
     typer.echo(msgspec.json.encode(document))
 
 
-def _print(what: _What, done: _Done, *, dry_run: bool) -> None:
+def _print(what: _What, done: _Done, limit_rows: int, *, dry_run: bool) -> None:
     from .amounts import calls, count
     from .keep import compacted_text
 
@@ -118,6 +134,8 @@ def _print(what: _What, done: _Done, *, dry_run: bool) -> None:
     )
     if (line := text_of(done.server, verb)) is not None:
         typer.echo(line)
+    if limit_rows:
+        typer.echo(f"{count(limit_rows)} windows of limits that ended before it {verb}.")
     if found.waiting:
         typer.echo(f"{calls(found.waiting)} stay until a server has them: payi doctor; --undelivered removes them too.")
     if done.compacted is not None:

@@ -14,6 +14,9 @@ __all__ = ["command"]
 
 def command(
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store, for example sqlite:///payi.db.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any.")] = 8600,
     requests_per_second: Annotated[
@@ -30,4 +33,4 @@ def command(
             from ..server.start import serve
         from .source import settings_of
 
-        serve(settings_of(store), host, port, typer.echo, Rates(requests_per_second, events_per_second))
+        serve(settings_of(store, ledger), host, port, typer.echo, Rates(requests_per_second, events_per_second))

@@ -52,7 +52,7 @@ def text_of(done: Done | None, verb: str) -> str | None:
     """A line about it; None if there was nothing."""
     if done is None or not any(done):
         return None
-    counts = [f"{n:,} {name}" for name, n in zip(("instances", "scores", "limits"), done, strict=False) if n]
+    counts = [f"{n:,} {name}" for name, n in zip(("instances", "scores"), done, strict=False) if n]
     if done.properties:
         counts.append(f"properties of {done.properties:,} requests")
     return f"Of the server: {', '.join(counts)} {verb}."

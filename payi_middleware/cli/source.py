@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["opened", "opened_to_write", "settings_of"]
 
 
-def settings_of(store: str | None) -> Settings:
-    """The settings, of which `--store` may name one.
+def settings_of(store: str | None, ledger: str | None = None) -> Settings:
+    """The settings, of which `--store` and `--ledger` may name some.
 
     Raises:
         SettingsError: One is malformed.
     """
-    return load({} if store is None else {"store": store})
+    given = {"store": store, "ledger": ledger}
+    return load({name: value for name, value in given.items() if value is not None})
 
 
 @contextmanager

@@ -325,6 +325,8 @@ class Book:
     def _charge(self, one: _Charged, step: Settle, hold: Amount) -> State:
         """Add the cost to a row; the state that it leaves."""
         known, row, live = one
+        if not step.counts:
+            return self._correct(one, step)
         into, out = step.input_ticks, step.output_ticks
         cost = into + out if known.at == 0 else step.tokens if known.at == 1 else 1
         if known.strict and not step.known:
@@ -344,6 +346,15 @@ class Book:
             setattr(row, counted, getattr(row, counted) + 1)
         self._change(known, row)
         return state
+
+    def _correct(self, one: _Charged, step: Settle) -> State:
+        """Add to a row what a call costs otherwise; never to less than nothing, as it would be of what was reset since."""
+        known, row, live = one
+        row.spent = min(max(0, row.spent + (step.input_ticks + step.output_ticks, step.tokens, 0)[known.at]), _FULL)
+        row.input_ticks = min(max(0, row.input_ticks + step.input_ticks), _FULL)
+        row.output_ticks = min(max(0, row.output_ticks + step.output_ticks), _FULL)
+        self._change(known, row)
+        return known.state(row.spent if live is None else _sums(live)[0])
 
     def _crossed(self, one: _Charged, application: str) -> tuple[Crossed, ...]:
         """The alerts that are due now; told once a window, of a rolling one once in the length of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
@@ -38,9 +39,9 @@ class Kept(abc.ABC):
         return answers
 
     def applications(self) -> list[str]:
-        """Whose limits are kept here."""
+        """Whose limits are kept here, or were."""
         with self._transaction():
-            return sorted({known.definition.application for known, gone in self._limits() if gone is None})
+            return sorted({known.definition.application for known, _ in self._limits()})
 
     def definitions(self, application: str) -> Definitions:
         """The limits of an application, in the order in which they were made."""
@@ -60,7 +61,10 @@ class Kept(abc.ABC):
             check_name(terms, definition)
             before = terms.by_id.get(definition.limit_id)
             if before is None:
-                return self._add_limit(msgspec.structs.replace(definition, created_ns=now, updated_ns=now)).definition
+                created = definition.created_ns or now  # told where a limit comes from elsewhere
+                return self._add_limit(
+                    msgspec.structs.replace(definition, created_ns=created, updated_ns=now)
+                ).definition
             kept = changed(before.definition, definition, now)
             if kept is before.definition:
                 return kept
@@ -129,6 +133,15 @@ class Kept(abc.ABC):
                     row.held = self._held_by(row.place)
                 self._put_rows(rows)
 
+    def accounts(self, application: str) -> list[Account]:
+        """All accounts that have rows."""
+        with self._transaction():
+            found: set[Account] = set()
+            for known, _ in self._limits(application):
+                found.update(Account(known.limit_id, row.key) for row in self._rows_of(known.number))
+                found.update(Account(known.limit_id, past.totals.key) for past in self._resets(known.number))
+            return sorted(found)
+
     def forget(self, application: str, account: Account) -> int:
         """Delete an account with its history; how many rows it had."""
         with self._transaction(alone=True):
@@ -138,6 +151,16 @@ class Kept(abc.ABC):
                 self._drop_rows(places)
                 count += len(places) + self._drop_resets(known.number, key=account.key)
             return count
+
+    def erase(self, application: str, limit_id: str) -> None:
+        """Delete a limit, and keep its history under an id and a name that tell nothing."""
+        with self._transaction(alone=True) as now:
+            for known, gone in self._called(application, limit_id):
+                name = f"forgotten {uuid.uuid4()}"
+                limit = msgspec.structs.replace(known.definition.limit, name=name, match={}, tags=())
+                nameless = msgspec.structs.replace(known.definition, limit_id=name, limit=limit, properties={})
+                erased = self._change_limit(Known(known.number, nameless))
+                self._bury_limit(erased, now if gone is None else gone)
 
     def prune(self, before_ns: int) -> int:
         """Delete rows that were over by then; how many."""

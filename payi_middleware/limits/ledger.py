@@ -114,6 +114,9 @@ class Settle(NamedTuple):
     """Whether the provider refused it: counted as `failed`."""
     known: bool = True
     """Whether the cost is known. Of a call whose process died it is not: a strict limit is then charged what is held."""
+    counts: bool = True
+    """Whether it is a call. Else it is by how much one that was settled costs otherwise, under an id of its own: amounts may be
+    below 0, and neither calls nor states are counted."""
 
 
 class Release(NamedTuple):
@@ -282,7 +285,7 @@ class Ledger(Protocol):
         ...
 
     def applications(self) -> list[str]:
-        """Whose limits are kept here."""
+        """Whose limits are kept here, or were."""
         ...
 
     def definitions(self, application: str) -> Definitions:
@@ -322,6 +325,10 @@ class Ledger(Protocol):
 
         Of a rolling window all that counts now is replaced, as if it was spent in this instant.
         """
+        ...
+
+    def accounts(self, application: str) -> list[Account]:
+        """All accounts that have rows, running or over, also of limits that are deleted."""
         ...
 
     def forget(self, application: str, account: Account) -> int:

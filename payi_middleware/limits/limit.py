@@ -14,7 +14,19 @@ import msgspec
 from ..events import TICKS_PER_USD
 from ..exceptions import LimitError
 
-__all__ = ["CALENDAR", "FORECAST", "MOST", "PER", "Definition", "Limit", "Per", "Unit", "Window", "rolling_ns"]
+__all__ = [
+    "CALENDAR",
+    "FORECAST",
+    "LONGEST_NAME",
+    "MOST",
+    "PER",
+    "Definition",
+    "Limit",
+    "Per",
+    "Unit",
+    "Window",
+    "rolling_ns",
+]
 
 Unit: TypeAlias = Literal["usd", "calls", "tokens"]
 Window: TypeAlias = Literal["hour", "day", "week", "month", "quarter", "year"]
@@ -30,7 +42,8 @@ MOST: Final = 100_000_000
 _ROLLING = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _MATCHED = ("user_id", "account_name", "use_case_name", "use_case_step", "model", "provider", "application", "route")
-_LONGEST = 128
+LONGEST_NAME: Final = 128
+"""Characters."""
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -123,6 +136,11 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         return int(self.max * TICKS_PER_USD) if self.unit == "usd" else int(self.max)
 
     @property
+    def pays_unknown(self) -> bool:
+        """Whether a call without a known price costs it something: what its maker's dearest model would."""
+        return self.unit == "usd" and self.unknown_price != "allow"
+
+    @property
     def closed_on_error(self) -> bool:
         """Whether calls are refused while the ledger is out of reach."""
         return self.type == "block" if self.on_error is None else self.on_error == "closed"
@@ -179,8 +197,8 @@ def _window(given: Any) -> str | None:
 def _check(limit: Limit) -> None:
     """Raises LimitError."""
     name = limit.name
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or not name.isprintable():
-        raise LimitError(f"limit {str(name)[:_LONGEST]!r}: a name has 1 to {_LONGEST} printable characters")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise LimitError(f"limit {str(name)[:LONGEST_NAME]!r}: a name has 1 to {LONGEST_NAME} printable characters")
     choices = (
         ("type", limit.type, ("block", "allow")),
         ("unit", limit.unit, get_args(Unit)),

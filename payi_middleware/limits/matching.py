@@ -12,7 +12,7 @@ from ..events import Attribution, CallEvent
 from .ledger import Account, Definitions
 from .limit import Definition, Limit, Per
 
-__all__ = ["Facts", "accounts_of", "facts_of"]
+__all__ = ["Facts", "accounts_of", "facts_of", "keys_of"]
 
 _MOST_ACCOUNTS = 32
 """Of one limit and one call: so many combinations of its tags."""
@@ -40,11 +40,52 @@ def facts_of(event: CallEvent) -> Facts:
 
 def accounts_of(definitions: Definitions, facts: Facts) -> tuple[Account, ...]:
     """The accounts that a call is charged to, in the order of the definitions."""
+    limits = definitions.limits
+    index = _index_of(limits)
+    numbers: Iterable[int] = index.attaching
+    if facts.who.limit_ids:
+        named = itertools.chain.from_iterable(index.named.get(name, ()) for name in facts.who.limit_ids)
+        numbers = sorted({*index.attaching, *named})
     found: list[Account] = []
-    for definition in definitions.limits:
-        if _applies(definition, facts):
-            found += [Account(definition.limit_id, key) for key in _keys(definition.limit, facts)]
+    for number in numbers:
+        if _applies(limits[number], facts):
+            found += keys_of(limits[number], facts)
     return tuple(found)
+
+
+def keys_of(definition: Definition, facts: Facts) -> list[Account]:
+    """The accounts of a limit that applies to a call."""
+    return [Account(definition.limit_id, key) for key in _keys(definition.limit, facts)]
+
+
+class _Index(NamedTuple):
+    """Where in the definitions those are that attach themselves, and those of a name or id."""
+
+    limits: tuple[Definition, ...]
+    attaching: tuple[int, ...]
+    named: dict[str, tuple[int, ...]]
+
+
+_indexes: dict[int, _Index] = {}
+"""By the identity of the definitions, which an entry keeps alive: of a thousand limits that wait to be named, none is looked at."""
+_MOST_INDEXES = 64
+
+
+def _index_of(limits: tuple[Definition, ...]) -> _Index:
+    index = _indexes.get(id(limits))
+    if index is None or index.limits is not limits:
+        if len(_indexes) >= _MOST_INDEXES:
+            _indexes.clear()
+        index = _indexes[id(limits)] = _indexed(limits)
+    return index
+
+
+def _indexed(limits: tuple[Definition, ...]) -> _Index:
+    named: dict[str, tuple[int, ...]] = {}
+    for number, definition in enumerate(limits):
+        for name in {definition.limit_id, definition.limit.name}:
+            named[name] = (*named.get(name, ()), number)
+    return _Index(limits, tuple(n for n, definition in enumerate(limits) if definition.attaches), named)
 
 
 def _applies(definition: Definition, facts: Facts) -> bool:

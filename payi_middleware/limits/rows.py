@@ -186,10 +186,13 @@ class Terms:
         self.version = version
         self.by_id = {known.limit_id: known for known in limits}
         self.numbers = {known.number: known for known in self.by_id.values()}
+        self._told: Definitions | None = None
 
     def told(self) -> Definitions:
-        """For whoever asks."""
-        return Definitions(self.version, tuple(known.definition for known in self.by_id.values()))
+        """For whoever asks; the same object each time, by which others know what they have looked at already."""
+        if self._told is None:
+            self._told = Definitions(self.version, tuple(known.definition for known in self.by_id.values()))
+        return self._told
 
 
 def totals_of(known: Known, key: str, rows: Iterable[Row], now_ns: int) -> Totals:

@@ -297,7 +297,8 @@ class SqlKept(Kept):
     def _change_limit(self, known: Known) -> Known:
         change = self._next_change()
         kept = _definition_json(known.definition).decode()
-        self._do("UPDATE limits SET definition = ?, changed = ? WHERE number = ?", [(kept, change, known.number)])
+        row = (known.limit_id, kept, change, known.number)
+        self._do("UPDATE limits SET limit_id = ?, definition = ?, changed = ? WHERE number = ?", [row])
         self._read_limits(change)
         return self._every[known.number][0]
 

@@ -23,13 +23,15 @@ from ..once import event_id
 from ..record import new_id
 from .arguments import AHEAD_NS, OLDEST_NS
 
-__all__ = ["BulkItem", "Draft", "Item", "draft_of", "is_use_case"]
+__all__ = ["LIMIT_TAGS", "BulkItem", "Draft", "Item", "draft_of", "is_use_case"]
 
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Properties: TypeAlias = dict[str, str | None]
 
 _MOST = {"units": 64, "properties": 64, "tags": 32, "limits": 32}
 _LONGEST, _LONGEST_VALUE = 256, 1024
+LIMIT_TAGS = "system.limit_tags"
+"""A request's property that holds its limit tags, by commas or spaces: Pay-i's schema has no place of their own for them."""
 _DROPPED = frozenset(("system.stack_trace", "system.failure.description"))
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -124,6 +126,7 @@ def draft_of(item: Item, told: Mapping[str, Any], application: str) -> Draft:
     category, resource = _required("category", item.category), _text("resource", item.resource)
     response_id = _text("provider_response_id", item.provider_response_id)
     properties = _properties("properties", item.properties)
+    limit_tags = _tags(properties.pop(LIMIT_TAGS, "").replace(",", " ").split(), LIMIT_TAGS)
     status, error = _failure(item.http_status_code, properties.pop("system.failure", None))
     first = item.time_to_first_token_ms
     return Draft(
@@ -133,7 +136,7 @@ def draft_of(item: Item, told: Mapping[str, Any], application: str) -> Draft:
         category=category,
         resource=resource,
         units=_units(item.units),
-        who=_attribution(told, properties, _properties("use_case_properties", item.use_case_properties)),
+        who=_attribution(told, properties, _properties("use_case_properties", item.use_case_properties), limit_tags),
         http_status=status,
         error_type=error,
         duration_ns=(item.end_to_end_latency_ms or 0) * 1_000_000,
@@ -183,7 +186,9 @@ def _failure(status: int | None, failure: str | None) -> tuple[int | None, str |
     return status, None
 
 
-def _attribution(told: Mapping[str, Any], properties: dict[str, str], use_case: dict[str, str]) -> Attribution:
+def _attribution(
+    told: Mapping[str, Any], properties: dict[str, str], use_case: dict[str, str], limit_tags: tuple[str, ...]
+) -> Attribution:
     name = told.get("use_case_name") or None
     if name is not None and not is_use_case(name):
         raise EventError("use_case_name: not 1 to 64 of A-Z a-z 0-9 . _ -", "invalid_use_case_name")
@@ -202,6 +207,7 @@ def _attribution(told: Mapping[str, Any], properties: dict[str, str], use_case: 
         use_case_step=_text("use_case_step", told.get("use_case_step")),
         use_case_properties=use_case,
         limit_ids=limits,
+        limit_tags=limit_tags,
         resource_scope=_text("scope", told.get("scope")),
     )
 
@@ -227,13 +233,13 @@ def _text(name: str, value: str | None, code: str | None = None) -> str | None:
     return text or None
 
 
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+def _tags(tags: Sequence[str], name: str = "request_tags") -> tuple[str, ...]:
     for tag in tags:
         if not _TAG.fullmatch(tag):
-            raise EventError(f"request_tags: {health.shown(tag)} is not 1 to 64 of A-Z a-z 0-9 _ -", "invalid_tags")
+            raise EventError(f"{name}: {health.shown(tag)} is not 1 to 64 of A-Z a-z 0-9 _ -", "invalid_tags")
     kept = tuple(dict.fromkeys(tags))
     if len(kept) > _MOST["tags"]:
-        raise EventError(f"request_tags: more than {_MOST['tags']}", "invalid_tags")
+        raise EventError(f"{name}: more than {_MOST['tags']}", "invalid_tags")
     return kept
 
 

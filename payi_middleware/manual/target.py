@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from ..events import CallEvent
@@ -19,12 +19,24 @@ __all__ = ["Target"]
 class Target:
     """The store, made if missing; with `dry_run` it is only read, and need not be there.
 
+    Args:
+        settings: That name it.
+        dry_run: Whether nothing is written.
+        counted: Counts events to their limits; the events with what came of it.
+
     Raises:
         StoreError: It cannot be opened; the message names the cure.
     """
 
-    def __init__(self, settings: Settings, *, dry_run: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        dry_run: bool,
+        counted: Callable[[Sequence[CallEvent]], Sequence[CallEvent]] = lambda events: events,
+    ) -> None:
         self._dry = dry_run
+        self._counted = counted
         is_nowhere = dry_run and not exists(settings)
         self._store: Store | None = None if is_nowhere else open_store(settings, create=not dry_run)
         self._seen: set[bytes] = set()
@@ -33,12 +45,14 @@ class Target:
         """Store the events that are new, in one transaction; those.
 
         Raises:
+            LedgerError: They cannot be counted to their limits now, and none was stored.
             StoreError: Nothing of these was written; the message names the cure.
         """
         if not self._dry:
             assert self._store is not None
             with self._store.batch() as batch:
-                new = batch.new(events)
+                # Counted first: the same file told again has the same ids, so that a crash between is mended by it.
+                new = list(self._counted(batch.new(events)))
                 batch.add(new)
             return new
         known = self._seen | (self._store.known([event.event_id for event in events]) if self._store else set())

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from ..limits.limit import Per, Unit
+
 __all__ = ["ANSWERS", "REFUSALS", "ApiError"]
 
 T = TypeVar("T")
@@ -68,8 +70,8 @@ class Total(_Closed):
     """Cost in all."""
 
     base: _Money
-    overrun_base: _Money | UnsetType = UNSET
-    """The part above a limit's maximum."""
+    overrun_base: _Money | UnsetType | None = UNSET
+    """The part above a limit's maximum; null of one that counts calls or tokens."""
 
 
 class LimitCost(_Closed):
@@ -100,6 +102,7 @@ class Totals(_Closed):
 
 
 _LimitType: TypeAlias = Literal["block", "allow"]
+_Amount: TypeAlias = Annotated[float, msgspec.Meta(description="In the limit's unit: USD, calls or tokens.")]
 
 
 class Limit(_Closed):
@@ -108,11 +111,44 @@ class Limit(_Closed):
     limit_id: str
     limit_name: str
     limit_type: _LimitType
-    max: _Money
+    max: _Amount
+    """Of each of its accounts."""
     threshold: float | None
     limit_creation_timestamp: _Time
     limit_update_timestamp: _Time
     properties: _Properties
+    totals: Totals
+    unit: Unit
+    window: str | None
+    timezone: str
+    per: list[Per]
+    match: dict[str, str]
+    tags: list[str]
+    strict: bool
+    on_error: Literal["open", "closed"] | None
+    unknown_price: Literal["dearest", "block", "allow"]
+    alerts: list[float | str]
+    source: Literal["code", "api", "instance"]
+    accounts: _Count
+    """That are running."""
+    spent: _Amount
+    held: _Amount
+    window_starts_at: _Time | None
+    window_ends_at: _Time | None
+
+
+class LimitAccount(_Closed):
+    """An account of a limit."""
+
+    key: list[str]
+    """The values of `per`, in their order."""
+    state: Literal["ok", "exceeded", "overrun"]
+    max: _Amount
+    spent: _Amount
+    held: _Amount
+    left: _Amount
+    window_starts_at: _Time | None
+    window_ends_at: _Time | None
     totals: Totals
 
 
@@ -130,7 +166,7 @@ class LimitHistory(_Closed):
     limit_id: str
     limit_name: str
     limit_type: _LimitType
-    max: _Money
+    max: _Amount
     limit_reset_timestamp: _Time
     limit_tags: list[str]
     totals: Totals
@@ -383,6 +419,7 @@ ANSWERS: Final[dict[tuple[str, str], Any]] = {
     ("DELETE", _LIMIT): Done,
     ("POST", f"{_LIMIT}/reset"): LimitHistoryResponse,
     ("PUT", f"{_LIMIT}/properties"): list[LimitResponse],
+    ("GET", f"{_LIMIT}/accounts"): Page[LimitAccount],
     ("GET", f"{_API}/categories"): Page[Category],
     ("DELETE", _CATEGORY): list[Resource],
     ("GET", f"{_CATEGORY}/resources"): Page[Resource],

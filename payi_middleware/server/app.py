@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from ..limits.opening import open_ledger
 from ..pricing import Prices, owners
 from ..providers import PROVIDERS
 from ..settings import Settings, load
@@ -16,7 +17,7 @@ from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
 from .auth import Auth, Keyring
 from .bounds import Bounds
-from .database import kept, prepare, reading
+from .database import kept, over, prepare, reading
 from .errors import HANDLERS
 from .managed import Managed
 from .metrics import Metrics
@@ -25,6 +26,7 @@ from .openapi import described
 from .rates import Rates
 from .segments import SplitFirst
 from .serving import Serving
+from .takeover import take_over
 from .timing import Timing
 from .writer import Writer
 
@@ -37,12 +39,13 @@ def create_app(store: str | Settings, *, open_metrics: bool = False, rates: Rate
     """The server on a store.
 
     Args:
-        store: Its URL, or settings that name it.
+        store: Its URL, or settings that name it, and the ledger of its limits.
         open_metrics: Whether `/metrics` is for anybody; else it takes a key of role admin.
         rates: How much a key may ask for and bring in a second.
 
     Raises:
         StoreError: The store cannot be used.
+        LedgerError: The ledger cannot be used.
         PricesError, SettingsError: The rates cannot be read.
     """
     settings = store if isinstance(store, Settings) else load({"store": store})
@@ -91,7 +94,11 @@ def _started(settings: Settings, rates: Rates) -> Serving:
     updates = Updates(settings.files_path, settings.update_prices)
     prices = Prices(owners(settings.prices), fetched=updates.snapshot)
     prices.load()
-    writer = Writer(prepare(settings), prices)
+    ledger = open_ledger(settings)
+    store = prepare(settings)
+    with store.batch() as batch:
+        take_over(over(batch.connection), ledger)
+    writer = Writer(store, prices, ledger)
     return Serving(
         writer=writer,
         readers=reading(settings),
@@ -100,5 +107,6 @@ def _started(settings: Settings, rates: Rates) -> Serving:
         updates=updates,
         managed=Managed(prices),
         rates=rates,
-        metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}),
+        ledger=ledger,
+        metrics=Metrics(lambda: writer.depth, {provider.category for provider in PROVIDERS}, ledger),
     )

@@ -145,3 +145,5 @@ def _make(connection: Connection, store: Settings) -> None:
             f"store {shown_store(store.store)} was written by a newer server (tables {found}, this one knows {VERSION}); "
             "upgrade this one"
         )
+    elif found < VERSION:
+        connection.execute(version.update().values(version=VERSION))

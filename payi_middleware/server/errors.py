@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import health
-from ..exceptions import StoreError
+from ..exceptions import LedgerError, StoreError
 
 __all__ = ["HANDLERS", "MALFORMED", "Answer", "ApiError", "away", "not_found", "problem"]
 
@@ -97,6 +97,17 @@ async def away(request: Request, error: Exception) -> Response:
     )
 
 
+async def _ledger(request: Request, error: Exception) -> Response:
+    health.note("server_ledger", "the ledger cannot be used: %s", error)
+    return Answer(
+        ApiError(
+            503, f"the ledger of the limits cannot be used now: {error}", "unexpected_error", retry_after=1
+        ).body(),
+        503,
+        {"Retry-After": "1"},
+    )
+
+
 async def _fault(request: Request, error: Exception) -> Response:
     """A fault of ours, of which nothing is told but that it is one; the server's log has it."""
     return Answer(ApiError(500, "a fault of the server's own; its log tells more", "unexpected_error").body(), 500)
@@ -107,6 +118,7 @@ HANDLERS: dict[Any, Any] = {
     RequestValidationError: _malformed,
     HTTPException: _http,
     StoreError: away,
+    LedgerError: _ledger,
     DBAPIError: away,
     Exception: _fault,
 }

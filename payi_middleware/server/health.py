@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
@@ -47,6 +48,7 @@ def metrics_for(
             who = await caller(request.scope)
             if who is None or who.role != "admin":
                 return problem(401, "metrics take a key of role admin", headers={"WWW-Authenticate": "Bearer"})
-        return Response(serving(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        text = await run_in_threadpool(serving(request).metrics.text)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return metrics

@@ -22,7 +22,7 @@ from ..store.forget import Person
 from ..store.prune import rest
 from .database import over
 from .moments import DAY_NS
-from .tables import applications, instances, limit_history, limits, request_properties, scores, told_once
+from .tables import applications, instances, request_properties, scores, told_once
 
 __all__ = ["Done", "forget", "prune", "would_forget", "would_prune"]
 
@@ -35,8 +35,6 @@ class Done(NamedTuple):
     instances: int = 0
     """Of use cases."""
     scores: int = 0
-    limits: int = 0
-    """Of such instances, or named after a person; and what was kept of earlier resets."""
     properties: int = 0
     """Of requests."""
 
@@ -51,12 +49,10 @@ def would_prune(store: Store, day: int, *, keep_sums: bool) -> Done:
         if sql is None:
             return Done()
         old = _old(day).subquery()
-        history = 0 if keep_sums else _count(sql, limit_history, limit_history.c.reset_ns < day * DAY_NS)
         told = select(request_properties.c.event_id).where(request_properties.c.updated_ns < day * DAY_NS)
         done = Done(
             instances=_count(sql, old),
             scores=_count(sql, scores.join(old, and_(*_is_instance(scores, old.c)))),
-            limits=_count(sql, limits.join(old, and_(*_is_own_limit(old.c)))) + history,
         )
         ids = [row.event_id for row in sql.execute(told)]
     young = sum(event is not None and event.started_ns >= day * DAY_NS for event in map(store.find, ids))
@@ -66,8 +62,8 @@ def would_prune(store: Store, day: int, *, keep_sums: bool) -> Done:
 def prune(store: Store, day: int, *, keep_sums: bool) -> Iterator[Done]:
     """Remove what is older than a day (since the epoch, UTC), after the calls are; and tell of each step what it did.
 
-    An instance is old if it began before and was not scored since; its scores and its limit go with it. Properties of
-    requests go with their calls; what limits had come to at earlier resets, with the sums.
+    An instance is old if it began before and was not scored since; its scores go with it. Properties of
+    requests go with their calls. Limits are the ledger's.
 
     Raises:
         StoreError: A step failed; those before it hold.
@@ -75,10 +71,6 @@ def prune(store: Store, day: int, *, keep_sums: bool) -> Iterator[Done]:
 
     def old_instances(sql: Connection) -> Done:
         return _removed(sql, sql.execute(_old(day).order_by(instances.c.id).limit(_AT_ONCE)).all())
-
-    def old_history(sql: Connection) -> Done:
-        old = select(limit_history.c.id).where(limit_history.c.reset_ns < day * DAY_NS).limit(_AT_ONCE)
-        return Done(limits=_deleted(sql, limit_history, limit_history.c.id, [row.id for row in sql.execute(old)]))
 
     yield from _repeated(store, old_instances)
 
@@ -88,8 +80,6 @@ def prune(store: Store, day: int, *, keep_sums: bool) -> Iterator[Done]:
         return Done()
 
     yield from _repeated(store, old_once)
-    if not keep_sums:
-        yield from _repeated(store, old_history)
     yield from _without_calls(store, request_properties.c.updated_ns < day * DAY_NS)
 
 
@@ -111,7 +101,7 @@ def forget(store: Store, person: Person) -> Iterator[Done]:
     """Forget a person, after their calls are forgotten, and tell of each step what it did.
 
     Properties that tell the person lose that member. An instance whose id does gets another id, and its scores with it;
-    where the person's calls were removed, it is removed. Limits named after the person are removed.
+    where the person's calls were removed, it is removed.
 
     Raises:
         StoreError: A step failed; those before it hold, and it can be done again.
@@ -168,8 +158,6 @@ class _About:
         needles = {person.id, json.dumps(person.id)[1:-1]}  # as it is, and as it stands in JSON
         told = [cast(column, Text).contains(needle, autoescape=True) for column in self._columns for needle in needles]
         query = select(self.key, *[column for column in self.table.c if column is not self.key]).where(or_(*told))
-        if self.table is limits:  # an instance's own is named after it, and is cleared with it
-            query = query.where(~select(instances.c.id).where(*_is_own_limit(instances.c)).correlate(limits).exists())
         if person.application is None or self.table is request_properties:
             return query
         number = select(applications.c.id).where(applications.c.name == person.application).scalar_subquery()
@@ -220,13 +208,6 @@ def _in_properties(table: Table, key: Column[Any], counted: Done) -> _About:
     return _About(table, key, [table.c.properties], clear, counted)
 
 
-def _in_limits(table: Table) -> _About:
-    def clear(sql: Connection, row: Row[Any], person: Person) -> None:
-        sql.execute(table.delete().where(table.c.id == row.id))
-
-    return _About(table, table.c.id, [table.c.limit_id, table.c.limit_name], clear, Done(limits=1))
-
-
 def _clear_instance(sql: Connection, row: Row[Any], person: Person) -> None:
     if person.events:
         _removed(sql, [row])
@@ -234,15 +215,11 @@ def _clear_instance(sql: Connection, row: Row[Any], person: Person) -> None:
     name = format_id(new_id(time.time_ns()))
     sql.execute(scores.update().where(*_is_instance(scores, row)).values(use_case_id=name))
     sql.execute(instances.update().where(instances.c.id == row.id).values(use_case_id=name))
-    sql.execute(limits.update().where(*_is_own_limit(row)).values(limit_name=f"{row.use_case} {name}"))
 
 
 _ABOUT = (
     _About(instances, instances.c.id, [instances.c.use_case_id], _clear_instance, Done(instances=1)),
     _in_properties(instances, instances.c.id, Done(instances=1)),
-    _in_limits(limits),
-    _in_properties(limits, limits.c.id, Done(limits=1)),
-    _in_limits(limit_history),
     _in_properties(request_properties, request_properties.c.event_id, Done(properties=1)),
 )
 
@@ -307,19 +284,13 @@ def _is_instance(table: Table, row: Any) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _is_own_limit(row: Any) -> tuple[ColumnElement[bool], ...]:
-    """Of the limit that an instance got of its own."""
-    return limits.c.application == row.application, limits.c.limit_id == row.limit_id, limits.c.of_instance
-
-
 def _removed(sql: Connection, rows: Iterable[Row[Any]]) -> Done:
     """Remove instances with all that is theirs."""
     done = Done()
     for row in rows:
         sql.execute(instances.delete().where(instances.c.id == row.id))
         gone = sql.execute(scores.delete().where(*_is_instance(scores, row))).rowcount
-        own = sql.execute(limits.delete().where(*_is_own_limit(row))).rowcount
-        done = done.plus(Done(instances=1, scores=gone, limits=own))
+        done = done.plus(Done(instances=1, scores=gone))
     return done
 
 

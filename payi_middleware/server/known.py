@@ -1,4 +1,4 @@
-"""What the writer remembers between transactions: limits, prices and use cases, as long as nobody else wrote."""
+"""What the writer remembers between transactions: prices and use cases, as long as nobody else wrote; and limits."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, func, select
 
-from ..events import format_id
+from .. import health
+from ..exceptions import LedgerError
 from ..manual.pricing import Price
-from ..record import new_id
-from .states import Running
-from .tables import instances, limits, resources, told_once, use_cases
+from .away import Patient
+from .defined import Defined
+from .keys import Caller
+from .tables import instances, resources, told_once, use_cases
 
-__all__ = ["Known", "UseCase", "make_instance"]
+__all__ = ["Known", "UseCase"]
 
 T = TypeVar("T")
 
 _MOST = 10_000  # entries of one kind remembered
 _MOST_USE_CASES = 10_000  # of an application, made by events; more are not uses but ids
-_RUNNING = [limits.c[name] for name in Running.__struct_fields__]
-_CHARGE = limits.update().where(limits.c.id == bindparam("number"))
 
 
 class UseCase(NamedTuple):
@@ -39,21 +39,21 @@ class Known:
     Args:
         sql: Over the writer's connection.
         others: Tells a number that is another one when another connection has written; see `Database.data_version`.
+        ledger: Where limits are defined.
     """
 
-    def __init__(self, sql: Connection, others: Callable[[], int]) -> None:
+    def __init__(self, sql: Connection, others: Callable[[], int], ledger: Patient) -> None:
         self._sql = sql
         self._others = others
         self._version = -1
+        self.defined = Defined(ledger)
         self.forget()
 
     def forget(self) -> None:
         """Forget all: after a rollback, or when rows were written another way."""
-        self._limits: dict[tuple[int, str], Running | None] = {}
         self._prices: dict[tuple[int, str, str], tuple[Price, ...]] = {}
         self._use_cases: dict[tuple[int, str], UseCase | None] = {}
-        self._instances: dict[tuple[int, str, str], str | None] = {}
-        self._touched: dict[int, Running] = {}
+        self._instances: dict[tuple[Caller, str, str], str | None] = {}
 
     def begin(self) -> None:
         """At the start of a transaction: forget all if another connection has written since."""
@@ -61,10 +61,7 @@ class Known:
         if version != self._version:
             self.forget()
             self._version = version
-
-    def limit(self, application: int, limit_id: str) -> Running | None:
-        """A limit, to be charged."""
-        return _remembered(self._limits, (application, limit_id), self._read_limit)
+        self.defined.begin()
 
     def prices(self, application: int, category: str, resource: str | None) -> tuple[Price, ...]:
         """The versions of a resource of the application's own, the latest first."""
@@ -76,9 +73,13 @@ class Known:
         """A definition, made if it is new; None if the application has too many already."""
         return _remembered(self._use_cases, (application, name), self._read_use_case)
 
-    def limit_of_instance(self, application: int, name: str, use_case_id: str) -> str | None:
+    def limit_of_instance(self, caller: Caller, name: str, use_case_id: str) -> str | None:
         """The limit of an instance, made with its instance if the definition says that it has one."""
-        return _remembered(self._instances, (application, name, use_case_id), self._read_instance)
+        try:
+            return _remembered(self._instances, (caller, name, use_case_id), self._read_instance)
+        except LedgerError as error:  # the event counts all the same; the next one makes the instance
+            health.note("server_ledger", "an instance got no limit: %s", error)
+            return None
 
     def is_first(self, application: int, once: bytes, event_id: bytes) -> bool:
         """Whether an event is the first of an application to tell of something that is charged once; from now on it is."""
@@ -89,22 +90,27 @@ class Known:
         self._sql.execute(told_once.insert().values(**row))
         return True
 
-    def touch(self, limit: Running) -> None:
-        """Have a limit written at the end."""
-        self._touched[limit.id] = limit
+    def make_instance(self, caller: Caller, name: str, use_case_id: str, use_case: UseCase) -> str | None:
+        """A new instance's row; its limit's id, if the definition says that instances have one.
 
-    def end(self) -> None:
-        """At the end of a transaction: write what was charged."""
-        if self._touched:
-            rows = [{"number": limit.id, **limit.changed()} for limit in self._touched.values()]
-            self._sql.execute(_CHARGE, rows)
-            self._touched = {}
-
-    def _read_limit(self, application: int, limit_id: str) -> Running | None:
-        row = self._sql.execute(
-            select(*_RUNNING).where(limits.c.application == application, limits.c.limit_id == limit_id)
-        ).one_or_none()
-        return None if row is None else Running(*row)
+        Raises:
+            LedgerError: Its limit cannot be made; there is no row then.
+        """
+        config, limit_id = use_case.limit_config, None
+        if config is not None:
+            limit_id = self.defined.of_instance(caller.name, name, use_case_id, config)
+        self._sql.execute(
+            instances.insert().values(
+                application=caller.application,
+                use_case=name,
+                use_case_id=use_case_id,
+                type_version=use_case.type_version,
+                limit_id=limit_id,
+                properties={},
+                created_ns=time.time_ns(),
+            )
+        )
+        return limit_id
 
     def _read_prices(self, application: int, category: str, resource: str) -> tuple[Price, ...]:
         which = (
@@ -140,9 +146,9 @@ class Known:
         )
         return self._sql.execute(select(instances.c.id).where(*which).limit(1)).first() is not None
 
-    def _read_instance(self, application: int, name: str, use_case_id: str) -> str | None:
+    def _read_instance(self, caller: Caller, name: str, use_case_id: str) -> str | None:
         which = (
-            instances.c.application == application,
+            instances.c.application == caller.application,
             instances.c.use_case == name,
             instances.c.use_case_id == use_case_id,
         )
@@ -150,43 +156,10 @@ class Known:
         if row is not None:
             limit_id: str | None = row.limit_id
             return limit_id
-        use_case = self.use_case(application, name)
+        use_case = self.use_case(caller.application, name)
         if use_case is None or use_case.limit_config is None:
             return None
-        return make_instance(self._sql, application, name, use_case_id, use_case)
-
-
-def make_instance(
-    sql: Connection, application: int, name: str, use_case_id: str, use_case: UseCase, properties: Any = None
-) -> str | None:
-    """A new instance's row; its limit's id, if the definition says that instances have one."""
-    now = time.time_ns()
-    limit_id = None
-    if use_case.limit_config is not None:
-        limit_id = format_id(new_id(now))
-        sql.execute(
-            limits.insert().values(
-                application=application,
-                limit_id=limit_id,
-                limit_name=f"{name} {use_case_id}",
-                of_instance=True,
-                created_ns=now,
-                updated_ns=now,
-                **use_case.limit_config,
-            )
-        )
-    sql.execute(
-        instances.insert().values(
-            application=application,
-            use_case=name,
-            use_case_id=use_case_id,
-            type_version=use_case.type_version,
-            limit_id=limit_id,
-            properties=properties or {},
-            created_ns=now,
-        )
-    )
-    return limit_id
+        return self.make_instance(caller, name, use_case_id, use_case)
 
 
 def _remembered(memory: dict[Any, T], key: tuple[Any, ...], read: Callable[..., T]) -> T:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ..events import TICKS_PER_USD
+from ..limits.ledger import Ledger
+from .limit_metrics import LimitCollector
 from .settling import Outcome, Settled
 
 __all__ = ["Metrics"]
@@ -20,9 +22,10 @@ class Metrics:
     Args:
         depth: How many events wait to be written.
         categories: Those that have a label of their own; all others are `other`.
+        ledger: Whose limits are told.
     """
 
-    def __init__(self, depth: Callable[[], float], categories: Iterable[str]) -> None:
+    def __init__(self, depth: Callable[[], float], categories: Iterable[str], ledger: Ledger) -> None:
         self._registry = registry = CollectorRegistry()
         self._categories = frozenset(categories)
         self._events = Counter("payi_events", "Events stored.", ["category"], registry=registry)
@@ -35,6 +38,7 @@ class Metrics:
             buckets=_BUCKETS, registry=registry,
         )  # fmt: skip
         Gauge("payi_events_waiting", "Events that wait to be written.", registry=registry).set_function(depth)
+        registry.register(LimitCollector(ledger))
 
     def counted(self, outcomes: Sequence[Outcome]) -> None:
         """Count what became of some events: by category at once, as a look-up for each would be felt in a bulk."""
@@ -64,5 +68,5 @@ class Metrics:
         self._bytes.inc(size)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All of it in Prometheus' text format. The ledger is asked, so it may wait."""
         return generate_latest(self._registry)

@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from .errors import ApiError
 from .rows import new_request_id
 
-__all__ = ["MOST", "Paging", "joined", "page", "page_of"]
+__all__ = ["MOST", "Paging", "joined", "listed", "page", "page_of"]
 
 T = TypeVar("T")
 
@@ -70,6 +70,15 @@ def page_of(found: Iterable[tuple[str, T]], asked: Paging, shape: Callable[[T], 
     some = list(itertools.islice(found, asked.size + 1))
     shown = some[: asked.size]
     return _page([shape(one) for _, one in shown], _marked(shown[-1][0]) if len(some) > asked.size else None)
+
+
+def listed(items: Iterable[T], place: Callable[[T], str], asked: Paging, shape: Callable[[T], Any]) -> dict[str, Any]:
+    """The same of items that are all there: in the order of their places, the last first."""
+    placed = sorted(((place(item), item) for item in items), key=lambda one: one[0], reverse=not asked.ascending)
+    mark = asked.mark
+    if mark is not None:
+        placed = [one for one in placed if (one[0] > mark if asked.ascending else one[0] < mark)]
+    return page_of(placed, asked, shape)
 
 
 def joined(

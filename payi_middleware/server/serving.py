@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple, TypeAlias
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine
 
+from ..limits.ledger import Ledger
 from ..pricing import Prices
 from ..store import Store
 from ..updates import Updates
@@ -18,7 +19,7 @@ from .metrics import Metrics
 from .rates import Rates
 from .writer import Writer
 
-__all__ = ["Manager", "Managing", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
+__all__ = ["Counting", "Manager", "Managing", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
 
 
 class Serving(NamedTuple):
@@ -29,6 +30,8 @@ class Serving(NamedTuple):
     events: Store
     """Open for reading."""
     prices: Prices
+    ledger: Ledger
+    """Where limits are counted; it may wait, so it is asked by threads alone."""
     updates: Updates
     managed: Managed
     rates: Rates
@@ -50,10 +53,16 @@ def _writer(request: Request) -> Writer:
     return serving(request).writer
 
 
+def _ledger(request: Request) -> Ledger:
+    return serving(request).ledger
+
+
 def _managed(request: Request) -> Managed:
     return serving(request).managed
 
 
+Counting: TypeAlias = Annotated[Ledger, Depends(_ledger)]
+"""The ledger; for routes that are not `async`."""
 Reading: TypeAlias = Annotated[Connection, Depends(_reading)]
 """A connection that cannot write."""
 Writing: TypeAlias = Annotated[Writer, Depends(_writer)]

@@ -1,7 +1,10 @@
-"""Events into the store, each priced, charged to its limits and told apart from those that were there: in one transaction."""
+"""Events into the store, each priced and told apart from those that were there, with what its limits are to be charged: in one
+transaction. The ledger is told afterwards, see `unsettled.py`.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -9,9 +12,13 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from ..events import CallEvent, format_id
+from ..limits.charges import ended_of, settle_of, waits_for_price
+from ..limits.dearest import Dearest
+from ..limits.ledger import Account, Settle
 from ..manual.items import Draft, is_use_case
 from ..manual.pricing import event_of
 from ..pricing import Prices
+from ..record import new_id
 from ..store.pack import check
 from ..store.read import by_ids
 from ..store.write import Batch
@@ -19,9 +26,8 @@ from .errors import ApiError
 from .firsts import counted_once
 from .keys import Caller
 from .known import Known
-from .states import Running
 
-__all__ = ["Load", "Outcome", "Settled", "settle"]
+__all__ = ["Load", "Outcome", "Settled", "Ways", "Written", "settle"]
 
 
 class Settled(NamedTuple):
@@ -44,16 +50,35 @@ class Load(NamedTuple):
     """Whether an event that is there already is corrected."""
 
 
-def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) -> list[list[Outcome]]:
-    """Store what several requests brought; the outcomes, load by load. Within a transaction."""
+class Written(NamedTuple):
+    """What a transaction stored."""
+
+    outcomes: list[list[Outcome]]
+    """Load by load."""
+    steps: list[Settle]
+    """What the ledger is to be told of it."""
+
+
+class Ways(NamedTuple):
+    """By what events are priced and counted."""
+
+    prices: Prices
+    dearest: Dearest
+    ledger: str
+    """The id of the one that counts."""
+
+
+def settle(loads: Sequence[Load], batch: Batch, known: Known, ways: Ways) -> Written:
+    """Store what several requests brought. Within a transaction."""
     made: list[list[CallEvent | ApiError]] = [
-        [_made(one, load.caller, known, prices) for one in load.events] for load in loads
+        [_made(one, load.caller, known, ways.prices) for one in load.events] for load in loads
     ]
     events = [one for some in made for one in some if isinstance(one, CallEvent)]
     fresh = {event.event_id for event in batch.new(events)}
     before = by_ids(batch.connection, list({event.event_id for event in events} - fresh))
     held: dict[bytes, CallEvent] = {}
     new: list[CallEvent] = []
+    steps: list[Settle] = []
     outcomes: list[list[Outcome]] = []
     for load, some in zip(loads, made, strict=True):
         told: list[Outcome] = []
@@ -64,17 +89,16 @@ def settle(loads: Sequence[Load], batch: Batch, known: Known, prices: Prices) ->
                 fresh.discard(one.event_id)
                 if one.parts:
                     one = counted_once(one, partial(known.is_first, load.caller.application, event_id=one.event_id))
-                event = held[one.event_id] = _charged(one, load.caller, known)
+                event = held[one.event_id] = _charged(one, known, ways, steps)
                 new.append(event)
                 told.append(Settled(event, duplicate=False))
             elif one.event_id in held:
                 told.append(_twice(held[one.event_id], load.caller))
             else:
-                told.append(_known_before(one, before, load, batch, known))
+                told.append(_known_before(one, before, load, batch, known, ways, steps))
         outcomes.append(told)
     batch.add(new)
-    known.end()
-    return outcomes
+    return Written(outcomes, steps)
 
 
 def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, prices: Prices) -> CallEvent | ApiError:
@@ -99,14 +123,16 @@ def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, price
 
 
 def _check_limits(draft: Draft, caller: Caller, known: Known) -> None:
-    for limit_id in draft.who.limit_ids:
-        limit = known.limit(caller.application, limit_id)
-        if limit is None:
-            raise ApiError(400, f"limit_ids: there is no limit {limit_id!r}", "invalid_limit_ids")
-        if limit.limit_type == "block" and not limit.of_instance:
+    for name in draft.who.limit_ids:
+        definition = known.defined.limit(caller.name, name)
+        if definition is None and not known.defined.are_known(caller.name):
+            raise ApiError(503, "the ledger of the limits cannot be used now", "unexpected_error", retry_after=1)
+        if definition is None:
+            raise ApiError(400, f"limit_ids: there is no limit {name!r}", "invalid_limit_ids")
+        if definition.limit.type == "block" and definition.source != "instance":
             raise ApiError(
                 400,
-                f"limit_ids: {limit_id!r} is a Block limit, which what is over cannot be held to",
+                f"limit_ids: {name!r} is a Block limit, which what is over cannot be held to",
                 "blocking_limit_not_allowed",
             )
 
@@ -120,7 +146,7 @@ def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
     use_case_id = who.use_case_id or _instance_of(draft)
     limit_ids = who.limit_ids
     if use_case is not None and use_case.limited:
-        own = known.limit_of_instance(caller.application, who.use_case_name, use_case_id)
+        own = known.limit_of_instance(caller, who.use_case_name, use_case_id)
         if own is not None and own not in limit_ids:
             limit_ids = (*limit_ids, own)
     version = who.use_case_version
@@ -135,31 +161,20 @@ def _instance_of(draft: Draft) -> str:
     return format_id(draft.event_id)
 
 
-def _charged(event: CallEvent, caller: Caller, known: Known) -> CallEvent:
-    """The event with the states of its limits; one that a ledger settled has them already."""
-    ids = event.attribution.limit_ids
-    if not ids or event.limits:
+def _charged(event: CallEvent, known: Known, ways: Ways, steps: list[Settle]) -> CallEvent:
+    """The event under the name of the ledger that is going to count it; one that was counted elsewhere, or refused, as it is."""
+    if event.ledger is not None or event.limits or not (accounts := known.defined.accounts(event)):
         return event
-    states: dict[str, str] = {}
-    for limit_id in ids:
-        limit = known.limit(caller.application, limit_id)
-        if limit is not None:
-            states[limit_id] = _charge(limit, event, None, known)
-    return msgspec.structs.replace(event, limits=states) if states else event
+    steps.append(_step(event, accounts, known, ways))
+    return msgspec.structs.replace(event, ledger=ways.ledger)
 
 
-def _charge(limit: Running, event: CallEvent, before: CallEvent | None, known: Known) -> str:
-    into, out = _sides(event)
-    known.touch(limit)
-    if before is None:
-        return limit.charge(into, out, failed=event.outcome != "ok")
-    limit.input_ticks += into - _sides(before)[0]
-    limit.output_ticks += out - _sides(before)[1]
-    return ""
-
-
-def _sides(event: CallEvent) -> tuple[int, int]:
-    return (event.cost.input_ticks, event.cost.output_ticks) if event.cost else (0, 0)
+def _step(event: CallEvent, accounts: tuple[Account, ...], known: Known, ways: Ways) -> Settle:
+    """What counts an event; one without a known price by the dearest model of its maker."""
+    ended, dearest = ended_of(event), None
+    if waits_for_price(ended) and known.defined.pays_unknown(event.application, accounts):
+        dearest = ways.dearest.price(event.provider, event.units, event.started_ns)
+    return settle_of(ended, accounts, dearest)
 
 
 def _twice(known: CallEvent, caller: Caller) -> Outcome:
@@ -170,7 +185,13 @@ def _twice(known: CallEvent, caller: Caller) -> Outcome:
 
 
 def _known_before(
-    event: CallEvent, known_before: dict[bytes, tuple[int, CallEvent]], load: Load, batch: Batch, known: Known
+    event: CallEvent,
+    known_before: dict[bytes, tuple[int, CallEvent]],
+    load: Load,
+    batch: Batch,
+    known: Known,
+    ways: Ways,
+    steps: list[Settle],
 ) -> Outcome:
     """The same of one from an earlier transaction; an upsert corrects its cost, and what its limits were charged."""
     number, before = known_before[event.event_id]
@@ -189,8 +210,26 @@ def _known_before(
     )
     batch.correct([(number, before, after)])
     known_before[event.event_id] = number, after
-    for limit_id in before.limits:
-        limit = known.limit(load.caller.application, limit_id)
-        if limit is not None:
-            _charge(limit, after, before, known)
+    accounts = _accounts_before(before, known)
+    if accounts:
+        steps.append(_difference(*[_step(one, accounts, known, ways) for one in (before, after)]))
     return Settled(after, duplicate=False)
+
+
+def _difference(was: Settle, now: Settle) -> Settle:
+    """The step, under an id of its own, that makes what was counted of an event what it turned out to be."""
+    return now._replace(
+        event_id=new_id(time.time_ns()),
+        input_ticks=now.input_ticks - was.input_ticks,
+        output_ticks=now.output_ticks - was.output_ticks,
+        tokens=0,  # counts of tokens stay as first told
+        counts=False,
+    )
+
+
+def _accounts_before(before: CallEvent, known: Known) -> tuple[Account, ...]:
+    """Those that were charged, or are about to be; limits that were made since are not among them."""
+    if before.ledger is None:
+        return ()
+    accounts = known.defined.accounts(before)
+    return tuple(one for one in accounts if not before.limits or one.limit_id in before.limits)

@@ -1,7 +1,8 @@
 """The server's tables, beside the events in the same file.
 
 Every row belongs to an application, and every statement names it. Money is in ticks, times in nanoseconds since the
-epoch. What an event itself tells (its cost, states, user, use case) is in the event and nowhere else.
+epoch. What an event itself tells (its cost, states, user, use case) is in the event and nowhere else. Limits, and what was
+spent of them, are in the ledger.
 """
 
 from __future__ import annotations
@@ -29,18 +30,17 @@ __all__ = [
     "instances",
     "keys",
     "kpis",
-    "limit_history",
-    "limits",
     "request_properties",
     "resources",
     "scores",
     "told_once",
+    "unsettled",
     "use_cases",
     "version",
 ]
 
-VERSION = 1
-"""Of the tables; raised with a step that brings older ones up to date."""
+VERSION = 2
+"""Of the tables; raised with a step that brings older ones up to date. Since 2, limits are the ledger's."""
 
 METADATA = MetaData()
 
@@ -55,25 +55,12 @@ def _application() -> Column[int]:
     return Column("application", _LONG, ForeignKey("server_applications.id"), nullable=False)
 
 
-def _ticks(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, default=0)
-
-
 def _time(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
 
 
 def _text(name: str, *, nullable: bool = False) -> Column[str]:
     return Column(name, Text, nullable=nullable)
-
-
-def _totals() -> list[Column[int]]:
-    """Money and requests by state, of a limit since its last reset."""
-    return [
-        _ticks("input_ticks"),
-        _ticks("output_ticks"),
-        *(_ticks(state) for state in ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")),
-    ]
 
 
 version = Table("server_version", METADATA, Column("version", Integer, nullable=False), _time("probed_ns"))
@@ -89,38 +76,6 @@ keys = Table(
     Column("digest", LargeBinary, nullable=False),
     _time("created_ns"),
     _time("revoked_ns", nullable=True),
-)
-
-limits = Table(
-    "server_limits",
-    METADATA,
-    _number(),
-    _application(),
-    _text("limit_id"),
-    _text("limit_name"),
-    _text("limit_type"),
-    _ticks("max_ticks"),
-    Column("threshold", Float),
-    Column("properties", JSON, nullable=False),
-    _time("created_ns"),
-    _time("updated_ns"),
-    Column("of_instance", Boolean, nullable=False, default=False),
-    *_totals(),
-    UniqueConstraint("application", "limit_id"),
-)
-
-limit_history = Table(
-    "server_limit_history",
-    METADATA,
-    _number(),
-    _application(),
-    _text("limit_id"),
-    _text("limit_name"),
-    _text("limit_type"),
-    _ticks("max_ticks"),
-    _time("reset_ns"),
-    *_totals(),
-    Index("server_limit_history_by_limit", "application", "limit_id"),
 )
 
 resources = Table(
@@ -222,3 +177,12 @@ request_properties = Table(
     Column("properties", JSON, nullable=False),
     _time("updated_ns"),
 )
+
+unsettled = Table(
+    "server_unsettled",
+    METADATA,
+    Column("event_id", LargeBinary, primary_key=True),
+    Column("step", LargeBinary, nullable=False),
+    _time("put_ns"),
+)
+"""What the ledger is still to be told of events that are stored; see `unsettled.py`."""

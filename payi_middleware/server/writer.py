@@ -1,29 +1,36 @@
 """The one thread of a process that writes: what waits while a transaction is committed shares the next one.
 
 SQLite has one writer. An answer is given when the transaction that it belongs to is committed, so what was answered is
-kept.
+kept. Where events have limits the ledger is asked after that, and answers wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
 from sqlalchemy import Connection
 
 from .. import health
-from ..exceptions import StoreError
+from ..exceptions import LedgerError, StoreError
+from ..limits.dearest import Dearest
+from ..limits.ledger import Ledger, Settle
+from ..limits.ledger import Settled as Counted
 from ..pricing import Prices
 from ..store import Store
 from ..store.write import Batch
+from . import unsettled
+from .away import Patient
 from .database import over, plainly
 from .errors import ApiError
 from .known import Known
-from .settling import Load, Outcome, settle
+from .settling import Load, Outcome, Settled, Ways, Written, settle
 from .tables import version
 
 __all__ = ["MOST_WAITING", "Action", "Writer"]
@@ -34,6 +41,9 @@ Action: TypeAlias = Callable[[Connection], T]
 MOST_WAITING = 200_000
 """Events that may wait to be written; more are refused until there is room."""
 _AT_ONCE = 2_000  # events of one transaction, unless a single request brings more
+_LEFT_SECONDS = (
+    20.0  # between two looks at what the ledger is still to be told: of servers that were killed, or when it was away
+)
 
 
 class _Waiting(NamedTuple):
@@ -49,11 +59,15 @@ class Writer:
     Args:
         store: Open for writing; closed with the writer.
         prices: Loaded.
+        ledger: Where limits are counted; closed with the writer.
     """
 
-    def __init__(self, store: Store, prices: Prices) -> None:
+    def __init__(self, store: Store, prices: Prices, ledger: Ledger) -> None:
         self._store = store
-        self._prices = prices
+        self._ledger = ledger
+        self._asked = Patient(ledger)
+        self._ways = Ways(prices, Dearest(prices), self._asked.id)
+        self._look_at = 0.0
         self._waiting: deque[_Waiting] = deque()
         self._depth = 0
         self._wake = threading.Condition()
@@ -101,6 +115,10 @@ class Writer:
         now = time.time_ns()
         await self.run(lambda sql: sql.execute(version.update().values(probed_ns=now)))
 
+    def limits_changed(self) -> None:
+        """Limits were changed by this process: the next event is told."""
+        self.known.defined.changed()
+
     def close(self) -> None:
         """Write what waits, end the thread, close the store."""
         with self._wake:
@@ -108,6 +126,7 @@ class Writer:
             self._wake.notify()
         self._thread.join()
         self._store.close()
+        self._ledger.close()
 
     async def _put(self, work: Load | Action[Any], size: int) -> Any:
         loop = asyncio.get_running_loop()
@@ -123,12 +142,18 @@ class Writer:
         return await answer
 
     def _run(self) -> None:
-        while some := self._take():
-            self._write(some)
-            with self._wake:
-                self._depth -= sum(one.size for one in some)
-            if not self._waiting:
-                self._tend()
+        while True:
+            if time.monotonic() >= self._look_at:
+                self._tell_what_is_left()
+            some = self._take()
+            if some:
+                self._write(some)
+                with self._wake:
+                    self._depth -= sum(one.size for one in some)
+                if not self._waiting:
+                    self._tend()
+            elif self._closed:
+                return
 
     def _tend(self) -> None:
         """While nobody waits, do a little of what makes reports quick."""
@@ -138,10 +163,10 @@ class Writer:
             health.note("server_store", "what makes reports quick waits: %s", error)
 
     def _take(self) -> list[_Waiting]:
-        """What is to share a transaction; nothing when the writer is closed."""
+        """What is to share a transaction; nothing when the writer is closed, or looks at what is left."""
         with self._wake:
-            while not self._waiting and not self._closed:
-                self._wake.wait()
+            if not self._waiting and not self._closed:
+                self._wake.wait(max(0.0, self._look_at - time.monotonic()))
             taken: list[_Waiting] = []
             size = 0
             while self._waiting and (not taken or size + self._waiting[0].size <= _AT_ONCE):
@@ -155,11 +180,10 @@ class Writer:
             results = self._committed(some)
             self.error = None
         except StoreError as error:
-            self._lost = True
             self.error = error
             results = [error] * len(some)
         except Exception as error:
-            self._known.forget()
+            self.known.forget()
             if len(some) > 1:
                 for one in some:
                     self._write([one])
@@ -171,34 +195,97 @@ class Writer:
     def _committed(self, some: Sequence[_Waiting]) -> list[Any]:
         """The results in order; of an action that raised, what it raised."""
         results: dict[int, Any] = {}
-        with self._store.batch() as batch, plainly():
-            if self._lost:
-                self._begun(batch)
-            self._known.begin()
+        with self._transaction() as batch:
+            self.known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
-            settled = settle([load for _, load in loads], batch, self._known, self._prices)
-            results.update(zip([n for n, _ in loads], settled, strict=True))
+            written = settle([load for _, load in loads], batch, self.known, self._ways)
+            unsettled.put(batch, written.steps)
             for n, one in enumerate(some):
                 if not isinstance(one.work, Load):
                     results[n] = self._acted(one.work, batch.connection.execute)
+        outcomes = self._counted(written) if written.steps else written.outcomes
+        results.update(zip([n for n, _ in loads], outcomes, strict=True))
         return [results[n] for n in range(len(some))]
+
+    def _counted(self, written: Written) -> list[list[Outcome]]:
+        """The outcomes with the states of their limits; without, if the ledger is away: it is told later."""
+        states = self._tell(written.steps)
+        return [
+            [
+                _with_states(outcome, states) if isinstance(outcome, Settled) and not outcome.duplicate else outcome
+                for outcome in some
+            ]
+            for some in written.outcomes
+        ]
+
+    def _tell(self, steps: Sequence[Settle]) -> dict[bytes, dict[str, str]]:
+        """Tell the ledger of events that are stored; the states of their limits, by event. What fails stays to be told."""
+        try:
+            answers = [answer for answer in self._asked.run(steps) if isinstance(answer, Counted)]
+            with self._transaction() as batch:
+                unsettled.told(batch, steps, answers)
+            return {step.event_id: answer.states for step, answer in zip(steps, answers, strict=True)}
+        except (LedgerError, StoreError) as error:
+            health.note("server_ledger", "limits are not counted now, but later: %s", error)
+        except Exception as error:  # one that cannot be counted must not hold up the others
+            if len(steps) > 1:
+                half = len(steps) // 2
+                return self._tell(steps[:half]) | self._tell(steps[half:])
+            health.note("server_fault", "an event is not counted: %s", type(error).__name__, exc_info=True)
+        return {}
+
+    def _tell_what_is_left(self) -> None:
+        """What a server that was killed, or a ledger that was away, has left."""
+        self._look_at = time.monotonic() + _LEFT_SECONDS
+        try:
+            with self._transaction():
+                given_up = unsettled.drop_old(self._sql)
+                steps = unsettled.some(self._sql)
+        except StoreError:  # whoever writes next is told
+            return
+        if given_up:
+            health.note("server_unsettled", "%d events were never counted to their limits: payi limits audit", given_up)
+        if steps and self._tell(steps):
+            self._look_at = 0.0  # there may be more
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Batch]:
+        """One of the store's, over the connection that it has now.
+
+        Raises:
+            StoreError: Nothing was written.
+        """
+        try:
+            with self._store.batch() as batch, plainly():
+                if self._lost:
+                    self._begun(batch)
+                yield batch
+        except StoreError:
+            self._lost = True
+            raise
 
     def _begun(self, batch: Batch) -> None:
         """Over the connection that the store has now, nothing remembered."""
         self._sql = over(batch.connection)
-        self._known = Known(self._sql, self._store.database.data_version)
+        self.known = Known(self._sql, self._store.database.data_version, self._asked)
+        """What is remembered; for actions alone."""
         self._lost = False
 
     def _acted(self, action: Action[Any], execute: Callable[[str], Any]) -> Any:
         execute("SAVEPOINT action")
         try:
             result = action(self._sql)
-        except ApiError as error:
+        except (ApiError, LedgerError) as error:
             execute("ROLLBACK TO action")
             result = error
         execute("RELEASE action")
-        self._known.forget()
+        self.known.forget()
         return result
+
+
+def _with_states(outcome: Settled, states: dict[bytes, dict[str, str]]) -> Settled:
+    found = states.get(outcome.event.event_id)
+    return outcome if found is None else Settled(msgspec.structs.replace(outcome.event, limits=found), duplicate=False)
 
 
 def _answer(some: Sequence[_Waiting], results: Sequence[Any]) -> None:

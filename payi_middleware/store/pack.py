@@ -16,7 +16,17 @@ from .interned import Interned, Names, Shape, Wide
 from .kinds import kind_of, outcome_of, source_of
 from .periods import HOUR_NS
 
-__all__ = ["COLUMNS", "Packer", "check", "packings", "request_key", "tells_request", "unpacked", "without"]
+__all__ = [
+    "COLUMNS",
+    "Packer",
+    "check",
+    "packings",
+    "request_key",
+    "tells_request",
+    "unpacked",
+    "with_states",
+    "without",
+]
 
 COLUMNS = (
     "event_id, hour, started_ns, duration_ns, first_byte_ns, latency, first_byte, "
@@ -319,6 +329,13 @@ def packings(text: str, *, whole: bool) -> set[bytes]:
 def tells_request(packed: bytes) -> bool:
     """Whether a row has a request's id."""
     return _DECODER.decode(packed).request_id is not None
+
+
+def with_states(packed: bytes, states: dict[str, str]) -> bytes:
+    """What a row has packed, with the states of its limits."""
+    rest = _DECODER.decode(packed)
+    rare = msgspec.structs.replace(rest.rare or _NOTHING_RARE, limits=states)
+    return _ENCODER.encode(msgspec.structs.replace(rest, rare=rare))
 
 
 def without(packed: bytes, tells: Callable[[str], bool]) -> bytes | None:

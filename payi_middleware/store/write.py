@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import health as faults
@@ -13,11 +13,13 @@ from .connection import Connection
 from .corrections import correct
 from .database import Database
 from .fold import EVERY, MOST_KEYS, fold
-from .pack import COLUMNS, Packer
+from .pack import COLUMNS, Packer, with_states
 from .processes import put
 from .tending import tend
 
 __all__ = ["Batch", "Writer"]
+
+_ASKED_AT_ONCE = 500  # ids in one question
 
 
 class Batch(NamedTuple):
@@ -32,6 +34,21 @@ class Batch(NamedTuple):
     def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
         """Write corrections; see `corrections.correct`."""
         correct(self.connection, changed)
+
+    def states(self, states: Mapping[bytes, dict[str, str]]) -> None:
+        """Write the states of their limits to events that are stored, by their ids; ids that are no event's are passed over."""
+        ids = list(states)
+        for start in range(0, len(ids), _ASKED_AT_ONCE):
+            part = ids[start : start + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            rows = self.connection.execute(
+                f"SELECT id, event_id, rest FROM events WHERE event_id IN ({marks})",  # noqa: S608 - marks alone
+                part,
+            ).fetchall()
+            self.connection.executemany(
+                "UPDATE events SET rest = ? WHERE id = ?",
+                [(with_states(rest, states[event_id]), number) for number, event_id, rest in rows],
+            )
 
 
 class Writer:

@@ -18,6 +18,10 @@ from made import call
 from typer.testing import CliRunner
 
 from payi_middleware.cli import app, diagnosis
+from payi_middleware.limits import Limit
+from payi_middleware.limits.ledger import Account, Settle
+from payi_middleware.limits.limit import Definition
+from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.store import open_store
 from payi_middleware.store.schema import VERSION
 
@@ -342,3 +346,28 @@ def test_where_limits_are_counted(tmp_path: Path) -> None:
     assert "cannot reach the ledger of its limits, valkey://cache:6379/0, since 2027-01-15T08:00:00" in problems(
         tmp_path
     )
+
+
+def test_the_ledger_and_limits_that_are_reached(tmp_path: Path) -> None:
+    """By name, and how many accounts; never whose. Without limits there is nothing to tell, and one that is broken is a problem."""
+    stored(tmp_path, report())
+    assert examined(tmp_path)["ledger"] == {"id": None, "error": None, "limits": 0, "held": 0, "over": []}
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    for name, kind in (("Monthly", "block"), ("Soft", "allow"), ("Free", "block")):
+        limit = Limit(name, 1, type=kind, per="user")  # type: ignore[arg-type]
+        ledger.define(Definition(limit_id=name, application="shop", limit=limit))
+    accounts = tuple(Account(name, f'["{user}"]') for name in ("Monthly", "Soft") for user in ("jane", "bob"))
+    ledger.run([Settle(b"1" * 16, "shop", (*accounts[:2], accounts[3]), 10**10, 0, 5, time.time_ns())])
+    ledger.close()
+
+    found = examined(tmp_path)
+    assert (found["ledger"]["id"], found["ledger"]["limits"], found["ledger"]["held"]) == (ledger.id, 3, 0)
+    output = CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
+    assert f"Ledger   {ledger.id}: 3 limits, held by 0 calls that run" in output
+    assert "Monthly (shop): 2 accounts at the maximum, its calls are refused" in output
+    assert "Soft (shop): 1 account at the maximum, it only tells" in output
+    assert "jane" not in output
+    assert found["problems"] == []
+
+    (tmp_path / "payi.db.ledger").write_bytes(b"garbage" * 1000)
+    assert "payi.db.ledger is no SQLite database" in problems(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from typer.testing import CliRunner
 from payi_middleware import record
 from payi_middleware.cli import app
 from payi_middleware.events import CallEvent
+from payi_middleware.limits import Limit
+from payi_middleware.limits.ledger import Account, Settle
+from payi_middleware.limits.limit import Definition
+from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.pseudonyms import pseudonym
 from payi_middleware.segment import DAMAGED
 from payi_middleware.spool import Spool
@@ -51,8 +56,32 @@ def test_forget(tmp_path: Path) -> None:
     told = json.loads(run(tmp_path, "--json"))
     assert told == {
         "schema": 1, "dry_run": False, "known_as": JANE, "events": 0, "cleared": 0, "sums": 0, "left": [],
-        "server": {"instances": 0, "scores": 0, "limits": 0, "properties": 0}, "vacuum": told["vacuum"],
+        "vacuum": told["vacuum"], "limits": 0, "limit_accounts": 0, "server": {"instances": 0, "scores": 0, "properties": 0},
     }  # fmt: skip
+
+
+def test_their_accounts_of_limits(tmp_path: Path) -> None:
+    """Running or over, also of limits that are deleted; others keep theirs, and no byte of the ledger tells of the person."""
+    made(tmp_path, []).close()
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    for limit_id, per in (("each", ("user", "model")), ("gone", ("account",)), ("all", ())):
+        limit = Limit(limit_id, 5, per=per)  # type: ignore[arg-type]
+        ledger.define(Definition(limit_id=limit_id, application="shop", limit=limit))
+    keys = {"each": [f'["{JANE}","o1"]', '["bob","o1"]'], "gone": [f'["{JANE}"]'], "all": [""]}
+    accounts = tuple(Account(limit_id, key) for limit_id, some in keys.items() for key in some)
+    for n in range(20):
+        ledger.run([Settle(n.to_bytes(16, "big"), "shop", accounts, 5, 5, 5, time.time_ns())])
+    ledger.reset("shop", "each")
+    ledger.remove("shop", "gone")
+    ledger.close()
+
+    assert json.loads(run(tmp_path, "--dry-run", "--json"))["limit_accounts"] == 2
+    assert json.loads(run(tmp_path, "--application", "blog", "--json"))["limit_accounts"] == 0
+    assert "2 accounts of limits deleted." in run(tmp_path)
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    assert ledger.accounts("shop") == [Account("all", ""), Account("each", '["bob","o1"]')]
+    ledger.close()
+    assert files_with(tmp_path, JANE) == []
 
 
 def test_their_calls_too(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from typer.testing import CliRunner
 
 from payi_middleware import record
 from payi_middleware.cli import app
+from payi_middleware.limits import Limit
+from payi_middleware.limits.ledger import Account, Settle
+from payi_middleware.limits.limit import Definition
+from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.spool import Spool
 from payi_middleware.store import open_store
 from payi_middleware.store.deliveries import Place, Rejected
@@ -35,6 +40,20 @@ def store(tmp_path: Path) -> str:
     return url(tmp_path)
 
 
+def test_prune_windows_of_limits(store: str, tmp_path: Path) -> None:
+    """Those that ended before the day go, with calls or without."""
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    ledger.define(Definition(limit_id="all", application="shop", limit=Limit("all", 5, window="day")))
+    for n in (1, 40, 41):
+        at_ns = time.time_ns() - n * DAY
+        ledger.run([Settle(n.to_bytes(16, "big"), "shop", (Account("all"),), 5, 5, 5, at_ns)])
+    ledger.close()
+    assert json.loads(run("prune", "--store", store, "--older-than", "20d", "--dry-run", "--json"))["limit_rows"] == 2
+    assert "2 windows of limits that ended before it removed." in run("prune", "--store", store, "--older-than", "20d")
+    assert json.loads(run("prune", "--store", store, "--older-than", "20d", "--json"))["limit_rows"] == 0
+    assert len(SqliteLedger(tmp_path / "payi.db.ledger").history("shop", "all")) == 1
+
+
 def test_prune(store: str) -> None:
     """A dry run tells what would go and changes nothing; then it goes, and the space is given back."""
     expected = len(EVENTS) - len(YOUNGER)
@@ -44,8 +63,8 @@ def test_prune(store: str) -> None:
     told = json.loads(run("prune", "--store", store, "--older-than", CUT, "--json"))
     assert told == {
         "schema": 1, "dry_run": False, "before": CUT, "keep_sums": True, "events": expected, "corrections": 0, "sums": 0,
-        "texts": told["texts"], "waiting": 0, "vacuum": None,
-            "server": {"instances": 0, "scores": 0, "limits": 0, "properties": 0},
+        "texts": told["texts"], "waiting": 0, "vacuum": None, "limit_rows": 0,
+        "server": {"instances": 0, "scores": 0, "properties": 0},
     }  # fmt: skip
     with open_store(store, create=False) as opened:
         assert opened.count() == len(YOUNGER)

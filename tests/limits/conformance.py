@@ -368,6 +368,21 @@ def an_event_without_a_hold_is_settled_once(ledger: Ledger) -> None:
     assert team.stands(limit) == (4, 0)
 
 
+def a_correction_adds_money_and_no_call(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limit, calls = team.limit("L", 5), team.limit("C", 5, unit="calls")
+    team.settle(call(), limit, calls, usd=4)
+    correction = call()
+    for fresh in (True, False):
+        assert team.settle(correction, limit, calls, usd=-1.5, tokens=-4, counts=False).fresh is fresh
+    assert team.stands(limit) == (2.5, 0)
+    assert team.totals(limit).requests["ok"] == sum(team.totals(limit).requests.values()) == 1
+    assert team.totals(calls).spent == team.totals(calls).requests["ok"] == 1
+    assert ledger.reset(team.name, limit)
+    team.settle(call(), limit, usd=-1, counts=False)  # of what was counted before
+    assert team.stands(limit) == (0, 0)
+
+
 def a_release_counts_nothing(ledger: Ledger) -> None:
     team = Team(ledger)
     limit = team.limit("L", 5)
@@ -513,6 +528,13 @@ def everything_of_a_definition_is_kept(ledger: Ledger) -> None:
     assert ledger.definitions(team.name).limits == (kept,)
 
 
+def a_limit_from_elsewhere_keeps_its_age(ledger: Ledger) -> None:
+    team = Team(ledger)
+    old = Definition(limit_id="old", application=team.name, limit=Limit("L", 5), created_ns=7 * NS)
+    assert ledger.define(old).created_ns == 7 * NS
+    assert ledger.definitions(team.name).limits[0].created_ns == 7 * NS
+
+
 def names_are_unique_within_an_application(ledger: Ledger) -> None:
     team, other = Team(ledger), Team(ledger)
     team.limit("L", 5, limit_id="one")
@@ -654,6 +676,20 @@ def an_account_can_be_forgotten(ledger: Ledger) -> None:
 # ---- alerts
 
 
+def accounts_are_named_after_their_limit_is_gone(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limit, other = team.limit("L", 5, per="user"), team.limit("M", 5)
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    team.settle(call(), jane, bob, other)
+    ledger.reset(team.name, limit, bob.key)
+    ledger.remove(team.name, limit)
+    assert sorted(ledger.accounts(team.name)) == sorted([bob, jane, Account(other)])
+    assert team.name in ledger.applications()
+    assert ledger.forget(team.name, jane)
+    assert sorted(ledger.accounts(team.name)) == sorted([bob, Account(other)])
+    assert ledger.accounts("nobody") == []
+
+
 def an_alert_is_told_once(ledger: Ledger) -> None:
     team = Team(ledger)
     limit = team.limit("L", 10, alerts=(0.5, 0.8, 1))
@@ -745,6 +781,7 @@ CASES: list[Callable[[Ledger], None]] = [
     a_refused_event_stays_refused_and_is_counted_once,
     an_event_is_settled_once,
     an_event_without_a_hold_is_settled_once,
+    a_correction_adds_money_and_no_call,
     a_release_counts_nothing,
     a_release_after_a_settle_changes_nothing,
     steps_of_one_run_see_each_other,
@@ -756,6 +793,7 @@ CASES: list[Callable[[Ledger], None]] = [
     definitions_have_a_version_that_each_change_changes,
     the_same_definition_again_changes_nothing,
     everything_of_a_definition_is_kept,
+    a_limit_from_elsewhere_keeps_its_age,
     names_are_unique_within_an_application,
     accounts_found_by_older_definitions_are_stale,
     raising_and_lowering_hold_at_once,
@@ -766,6 +804,7 @@ CASES: list[Callable[[Ledger], None]] = [
     a_limit_that_was_never_used_can_be_reset,
     a_row_can_be_corrected,
     an_account_can_be_forgotten,
+    accounts_are_named_after_their_limit_is_gone,
     an_alert_is_told_once,
     each_account_is_told_by_itself,
     alerts_wait_in_the_outbox_until_they_are_told,

@@ -86,3 +86,26 @@ def test_limits_keep_their_order() -> None:
     )
     found = accounts_of(Definitions(1, limits), Facts(Attribution(), "shop", "openai", None))
     assert found == (Account("0"), Account("1"), Account("2"))
+
+
+def test_a_limit_that_waits_to_be_named_is_found_by_name_or_id() -> None:
+    """Once, in its place among those that attach themselves, however it is named."""
+    limits = tuple(
+        Definition(
+            limit_id=f"id-{n}", application="shop", limit=Limit(f"name {n}", 1), source="code" if n == 2 else "api"
+        )
+        for n in range(5)
+    )
+    who = Attribution(limit_ids=("name 3", "id-0", "id-3", "unknown"))
+    for _ in range(2):
+        found = accounts_of(Definitions(1, limits), Facts(who, "shop", "openai", None))
+        assert [account.limit_id for account in found] == ["id-0", "id-2", "id-3"]
+
+
+def test_other_definitions_are_looked_up_anew() -> None:
+    """Whatever stood where they stand; so many applications may have limits."""
+    for n in range(200):
+        limits = (Definition(limit_id=f"{n}", application="shop", limit=Limit("all", 1), source="code"),)
+        found = accounts_of(Definitions(n, limits), Facts(Attribution(), "shop", "openai", None))
+        assert found == (Account(f"{n}"),)
+        del limits

@@ -19,10 +19,15 @@ from typer.testing import CliRunner
 
 from payi_middleware.cli import app
 from payi_middleware.events import CallEvent
+from payi_middleware.exceptions import StoreError
+from payi_middleware.limits import Limit
+from payi_middleware.limits.limit import Definition
+from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.manual.files import LONGEST
 from payi_middleware.once import event_id
 from payi_middleware.pseudonyms import pseudonym
 from payi_middleware.store import open_store
+from payi_middleware.store.write import Batch
 
 ITEM: dict[str, Any] = {
     "category": "system.openai",
@@ -132,6 +137,35 @@ def test_run_again_it_stores_nothing_twice(folder: Folder) -> None:
     assert (second["stored"], second["already_there"], second["cost"]) == (0, 4, "0")
     assert (third["stored"], third["already_there"]) == (1, 4)
     assert event_id("default\nsystem.openai", "r1") in {event.event_id for event in folder.events()}
+
+
+def test_limits_count_what_is_read(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, also where a crash came between the ledger and the store; what has no price by its maker's dearest model."""
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    for limit_id, match in (("users", {}), ("odd", {"model": "model-of-tomorrow"})):
+        limit = Limit(limit_id, 5, per="user", match=match)
+        ledger.define(Definition(limit_id=limit_id, application="default", limit=limit))
+    told = [ITEM, ITEM | {"user_id": "bob"}, ITEM | {"resource": "model-of-tomorrow"}]
+    add = Batch.__new__
+
+    def broken(*args: Any) -> Any:
+        made = add(*args)
+        return made._replace(add=lambda events: (_ for _ in ()).throw(StoreError("full")))
+
+    monkeypatch.setattr(Batch, "__new__", broken)
+    assert "full" in folder.failed(lines(told))
+    monkeypatch.undo()
+    for _ in range(2):
+        folder.run(lines(told))
+    (bob, jane) = sorted(ledger.totals("default", "users"), key=lambda one: one.key)
+    (odd,) = ledger.totals("default", "odd")
+    assert (bob.spent, sum(bob.requests.values()), sum(jane.requests.values())) == (35_000_000, 1, 2)
+    assert jane.spent == 35_000_000 + odd.spent
+    assert odd.spent > 0
+    events = folder.events()
+    assert [set(event.limits) for event in events].count({"users"}) == 2
+    assert {event.ledger for event in events} == {ledger.id}
+    ledger.close()
 
 
 def test_our_own_events_are_stored_as_they_are(folder: Folder) -> None:

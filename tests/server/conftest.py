@@ -10,7 +10,7 @@ import pytest
 import stores
 from servers import Blocking, Server
 
-_ANYWHERE = ("test_client", "test_ingest", "test_limits", "test_applications")
+_ANYWHERE = ("test_client", "test_ingest", "test_limits", "test_limits_beyond", "test_applications")
 """The files whose tests are run on each kind of database."""
 
 

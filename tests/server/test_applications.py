@@ -108,7 +108,11 @@ def test_listings_show_what_is_ones_own(server: Server, theirs: dict[str, str], 
     with server.http(server.key("admin", "cursors")) as http:
         for name in ("A", "B"):
             http.post("/api/v1/limits", json={"limit_name": name, "max": 1, "limit_id": f"limit-{name}"})
-        cursor = http.get("/api/v1/limits", params={"limit": 1}).json()["cursor"]
+            http.post("/api/v1/use_cases/definitions", json={"name": name, "description": name})
+        # A cursor is a name where the ledger is asked, else a number.
+        ours = path if path.startswith("/api/v1/limits") else "/api/v1/use_cases/definitions"
+        cursor = http.get(ours, params={"limit": 1}).json()["cursor"]
+        assert cursor
     with server.http(server.key("read", "third")) as http:
         for asked in ({}, {"cursor": cursor, "sort_ascending": True}):
             items = http.get(path, params=asked).json()["items"]

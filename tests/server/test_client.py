@@ -45,7 +45,9 @@ def refused(status: int, code: str | None, call: Any, *args: Any, **named: Any) 
     assert body["message"]
 
 
-OURS = {("POST", f"/api/v1/{path}") for path in ("ingest/bulk-upsert", "events")} | {("GET", "/api/v1/capabilities")}
+OURS = {("POST", f"/api/v1/{path}") for path in ("ingest/bulk-upsert", "events")} | {
+    ("GET", f"/api/v1/{path}") for path in ("capabilities", "limits/{limit_id}/accounts")
+}
 """Operations that the client lacks."""
 
 

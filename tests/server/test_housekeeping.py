@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from payi_middleware.cli import app
 from payi_middleware.server.database import over
-from payi_middleware.server.tables import instances, limit_history, request_properties, scores
+from payi_middleware.server.tables import instances, request_properties, scores
 from payi_middleware.store import open_store
 from payi_middleware.store.forget import Person
 
@@ -71,7 +71,6 @@ def aged(server: Server, *use_case_ids: str, scores_too: bool = True) -> None:
             if scores_too:
                 sql.execute(scores.update().where(scores.c.use_case_id == name).values(created_ns=then))
         sql.execute(request_properties.update().values(updated_ns=then))
-        sql.execute(limit_history.update().values(reset_ns=then))
 
 
 def rows(server: Server, table: Any) -> int:
@@ -80,42 +79,34 @@ def rows(server: Server, table: Any) -> int:
 
 
 def test_prune(server: Server) -> None:
-    """Old instances go with their scores and limits, and what lies beside pruned calls; what was scored lately stays."""
+    """Old instances go with their scores, and what lies beside pruned calls; what was scored lately, and limits, stay."""
     with server.http() as http:
-        gone, lately, new = (scored(http, name) for name in ("old", "lately", "new"))
+        limit_ids = [scored(http, name) for name in ("old", "lately", "new")]
         http.put(f"{RUNS}/plain/properties", json={"properties": {"a": "b"}}).raise_for_status()
-        http.post("/api/v1/limits", json={"limit_name": "Team", "max": 1, "limit_id": "team"}).raise_for_status()
-        http.post("/api/v1/limits/team/reset").raise_for_status()
         old_id = told(http, "chat-1", {"a": "b"}, event_timestamp=OLD)
         new_id = told(http, "chat-2", {"a": "b"})
         aged(server, "old", "plain")
         aged(server, "lately", scores_too=False)
 
-        expected = {"instances": 2, "scores": 1, "limits": 2, "properties": 1}
+        expected = {"instances": 2, "scores": 1, "properties": 1}
         would = run(server, "prune", "--older-than", CUT, "--dry-run", "--json")
         assert (would["events"], would["server"]) == (1, expected)
-        assert "Of the server: 2 instances, 1 scores, 2 limits, properties of 1 requests would be removed." in run(
+        assert "Of the server: 2 instances, 1 scores, properties of 1 requests would be removed." in run(
             server, "prune", "--older-than", CUT, "--dry-run"
         )
         assert run(server, "prune", "--older-than", CUT, "--json")["server"] == expected
 
         for name, status in (("old", 404), ("plain", 404), ("lately", 200), ("new", 200)):
             assert http.get(f"{RUNS}/{name}").status_code == status
-        for limit_id, status in ((gone, 404), (lately, 200), (new, 200), ("team", 200)):
-            assert http.get(f"/api/v1/limits/{limit_id}").status_code == status
+        assert {http.get(f"/api/v1/limits/{limit_id}").status_code for limit_id in limit_ids} == {200}
         assert http.get(f"/api/v1/requests/{old_id}/result").status_code == 404
         assert http.get(f"/api/v1/requests/{new_id}/result").json()["xproxy_result"]["properties"] == {"a": "b"}
-        assert (rows(server, scores), rows(server, request_properties), rows(server, limit_history)) == (2, 1, 1)
-
-        assert run(server, "prune", "--older-than", CUT, "--drop-sums", "--dry-run", "--json")["server"]["limits"] == 1
-        told_ = run(server, "prune", "--older-than", CUT, "--drop-sums")
-        assert "Of the server: 1 limits removed." in told_
-        assert rows(server, limit_history) == 0
+        assert (rows(server, scores), rows(server, request_properties)) == (2, 1)
         assert "Of the server" not in run(server, "prune", "--older-than", CUT, "--drop-sums")
         again = http.post(
             "/api/v1/ingest", json=ITEM, headers={"xProxy-UseCase-Name": "Chat", "xProxy-UseCase-ID": "old"}
         )
-        assert set(again.json()["xproxy_result"]["limits"]) - {gone}
+        assert set(again.json()["xproxy_result"]["limits"]) == {limit_ids[0]}
 
 
 def of_jane(server: Server, http: Any) -> None:
@@ -134,13 +125,13 @@ def test_forget(server: Server) -> None:
     """No byte tells of the person; scores, other limits, other properties and all keys stay."""
     with server.http() as http:
         of_jane(server, http)
-        expected = {"instances": 2, "scores": 0, "limits": 4, "properties": 1}
+        expected = {"instances": 2, "scores": 0, "properties": 1}
         would = run(server, "forget", "--user", JANE, "--dry-run", "--json")
-        assert would["server"] == expected
+        assert (would["server"], would["limits"]) == (expected, 4)
 
         done = run(server, "forget", "--user", JANE, "--json")
 
-        assert (done["server"], done["left"]) == (expected, [])
+        assert (done["server"], done["limits"], done["left"]) == (expected, 4, [])
         assert files_with(server.path.parent, JANE) == files_with(server.path.parent, json.dumps(JANE)[1:-1]) == []
         assert JANE.encode() not in stores.kept_bytes(server.path.parent)
         assert http.get(f"{RUNS}/plain").json()["properties"] == {"a": "b"}
@@ -154,8 +145,9 @@ def test_forget(server: Server) -> None:
             (score,) = sql.execute(scores.select()).all()
             (named,) = sql.execute(instances.select().where(instances.c.use_case_id == score.use_case_id)).all()
         assert http.get(f"{RUNS}/{score.use_case_id}/kpis").json()["items"][0]["score"] == 4
-        assert http.get(f"/api/v1/limits/{named.limit_id}").json()["limit"]["limit_name"] == f"Chat {score.use_case_id}"
-        assert run(server, "forget", "--user", JANE, "--json")["server"] == dict.fromkeys(expected, 0)
+        assert JANE not in http.get(f"/api/v1/limits/{named.limit_id}").json()["limit"]["limit_name"]
+        again = run(server, "forget", "--user", JANE, "--json")
+        assert (again["server"], again["limits"]) == (dict.fromkeys(expected, 0), 0)
 
 
 def test_forget_with_the_calls(server: Server) -> None:
@@ -180,7 +172,8 @@ def test_forget_of_one_application(server: Server) -> None:
         of_jane(server, http)
         of_jane(server, others)
         done = run(server, "forget", "--user", JANE, "--application", "shop", "--json")
-        assert done["server"] == {"instances": 2, "scores": 0, "limits": 4, "properties": 1}
+        assert (done["server"], done["limits"]) == ({"instances": 2, "scores": 0, "properties": 1}, 4)
+        assert len([one for one in others.get("/api/v1/limits").json()["items"] if JANE in one["limit_name"]]) == 1
         assert others.get(f"{RUNS}/run of {JANE}").status_code == 200
         path = "/api/v1/requests/provider/system.openai/chat-1/result"
         assert others.get(path).json()["xproxy_result"]["properties"] == {"mail": JANE, "a": "b"}

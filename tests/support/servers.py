@@ -15,6 +15,7 @@ from payi_middleware.demo.serving import Serving
 from payi_middleware.server import keys
 from payi_middleware.server.app import create_app
 from payi_middleware.server.database import over, prepare
+from payi_middleware.settings import load
 
 __all__ = ["Blocking", "Server"]
 
@@ -22,10 +23,10 @@ __all__ = ["Blocking", "Server"]
 class Server:
     """Serves a store in a folder from construction to `close`."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, *, ledger: str | None = None, **options: Any) -> None:
         self.path = folder / "payi.db"
         self.store = url(folder)
-        self.app = create_app(self.store, **options)
+        self.app = create_app(load({"store": self.store, "ledger": ledger}), **options)
         self._conforming = Conforming(self.app)
         self._serving = Serving(self._conforming)
         self.url = self._serving.url

@@ -120,7 +120,7 @@ class ValkeyLedger:
         return answers
 
     def applications(self) -> list[str]:
-        """Whose limits are kept here."""
+        """Whose limits are kept here, or were."""
         return sorted(self._asked(_APPLICATIONS)[1])
 
     def definitions(self, application: str) -> Definitions:
@@ -140,7 +140,8 @@ class ValkeyLedger:
             check_name(terms, definition)
             before, now = terms.by_id.get(definition.limit_id), self._seen * 1_000
             if before is None:
-                kept = msgspec.structs.replace(definition, created_ns=now, updated_ns=now)
+                created = definition.created_ns or now  # told where a limit comes from elsewhere
+                kept = msgspec.structs.replace(definition, created_ns=created, updated_ns=now)
                 buried, number = 0, 0
             else:
                 kept = changed(before.definition, definition, now)
@@ -223,6 +224,15 @@ class ValkeyLedger:
                 *(totals.requests[s] for s in wire.COUNTED),
             )
             self._asked(_MEND, place, [str(min(one, wire.FULL)) for one in counted])
+
+    def accounts(self, application: str) -> list[Account]:
+        """All accounts that have rows, running or over, also of limits that are deleted."""
+        found: set[Account] = set()
+        for known, _ in self._every(application):
+            found.update(Account(known.limit_id, row.key) for row in self._rows(known.number))
+            resets = map(wire.past_of, self._asked(_RESETS, known.number, False, False, 0)[1])
+            found.update(Account(known.limit_id, past.totals.key) for past in resets)
+        return sorted(found)
 
     def forget(self, application: str, account: Account) -> int:
         """Delete an account with its history; how many rows it had."""

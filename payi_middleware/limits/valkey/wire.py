@@ -117,15 +117,17 @@ def _reserve(step: Reserve, charged: Sequence[tuple[Known, str]], window: Window
 
 
 def _settle(step: Settle, charged: Sequence[tuple[Known, str]], window: Window) -> list[Any]:
+    text = _text if step.counts else _signed
     told: list[Any] = [
         "settle",
         max(0, step.at_ns) // _NS,
-        _text(step.input_ticks),
-        _text(step.output_ticks),
-        _text(step.input_ticks + step.output_ticks),
-        _text(step.tokens),
+        text(step.input_ticks),
+        text(step.output_ticks),
+        text(step.input_ticks + step.output_ticks),
+        text(step.tokens),
         step.failed,
         step.known,
+        step.counts,
     ]
     for known, key in charged:
         told += (known.number, key, *window.of(known, step.at_ns))
@@ -155,6 +157,10 @@ _WRITING: Final[dict[type, Callable[..., list[Any]]]] = {
 
 def _amounts(hold: Amount) -> list[int]:
     return [amount if 0 <= amount <= _MOST_HELD else min(max(0, amount), _MOST_HELD) for amount in hold]
+
+
+def _signed(amount: int) -> str:
+    return str(min(max(-FULL, amount), FULL))
 
 
 def _text(amount: int) -> str:

@@ -15,12 +15,13 @@ from sqlalchemy import Connection, Row, select
 from ...events import format_id
 from ...record import new_id
 from ..errors import Answer, ApiError, not_found
-from ..known import make_instance
+from ..keys import Caller
 from ..moments import told
 from ..paging import Paging, page
 from ..rows import merged, new_request_id
 from ..serving import Owner, Reading, Sender, Writing
 from ..tables import instances, kpis, scores
+from ..writer import Writer
 from .kpis import kpi
 from .limits import NewProperties
 from .use_cases import definition, use_case
@@ -45,7 +46,7 @@ async def create(use_case_name: str, caller: Sender, writer: Writing) -> Answer:
     """Begin an instance."""
     use_case_id = format_id(new_id(time.time_ns()))
     return Answer(
-        _instance(await writer.run(lambda sql: _instance_row(sql, caller.application, use_case_name, use_case_id)))
+        _instance(await writer.run(lambda sql: _instance_row(sql, writer, caller, use_case_name, use_case_id)))
     )
 
 
@@ -75,7 +76,7 @@ async def update_properties(
     """Lay properties over those there are; null clears one."""
 
     def action(sql: Connection) -> Row[Any]:
-        row = _instance_row(sql, caller.application, use_case_name, use_case_id)
+        row = _instance_row(sql, writer, caller, use_case_name, use_case_id)
         properties = merged(row.properties, body.properties)
         sql.execute(instances.update().where(instances.c.id == row.id).values(properties=properties))
         return _found(sql, caller.application, use_case_name, use_case_id)
@@ -118,7 +119,7 @@ async def score(
     def action(sql: Connection) -> None:
         by = kpi(sql, caller.application, use_case_name, kpi_name)
         value = _value(body.score, by.kpi_type)
-        _instance_row(sql, caller.application, use_case_name, use_case_id)
+        _instance_row(sql, writer, caller, use_case_name, use_case_id)
         which = (*_scores_of(caller.application, use_case_name, use_case_id), scores.c.kpi_name == kpi_name)
         now = time.time_ns()
         if sql.execute(scores.update().where(*which).values(score=value, updated_ns=now)).rowcount:
@@ -174,14 +175,15 @@ def _found(sql: Connection, application: int, name: str, use_case_id: str) -> Ro
     return row
 
 
-def _instance_row(sql: Connection, application: int, name: str, use_case_id: str) -> Row[Any]:
-    """The row of an instance, made if it has none."""
+def _instance_row(sql: Connection, writer: Writer, caller: Caller, name: str, use_case_id: str) -> Row[Any]:
+    """The row of an instance, made if it has none. In the writer's thread."""
+    application = caller.application
     row = _row(sql, application, name, use_case_id)
     if row is not None:
         return row
     if not use_case_id.isprintable() or len(use_case_id) > 256:
         raise ApiError(400, "use_case_id: not 1 to 256 printable characters")
-    make_instance(sql, application, name, use_case_id, use_case(definition(sql, application, name)))
+    writer.known.make_instance(caller, name, use_case_id, use_case(definition(sql, application, name)))
     return _found(sql, application, name, use_case_id)
 
 

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Row, select
 from ...manual.items import is_use_case
 from ..errors import Answer, ApiError, not_found
 from ..known import UseCase
+from ..limit_bodies import LimitConfig, limit_columns
 from ..paging import Paging, page
 from ..rows import Name, Text, money, new_request_id
 from ..serving import Manager, Reader, Reading, Writing
 from ..tables import instances, kpis, scores, use_cases
-from .limits import LimitConfig, limit_columns
 
 __all__ = ["definition", "router", "use_case"]
 

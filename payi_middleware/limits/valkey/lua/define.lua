@@ -17,7 +17,6 @@ if number == 0 then
   call('SADD', base .. ':live:' .. application, number)
 end
 if number > 0 then call('HSET', base .. ':l:' .. number, 'alerts', cmsgpack.pack(asked[12]), unpack(kept)) end
-local membership = call('SCARD', base .. ':live:' .. application) > 0 and 'SADD' or 'SREM'
-call(membership, base .. ':applications', application)
+call('SADD', base .. ':applications', application)  -- also where none is left: their accounts are to be found
 call('INCR', base .. ':v:' .. application)
 return answer({ number })

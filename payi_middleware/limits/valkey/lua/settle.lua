@@ -5,7 +5,7 @@ local LETTERS = { ok = 'o', exceeded = 'e', overrun = 'v' }
 -- The accounts of a call for which nothing is held, in the windows in which it began.
 local function told_accounts(step)
   local found = {}
-  for i = 9, #step, 4 do
+  for i = 10, #step, 4 do
     local number, key, starts, ends = step[i], step[i + 1], step[i + 2], step[i + 3]
     local term = limit(number)
     if term.rolling > 0 then
@@ -34,8 +34,30 @@ local function reserved_accounts(record)
   return found
 end
 
+local function state_of(one)
+  local term, spent = one.term, one.total.spent
+  return less(term.most, spent) and 'overrun' or less(spent, term.from) and 'ok' or 'exceeded'
+end
+
+-- Of an amount below 0 as much as there is to take it from.
+local function taken(amount, counted)
+  if not less(sum(counted, amount), '0') then return amount end
+  return counted == '0' and '0' or '-' .. counted
+end
+
+-- Add to a row what a call costs otherwise, and count none; the state that it leaves.
+local function correct(one, step)
+  local term, row = one.term, one.row
+  whole(row)
+  add(term, row, 'spent', taken(({ step[5], step[6], '0' })[term.at], row.spent))
+  put(row, 'input', sum(row.input, taken(step[3], row.input)))
+  put(row, 'output', sum(row.output, taken(step[4], row.output)))
+  return state_of(one)
+end
+
 -- Add the cost to a row; the state that it leaves.
 local function charge(one, step, held)
+  if not step[9] then return correct(one, step) end
   local term, row = one.term, one.row
   local cost = ({ step[5], step[6], '1' })[term.at]
   if term.strict and not step[8] and held then
@@ -47,14 +69,13 @@ local function charge(one, step, held)
   put(row, 'input', sum(row.input, step[3]))
   put(row, 'output', sum(row.output, step[4]))
   if row.most ~= term.most then put(row, 'most', term.most) end
-  local spent = one.total.spent
-  local state = less(term.most, spent) and 'overrun' or less(spent, term.from) and 'ok' or 'exceeded'
+  local state = state_of(one)
   local counted = step[7] and 'failed' or state
   put(row, counted, sum(row[counted], 1))
   return state
 end
 
--- The step: 'settle', when it began (seconds), input, output, both, tokens, failed, known, and accounts as of `reserve`.
+-- The step: 'settle', when it began (seconds), input, output, both, tokens, failed, known, whether it counts, and accounts as of `reserve`.
 local function settle(step, event)
   local record = record_of(event)
   if record.state == 'settled' or record.state == 'blocked' then return { 'settled', false, record.states, {} } end

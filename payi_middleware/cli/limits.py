@@ -1,0 +1,273 @@
+"""`payi limits`: limits made, looked at and changed where they are counted. Running applications see it within about a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .faults import WrongOption, told
+from .ledger_source import opened_ledger_of
+from .source import settings_of
+
+if TYPE_CHECKING:
+    from ..limits.ledger import Ledger
+    from ..limits.limit import Definition
+    from ..settings import Settings
+
+__all__ = ["app", "definition_of", "opened_ledger"]
+
+app = typer.Typer(no_args_is_help=True, help="Limits: how much may be spent, by whom, in which time.")
+
+LEDGER = Annotated[
+    str | None, typer.Option("--ledger", metavar="URL", help="Where limits are counted; by default beside the store.")
+]
+STORE = Annotated[str | None, typer.Option("--store", metavar="URL", help="The store, for example sqlite:///payi.db.")]
+APPLICATION = Annotated[str | None, typer.Option("--application", metavar="NAME", help="Whose limits.")]
+JSON = Annotated[bool, typer.Option("--json", help="JSON: one object a line.")]
+LIMIT = Annotated[str, typer.Argument(metavar="LIMIT", help="Its name or its id.")]
+
+_Window = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="hour, day, week, month, quarter, year; 90m, 24h, 30d; or none: only a reset."),
+]
+_Zone = Annotated[str | None, typer.Option("--timezone", metavar="NAME", help="By which days and months turn.")]
+_Match = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--match", metavar="FIELD=VALUE", help="Only such calls, as properties.plan=pro. Several: all of them."
+    ),
+]
+_Tag = Annotated[list[str] | None, typer.Option("--tag", help="Only calls that have one of these limit tags.")]
+_Alert = Annotated[list[str] | None, typer.Option("--alert", help="A share of the maximum to tell at, or forecast.")]
+_Strict = Annotated[
+    bool | None, typer.Option("--strict/--no-strict", help="No call begins that could pass the maximum.")
+]
+_OnError = Annotated[str | None, typer.Option(metavar="open|closed", help="When the ledger is out of reach.")]
+_Unknown = Annotated[str | None, typer.Option(metavar="dearest|block|allow", help="Models without a known price.")]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="What it is known by.")],
+    most: Annotated[str, typer.Argument(metavar="MAX", help="The most: USD, calls or tokens.")],
+    kind: Annotated[str, typer.Option("--type", metavar="block|allow", help="Refuse calls, or only tell.")] = "block",
+    unit: Annotated[str, typer.Option(metavar="usd|calls|tokens")] = "usd",
+    threshold: Annotated[float | None, typer.Option(help="Share of the maximum from which it is `exceeded`.")] = None,
+    window: _Window = None,
+    timezone: _Zone = None,
+    per: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An account for each user, account, use_case, request_tag, model, application. Several: combined."
+        ),
+    ] = None,
+    match: _Match = None,
+    tag: _Tag = None,
+    alert: _Alert = None,
+    strict: _Strict = None,
+    on_error: _OnError = None,
+    unknown_price: _Unknown = None,
+    limit_id: Annotated[str | None, typer.Option("--id", help="Its id; by default one is made.")] = None,
+    application: APPLICATION = None,
+    store: STORE = None,
+    ledger: LEDGER = None,
+    as_json: JSON = False,
+) -> None:
+    """Make a limit. Without --per, --match and --tag it applies to calls that name it in `limit_ids`."""
+    with told(), opened_ledger(store, ledger, create=True) as (opened, settings):
+        import time
+
+        from ..events import format_id
+        from ..limits.limit import Definition, Limit
+        from ..record import new_id
+        from .limits_shown import print_limit
+
+        given = _given(window, timezone, match, tag, alert, strict, on_error, unknown_price)
+        limit = Limit(name, most, type=kind, unit=unit, threshold=threshold, per=per, **given)  # type: ignore[arg-type]
+        whose = application or settings.application
+        if limit_id is not None and any(one.limit_id == limit_id for one in opened.definitions(whose).limits):
+            raise WrongOption("--id", f"{whose!r} has a limit of that id; change it with `payi limits update`")
+        made = opened.define(
+            Definition(limit_id=limit_id or format_id(new_id(time.time_ns())), application=whose, limit=limit)
+        )
+        print_limit(opened, made, as_json=as_json)
+
+
+@app.command("list")
+def listing(application: APPLICATION = None, store: STORE = None, ledger: LEDGER = None, as_json: JSON = False) -> None:
+    """All limits and how they stand. Of one that has several accounts: their sum, and what the fullest has left."""
+    with told(), opened_ledger(store, ledger) as (opened, _):
+        from .limits_shown import print_limits
+
+        whose = opened.applications() if application is None else [application]
+        print_limits(opened, [one for name in whose for one in opened.definitions(name).limits], as_json=as_json)
+
+
+@app.command("show")
+def show(
+    limit: LIMIT,
+    history: Annotated[bool, typer.Option("--history", help="The windows that are over, too.")] = False,
+    most: Annotated[int, typer.Option("--accounts", min=1, metavar="N", help="So many accounts at the most.")] = 50,
+    application: APPLICATION = None,
+    store: STORE = None,
+    ledger: LEDGER = None,
+    as_json: JSON = False,
+) -> None:
+    """One limit with its accounts, dearest first."""
+    with told(), opened_ledger(store, ledger) as (opened, _):
+        from .limits_shown import print_whole
+
+        print_whole(opened, definition_of(opened, limit, application), most, history=history, as_json=as_json)
+
+
+@app.command("update")
+def update(
+    limit: LIMIT,
+    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    most: Annotated[str | None, typer.Option("--max", help="Another maximum; also one below what is spent.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", metavar="block|allow")] = None,
+    threshold: Annotated[str | None, typer.Option(help="A share, or none.")] = None,
+    window: _Window = None,
+    timezone: _Zone = None,
+    match: _Match = None,
+    tag: _Tag = None,
+    alert: _Alert = None,
+    strict: _Strict = None,
+    on_error: _OnError = None,
+    unknown_price: _Unknown = None,
+    application: APPLICATION = None,
+    store: STORE = None,
+    ledger: LEDGER = None,
+    as_json: JSON = False,
+) -> None:
+    """Change a limit while calls run: what is spent and held stays. Lists are replaced whole; an empty value clears them."""
+    with told(), opened_ledger(store, ledger) as (opened, _):
+        import msgspec
+
+        from ..limits.limit import Limit
+        from .limits_shown import print_limit
+
+        definition = definition_of(opened, limit, application)
+        values = _given(window, timezone, match, tag, alert, strict, on_error, unknown_price)
+        values |= {key: value for key, value in (("name", name), ("max", most), ("type", kind)) if value is not None}
+        if threshold is not None:
+            values["threshold"] = None if threshold in ("", "none") else _share("--threshold", threshold)
+        if not values:
+            raise WrongOption("update", "nothing is to be changed; see `payi limits update --help`")
+        before = {field: getattr(definition.limit, field) for field in definition.limit.__struct_fields__}
+        changed = opened.define(msgspec.structs.replace(definition, limit=Limit(**before | values)))
+        print_limit(opened, changed, as_json=as_json)
+
+
+@app.command("reset")
+def reset(
+    limit: LIMIT,
+    account: Annotated[
+        list[str] | None,
+        typer.Option("--account", metavar="VALUE", help="Only this account: a value for each of its `per`."),
+    ] = None,
+    application: APPLICATION = None,
+    store: STORE = None,
+    ledger: LEDGER = None,
+    as_json: JSON = False,
+) -> None:
+    """Begin counting anew now, in all accounts or in one. What calls hold that are running stays held."""
+    with told(), opened_ledger(store, ledger) as (opened, _):
+        from .limits_shown import print_reset
+
+        definition = definition_of(opened, limit, application)
+        key = None if account is None else _key(definition, account)
+        past = opened.reset(definition.application, definition.limit_id, key)
+        print_reset(definition, past, as_json=as_json)
+
+
+@app.command("delete")
+def delete(
+    limit: LIMIT, application: APPLICATION = None, store: STORE = None, ledger: LEDGER = None, as_json: JSON = False
+) -> None:
+    """Delete a limit. Its history stays; calls that run are counted to nothing."""
+    with told(), opened_ledger(store, ledger) as (opened, _):
+        from .limits_shown import print_deleted
+
+        definition = definition_of(opened, limit, application)
+        opened.remove(definition.application, definition.limit_id)
+        print_deleted(definition, as_json=as_json)
+
+
+@contextmanager
+def opened_ledger(store: str | None, ledger: str | None, *, create: bool = False) -> Iterator[tuple[Ledger, Settings]]:
+    """See `opened_ledger_of`."""
+    settings = settings_of(store, ledger)
+    with opened_ledger_of(settings, create=create) as opened:
+        yield opened, settings
+
+
+def definition_of(ledger: Ledger, named: str, application: str | None) -> Definition:
+    """The limit of a name or id, of one application or whichever has one.
+
+    Raises:
+        LimitError: There is none, or several.
+    """
+    from ..exceptions import LimitError
+
+    applications = ledger.applications() if application is None else [application]
+    every = [one for name in applications for one in ledger.definitions(name).limits]
+    found = [one for one in every if one.limit_id == named] or [one for one in every if one.limit.name == named]
+    if not found:
+        raise LimitError(f"there is no limit {named!r}; see `payi limits list`")
+    if len(found) > 1:
+        whose = ", ".join(sorted({one.application for one in found}))
+        raise LimitError(f"limit {named!r}: several applications have one ({whose}); say which with --application")
+    return found[0]
+
+
+def _given(
+    window: str | None,
+    timezone: str | None,
+    match: list[str] | None,
+    tag: list[str] | None,
+    alert: list[str] | None,
+    strict: bool | None,
+    on_error: str | None,
+    unknown_price: str | None,
+) -> dict[str, Any]:
+    """The fields of a limit that were given."""
+    values: dict[str, Any] = {}
+    if window is not None:
+        values["window"] = None if window in ("", "none") else window
+    if match is not None:
+        values["match"] = dict(_pair(text) for text in match if text)
+    if tag is not None:
+        values["tags"] = tuple(text for text in tag if text)
+    if alert is not None:
+        values["alerts"] = tuple(text if text == "forecast" else _share("--alert", text) for text in alert if text)
+    plain = {"timezone": timezone, "strict": strict, "on_error": on_error, "unknown_price": unknown_price}
+    return values | {name: value for name, value in plain.items() if value is not None}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    field, sign, value = text.partition("=")
+    if not sign:
+        raise WrongOption("--match", f"{text!r} is no FIELD=VALUE; give for example properties.plan=pro")
+    return field, value
+
+
+def _share(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise WrongOption(option, f"{text!r} is no share of the maximum; give for example 0.8") from None
+
+
+def _key(definition: Definition, values: list[str]) -> str:
+    """The key of an account."""
+    import msgspec
+
+    per = definition.limit.per
+    if len(values) != len(per):
+        wanted = f"a value for each of {', '.join(per)}" if per else "none, since all calls share one account"
+        raise WrongOption("--account", f"limit {definition.limit.name!r} takes {wanted}")
+    return msgspec.json.encode(values).decode()

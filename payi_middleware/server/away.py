@@ -1,0 +1,54 @@
+"""A ledger that may be out of reach: then it is not waited for by one request after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ..exceptions import LedgerError
+from ..limits.ledger import Answer, Definitions, Ledger, Step
+from ..limits.limit import Definition
+
+__all__ = ["AWAY_SECONDS", "Patient"]
+
+T = TypeVar("T")
+
+AWAY_SECONDS = 5.0
+"""For how long a ledger is not asked after it could not be reached."""
+
+
+class Patient:
+    """What the writer asks of a ledger. Asked by one thread."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._until = 0.0
+        self._error = LedgerError("the ledger was not asked yet")
+        self.id = ledger.id
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """As `Ledger.run`."""
+        return self._asked(lambda: self._ledger.run(steps))
+
+    def definitions(self, application: str) -> Definitions:
+        """As `Ledger.definitions`."""
+        return self._asked(lambda: self._ledger.definitions(application))
+
+    def define(self, definition: Definition) -> Definition:
+        """As `Ledger.define`."""
+        return self._asked(lambda: self._ledger.define(definition))
+
+    def remove(self, application: str, limit_id: str) -> bool:
+        """As `Ledger.remove`."""
+        return self._asked(lambda: self._ledger.remove(application, limit_id))
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        if time.monotonic() < self._until:
+            raise self._error
+        try:
+            return question()
+        except LedgerError as error:
+            self._until = time.monotonic() + AWAY_SECONDS
+            self._error = error
+            raise
