@@ -127,6 +127,15 @@ class Writer:
             self._write(some)
             with self._wake:
                 self._depth -= sum(one.size for one in some)
+            if not self._waiting:
+                self._tend()
+
+    def _tend(self) -> None:
+        """While nobody waits, do a little of what makes reports quick."""
+        try:
+            self._store.tend()
+        except StoreError as error:
+            health.note("server_store", "what makes reports quick waits: %s", error)
 
     def _take(self) -> list[_Waiting]:
         """What is to share a transaction; nothing when the writer is closed."""

@@ -39,6 +39,7 @@ class StoreSink:
             try:
                 store.write(events, health)
                 if not events:  # just a report: there is nothing else to do
+                    store.tend()
                     store.checkpoint()
             except StoreError:
                 self._close()

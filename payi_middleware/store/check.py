@@ -10,13 +10,15 @@ import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from .adding import ALL_DIMS, COUNTS, DIMS, MEASURES, OF_ROUTES, OF_TEXTS, OF_WIDE
 from .connection import Connection
 from .corrections import to_other
-from .fold import prepare
+from .filled import leave_out
+from .fold import BOUND, narrow, prepare
 from .keeping import kept, last
 from .periods import day_of_month
-from .rebuild import DIMS, GATHER, GATHER_CORRECTED, days, months, shortest
-from .schema import CORRECTED, DAY, DIMENSIONS, HOUR, MONTH, OTHER, WIDE
+from .rebuild import GATHER, GATHER_CORRECTED, days, months, shortest
+from .schema import CORRECTED, DAY, DIMENSIONS, HOUR, MONTH, OTHER_ROUTE, RANKED, WINDOWS
 
 if TYPE_CHECKING:
     from .store import Store
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "check"]
 
 _REBUILD = "payi store rebuild"
+_FARTHEST = (1 << 63) - 1
+_ROWS_AT_ONCE = 5_000  # of a running sum, each of which may be that of ninety days
 _RESTORE = "restore a backup, or try sqlite3's `.recover`; see docs/store.md"
 
 
@@ -56,6 +60,7 @@ def check(store: Store) -> Iterator[Problem | None]:
         yield _coarser(store, DAY, day, (HOUR, day * 24, day * 24 + 24))
     for month in found_months:
         yield _coarser(store, MONTH, month, (DAY, day_of_month(month), day_of_month(month + 1)))
+    yield from _running(store)
 
 
 def _damage(store: Store) -> list[Problem]:
@@ -71,8 +76,15 @@ _REFERENCES = [
     ("failure", "event", "texts", "SELECT failure AS it FROM events"),
     ("wide", "event", "wide", "SELECT wide AS it FROM events"),
     ("shape", "event", "shapes", "SELECT shape AS it FROM events"),
-    ("key", "sum", "texts", f"SELECT key AS it FROM rollup WHERE dim != {WIDE} AND dim != {WIDE + CORRECTED}"),
-    ("key", "sum", "wide", f"SELECT key AS it FROM rollup WHERE dim IN ({WIDE}, {WIDE + CORRECTED})"),
+    ("key", "sum", "texts", f"SELECT key AS it FROM rollup WHERE {OF_TEXTS}"),
+    ("key", "sum", "wide", f"SELECT key AS it FROM rollup WHERE {OF_WIDE}"),
+    (
+        "key",
+        "sum by route",
+        "texts",
+        f"SELECT nullif(key & {OTHER_ROUTE}, {OTHER_ROUTE}) AS it FROM rollup WHERE {OF_ROUTES}",
+    ),
+    ("key", "sum by route", "wide", f"SELECT key >> 32 AS it FROM rollup WHERE {OF_ROUTES}"),
 ]
 """(column, of what, table, the numbers that must be in it, or 0 and below, which stand for themselves)"""
 
@@ -85,7 +97,7 @@ def _references(store: Store) -> Iterator[Problem | None]:
         )
         with store.snapshot() as connection:
             n: int = connection.execute(question).fetchone()[0]
-        cure = _REBUILD if whose == "sum" else _RESTORE
+        cure = _REBUILD if whose.startswith("sum") else _RESTORE
         yield Problem("reference", f"{n:,} of {whose}: {column} is not in {table}", cure) if n else None
     with store.snapshot() as connection:
         n = connection.execute(
@@ -103,7 +115,6 @@ def _count(store: Store) -> Problem | None:
     return Problem("count", f"{there:,} events are there, {told:,} are counted", _REBUILD)
 
 
-_ANY_DIM = f"dim IN ({', '.join(map(str, DIMS))})"  # all of them, said so that the index is used
 _SUMS = f"""
 SELECT dim, hour, key, kind, calls, tokens_in, tokens_out, ticks, {shortest("latency")}, {shortest("first_byte")} FROM (
     SELECT dim, hour, key, kind, sum(calls) AS calls, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out,
@@ -114,23 +125,29 @@ SELECT dim, hour, key, kind, calls, tokens_in, tokens_out, ticks, {shortest("lat
 """
 _HELD = f"""
 SELECT dim, period, key, kind, calls, input_tokens, output_tokens, cost_ticks, {shortest("latency")}, {shortest("first_byte")}
-FROM rollup WHERE {_ANY_DIM} AND grain = :grain AND period >= :first AND period < :end
+FROM rollup WHERE {ALL_DIMS} AND grain = :grain AND period >= :first AND period < :end
 AND (calls != 0 OR cost_ticks != 0)
 """
-_DIFFERING = f"""
-SELECT count(*) FROM (SELECT DISTINCT dim, hour, key, kind FROM (
-    SELECT * FROM (SELECT * FROM ({_SUMS}) AS gathered UNION ALL {_HELD}) AS every
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING count(*) = 1
-) AS single) AS differing
-"""
-"""Sums that are not there twice, as they should be and as they are."""
+
+
+def _differing_from(held: str) -> str:
+    """The question how many sums are not there twice, as they should be and as they are."""
+    return f"""
+        SELECT count(*) FROM (SELECT DISTINCT dim, hour, key, kind FROM (
+            SELECT * FROM (SELECT * FROM ({_SUMS}) AS gathered UNION ALL {held}) AS every
+            GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 HAVING count(*) = 1
+        ) AS single) AS differing
+    """
+
+
+_DIFFERING = _differing_from(_HELD)
 _PARTS = f"""
 INSERT INTO temp.delta SELECT dim, :period, key, kind, calls, input_tokens, output_tokens, cost_ticks, latency, first_byte
-FROM rollup WHERE {_ANY_DIM} AND grain = :part AND period >= :first_part AND period < :end_part
+FROM rollup WHERE {ALL_DIMS} AND grain = :part AND period >= :first_part AND period < :end_part
 """
 _TO_OTHER = f"""
-UPDATE temp.delta SET key = {OTHER} WHERE dim = :dim AND key > 0 AND EXISTS (
-    SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = :day AND r.key = {OTHER}
+UPDATE temp.delta SET key = {{other}} WHERE dim = :dim AND key > 0 AND EXISTS (
+    SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = :day AND r.key = ({{other}})
 ) AND NOT EXISTS (
     SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = :day AND r.key = delta.key
 )
@@ -147,8 +164,10 @@ def _hours(store: Store, day: int) -> Problem | None:
         prepare(connection)
         for statement in (*GATHER, *GATHER_CORRECTED):
             connection.execute(statement, hours)
-        for dim in DIMENSIONS:
-            connection.execute(_TO_OTHER, {"dim": dim, "day": day})
+        narrow(connection)
+        leave_out(connection)
+        for dim, other in BOUND.items():
+            connection.execute(_TO_OTHER.format(other=other), {"dim": dim, "day": day})
         to_other(connection)
         n = _differing(connection, HOUR, *hours)
     return _told(n, "hour", day, "the events")
@@ -164,6 +183,60 @@ def _coarser(store: Store, grain: int, period: int, parts: tuple[int, int, int])
     is_day = grain == DAY
     day = period if is_day else day_of_month(period)
     return _told(n, "day" if is_day else "month", day, f"those by {'hour' if is_day else 'day'}")
+
+
+_SOME_KEYS = "dim = :dim AND key >= :low AND key < :high"
+_DIFFERING_OF_SOME = _differing_from(_HELD.replace(ALL_DIMS, _SOME_KEYS))
+_PARTS_OF_SOME = f"""
+INSERT INTO temp.delta SELECT dim, 0, key, kind, {MEASURES} FROM rollup
+WHERE {_SOME_KEYS} AND grain = {DAY} AND period IN (SELECT day FROM windows WHERE grain = :grain)
+"""
+_OF_KEYS = f"SELECT key, {', '.join(f'sum({name})' for name in COUNTS)} FROM rollup WHERE dim = :dim AND period = 0"
+_SOME_LEFT = "GROUP BY key HAVING sum(calls) != 0 OR sum(cost_ticks) != 0"
+_UNRANKED = f"""
+SELECT count(DISTINCT key) FROM (
+    SELECT * FROM (
+        {_OF_KEYS} AND grain = :grain {_SOME_LEFT} UNION ALL {_OF_KEYS} AND grain = :ranked {_SOME_LEFT}
+    ) AS every GROUP BY 1, 2, 3, 4, 5 HAVING count(*) = 1
+) AS single
+"""
+_NEXT_KEYS = f"""
+SELECT key FROM rollup WHERE dim = ? AND grain = ? AND period = 0 AND key > ? ORDER BY key LIMIT 1 OFFSET {_ROWS_AT_ONCE}
+"""
+
+
+def _running(store: Store) -> Iterator[Problem | None]:
+    """The running sums against those of their days."""
+    for grain, length in WINDOWS.items():
+        for dim in DIMS:
+            n, low = 0, -_FARTHEST
+            while low < _FARTHEST:
+                more, low = _running_of_some(store, grain, dim, low)
+                n += more
+            if dim & ~CORRECTED in DIMENSIONS:
+                n += _ranked(store, grain, dim)
+            what = f"{n:,} running sums of {length} days are not those of their days"
+            yield Problem("sums", what, _REBUILD) if n else None
+
+
+def _ranked(store: Store, grain: int, dim: int) -> int:
+    """How many of the sums without kinds differ from those with them."""
+    with store.snapshot() as connection:
+        n: int = connection.execute(_UNRANKED, {"dim": dim, "grain": grain, "ranked": RANKED[grain]}).fetchone()[0]
+    return n
+
+
+def _running_of_some(store: Store, grain: int, dim: int, low: int) -> tuple[int, int]:
+    """How many of the next keys' sums differ, and the key after those."""
+    with store.snapshot() as connection:
+        row = connection.execute(_NEXT_KEYS, (dim, grain, low)).fetchone()
+        high: int = _FARTHEST if row is None else row[0]
+        names = {"dim": dim, "grain": grain, "low": low, "high": high, "first": 0, "end": 1}
+        prepare(connection)
+        connection.execute(_PARTS_OF_SOME, names)
+        n: int = connection.execute(_DIFFERING_OF_SOME, names).fetchone()[0]
+        prepare(connection)
+    return n, high
 
 
 def _differing(connection: Connection, grain: int, first: int, end: int) -> int:

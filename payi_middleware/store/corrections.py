@@ -14,16 +14,18 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from ..events import CallEvent, Cost, CostSource, Unpriced
+from .adding import NOTHING, OF_CORRECTIONS
 from .connection import Connection
-from .fold import KEYS, NOTHING, add_up, prepare
+from .filled import leave_out
+from .fold import BOUND, KEYS, add_up, name, narrow, prepare
 from .interned import Names
 from .kinds import as_attributed, kind_of
 from .pack import COLUMNS, unpacked
-from .schema import CORRECTED, DAY, DIMENSIONS, FAILURE, OTHER, TAG
+from .schema import CORRECTED, DAY, FAILURE, TAG
 
 __all__ = ["LAST", "Correction", "any_corrections", "correct", "corrected", "gather", "to_other", "walk"]
 
-LAST = "(SELECT c.rest FROM corrections AS c WHERE c.event = e.id ORDER BY c.id DESC LIMIT 1)"
+LAST = "(SELECT c.told FROM corrections AS c WHERE c.event = e.id ORDER BY c.id DESC LIMIT 1)"
 """The column of an event's last correction."""
 
 
@@ -48,7 +50,7 @@ def corrected(event: CallEvent, packed: bytes | None) -> CallEvent:
 
 def any_corrections(connection: Connection) -> bool:
     """Whether the store has corrections, or what is left of them: the sums, where the events are gone."""
-    found: int = connection.execute(f"SELECT EXISTS (SELECT 1 FROM rollup WHERE dim >= {CORRECTED})").fetchone()[0]
+    found: int = connection.execute(f"SELECT EXISTS (SELECT 1 FROM rollup WHERE {OF_CORRECTIONS})").fetchone()[0]
     return found == 1
 
 
@@ -73,20 +75,23 @@ def correct(connection: Connection, changed: Sequence[tuple[int, CallEvent, Call
     """Write corrections: (number in the store, the event as it holds, as it shall be). Within a transaction that writes."""
     first: int = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()[0]
     connection.executemany(
-        "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, rest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, told) VALUES (?, ?, ?, ?, ?, ?, ?)",
         list(_rows(connection, changed, time.time_ns())),
     )
     prepare(connection)
     for statement in _GATHER:
         connection.execute(statement, (first,))
+    name(connection)
+    narrow(connection)
+    leave_out(connection)
     to_other(connection)
     add_up(connection)
 
 
 def to_other(connection: Connection) -> None:
     """Give what was gathered the key "(other)" where the rollups count the value so."""
-    for dim in DIMENSIONS:
-        connection.execute(_TO_OTHER, {"dim": dim})
+    for dim, other in BOUND.items():
+        connection.execute(_TO_OTHER.format(other=other), {"dim": dim})
 
 
 def _rows(
@@ -116,7 +121,7 @@ def gather(dim: int, which: str, *, after: bool) -> str:
         source += " LEFT JOIN tags AS t ON t.tags = e.tags"
     only = " AND e.failure != 0" if dim == FAILURE else ""
     return (
-        f"INSERT INTO temp.delta SELECT {dim + CORRECTED}, e.hour, {KEYS[dim]} AS the_key, {kind} AS the_kind, "
+        f"INSERT INTO temp.delta SELECT {dim | CORRECTED}, e.hour, {KEYS[dim]} AS the_key, {kind} AS the_kind, "
         f"{sign}count(*), {sign}sum(e.input_tokens), {sign}sum(e.output_tokens), {sign}sum({ticks}), {NOTHING}, {NOTHING} "
         f"FROM {source} WHERE {which}{only} GROUP BY e.hour, the_key, the_kind"
     )
@@ -124,8 +129,9 @@ def gather(dim: int, which: str, *, after: bool) -> str:
 
 _GATHER = [gather(dim, "c.id > ?", after=after) for dim in KEYS for after in (False, True)]
 _TO_OTHER = f"""
-UPDATE temp.delta SET key = {OTHER} WHERE dim = :dim + {CORRECTED} AND key > 0 AND EXISTS (
-    SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = {OTHER}
+UPDATE temp.delta SET key = {{other}} WHERE dim = :dim + {CORRECTED} AND key > 0 AND EXISTS (
+    SELECT 1 FROM rollup AS r
+    WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = ({{other}})
 ) AND NOT EXISTS (
     SELECT 1 FROM rollup AS r WHERE r.dim = :dim AND r.grain = {DAY} AND r.period = delta.hour / 24 AND r.key = delta.key
 )

@@ -9,19 +9,41 @@ themselves; folded together, neighbours share pages and the database adds up nat
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
+from .adding import ADDED, JOINED, MEASURES, PACKED, SUMS, upsert
 from .connection import Connection
+from .filled import leave_out
 from .periods import day_of_month, month_of_hour
-from .schema import ACCOUNT, DAY, DIMENSIONS, FAILURE, HOUR, MONTH, NOT_GIVEN, OTHER, ROUTE, TAG, USER, WIDE
+from .schema import (
+    ACCOUNT,
+    CORRECTED,
+    DAY,
+    DIMENSIONS,
+    FAILURE,
+    HOUR,
+    MONTH,
+    NARROW,
+    NOT_GIVEN,
+    OTHER,
+    OTHER_ROUTE,
+    ROUTE,
+    ROUTED,
+    TAG,
+    USER,
+    WIDE,
+)
+from .windows import add_late, leave_crowded
 
 __all__ = [
+    "BOUND",
     "EVERY",
     "KEYS",
     "MOST_KEYS",
-    "NOTHING",
     "add_hours",
     "add_up",
     "fold",
     "gather",
+    "name",
+    "narrow",
     "prepare",
     "spill",
     "waiting",
@@ -32,15 +54,7 @@ EVERY = 10_000
 MOST_KEYS = 100_000
 """Values of one dimension that a rollup tells apart in a day; each writer may overshoot by what it folds at once."""
 
-NOTHING = "CAST('' AS BLOB)"
-"""A histogram of no calls."""
-
 _ALL = (1 << 63) - 1  # rows
-_LONG = 1024  # bytes from which a histogram is spelt shorter; most stay far below and are only joined
-
-_SUMS = "sum(calls), sum(input_tokens), sum(output_tokens), sum(cost_ticks)"
-_JOINED = "CAST(group_concat(latency, '') AS BLOB), CAST(coalesce(group_concat(first_byte, ''), '') AS BLOB)"
-_MEASURES = "calls, input_tokens, output_tokens, cost_ticks, latency, first_byte"
 
 _DELTA = """
 CREATE TEMP TABLE IF NOT EXISTS delta (
@@ -56,8 +70,12 @@ KEYS = {
     TAG: f"coalesce(t.tag, {NOT_GIVEN})",
     ROUTE: "route",
     FAILURE: "failure",
+    ROUTED: "((wide << 32) | route)",
 }
-"""Dimension -> its key, as a column of `events`, or of `tags AS t`."""
+"""Dimension -> its key, as a column of `events`, or of `tags AS t`. Those of `NARROW` are made of `WIDE`, see `narrow`."""
+
+BOUND = dict.fromkeys(DIMENSIONS, str(OTHER)) | {ROUTED: f"delta.key | {OTHER_ROUTE}"}
+"""The dimensions that tell only so many values of a day apart -> the key of the rest."""
 
 
 def gather(dim: int, which: str) -> str:
@@ -66,54 +84,56 @@ def gather(dim: int, which: str) -> str:
     only = " AND failure != 0" if dim == FAILURE else ""
     return (
         f"INSERT INTO temp.delta SELECT {dim}, hour, {KEYS[dim]} AS the_key, kind, count(*), sum(input_tokens), "
-        f"sum(output_tokens), sum(cost_ticks), {_JOINED} FROM {source} WHERE {which}{only} GROUP BY hour, the_key, kind"
+        f"sum(output_tokens), sum(cost_ticks), {JOINED} FROM {source} WHERE {which}{only} GROUP BY hour, the_key, kind"
     )
-
-
-def _longer(column: str) -> str:
-    both = f"CAST(rollup.{column} || excluded.{column} AS BLOB)"
-    length = f"length(rollup.{column}) + length(excluded.{column})"
-    return f"{column} = CASE WHEN {length} > {_LONG} THEN hist_packed({both}) ELSE {both} END"
 
 
 def _add(grain: int, period: str, measures: str, group: str) -> str:
-    added = ", ".join(f"{name} = rollup.{name} + excluded.{name}" for name in _MEASURES.split(", ")[:4])
-    return (
-        f"INSERT INTO rollup (dim, grain, period, key, kind, {_MEASURES}) "
-        f"SELECT dim, {grain}, {period} AS period, key, kind, {measures} FROM temp.delta "
-        f"WHERE hour >= ? AND hour < ? {group} "
-        "ON CONFLICT (dim, grain, period, key, kind) DO UPDATE "
-        f"SET {added}, {_longer('latency')}, {_longer('first_byte')}"
+    rows = (
+        f"SELECT dim, {grain}, {period} AS period, key, kind, {measures} FROM temp.delta WHERE hour >= ? AND hour < ?"
     )
+    return upsert(f"{rows} {group}", ADDED)
 
 
-_GATHER = {dim: gather(dim, "id > ?") for dim in KEYS}
+_GATHER = [gather(dim, "id > ?") for dim in KEYS if dim not in (WIDE, ROUTE)]
+_OF_ROUTED = [
+    f"INSERT INTO temp.delta SELECT {dim}, hour, {key} AS the_key, kind, {SUMS}, {PACKED} FROM temp.delta "
+    f"WHERE dim = {ROUTED} GROUP BY hour, the_key, kind"
+    for dim, key in ((WIDE, "key >> 32"), (ROUTE, f"key & {OTHER_ROUTE}"))
+]
+"""Both as those that have both, of which there are far fewer than events."""
 _GROUPED = "GROUP BY dim, period, key, kind"
-_ADD_GATHERED = _add(HOUR, "hour", _MEASURES, "")  # by hour, in this order, each row of its own
-_ADD_HOURS = _add(HOUR, "hour", f"{_SUMS}, {_JOINED}", _GROUPED)
-_ADD_DAYS = _add(DAY, "hour / 24", f"{_SUMS}, {_JOINED}", _GROUPED)
-_ADD_MONTHS = _add(MONTH, "?", f"{_SUMS}, {_JOINED}", _GROUPED)
+_ADD_GATHERED = _add(HOUR, "hour", MEASURES, "")  # by hour, in this order, each row of its own
+_ADD_HOURS = _add(HOUR, "hour", f"{SUMS}, {PACKED}", _GROUPED)
+_ADD_DAYS = _add(DAY, "hour / 24", f"{SUMS}, {PACKED}", _GROUPED)
+_ADD_MONTHS = _add(MONTH, "?", f"{SUMS}, {PACKED}", _GROUPED)
 _EVER = (-(1 << 40), 1 << 40)
 
 
 def waiting(connection: Connection) -> int:
     """How many events lie beyond the mark."""
-    row = connection.execute("SELECT coalesce((SELECT max(id) FROM events), 0) - (SELECT id FROM folded)").fetchone()
+    row = connection.execute("SELECT coalesce((SELECT max(id) FROM events), 0) - (SELECT event FROM folded)").fetchone()
     n: int = row[0]
     return n
 
 
-def fold(connection: Connection, *, most_keys: int = MOST_KEYS) -> None:
-    """Add what lies beyond the mark to the rollups and move the mark. Within a transaction that writes."""
+def fold(connection: Connection, *, most_keys: int = MOST_KEYS) -> set[int]:
+    """Add what lies beyond the mark to the rollups and move the mark; the days it is of. Within a transaction that writes."""
     mark, upto = connection.execute(
-        "SELECT id, coalesce((SELECT max(e.id) FROM events AS e), 0) FROM folded"
+        "SELECT event, coalesce((SELECT max(e.id) FROM events AS e), 0) FROM folded"
     ).fetchone()
     prepare(connection)
-    for statement in _GATHER.values():
+    for statement in _GATHER:
         connection.execute(statement, (mark,))
+    for statement in _OF_ROUTED:
+        connection.execute(statement)
+    name(connection)
+    narrow(connection)
+    leave_out(connection)
     spilt = spill(connection, most_keys)
-    add_up(connection, alone=not spilt)
-    connection.execute("UPDATE folded SET id = ? WHERE id < ?", (upto, upto))
+    days = add_up(connection, alone=not spilt)
+    connection.execute("UPDATE folded SET event = ? WHERE event < ?", (upto, upto))
+    return days
 
 
 def prepare(connection: Connection) -> None:
@@ -122,15 +142,41 @@ def prepare(connection: Connection) -> None:
     connection.execute("DELETE FROM temp.delta")
 
 
-def add_up(connection: Connection, *, alone: bool = False) -> None:
-    """Add what was gathered to the rollups; `alone` as for `add_hours`."""
+def name(connection: Connection) -> None:
+    """Give each use case, model, provider and application of what was gathered a number of its own."""
+    for column in NARROW.values():
+        connection.execute(_NAME.format(column=column))
+
+
+def narrow(connection: Connection) -> None:
+    """Add up what was gathered of the wide dimension by each of its members, all of which have numbers."""
+    for dim, column in NARROW.items():
+        connection.execute(_NARROW.format(dim=dim, column=column))
+
+
+_OF_WIDE = "FROM temp.delta AS d JOIN wide AS w ON w.id = d.key"
+_NAME = f"""
+INSERT INTO texts (packed) SELECT DISTINCT w.{{column}} {_OF_WIDE}
+WHERE d.dim IN ({WIDE}, {WIDE | CORRECTED}) AND w.{{column}} IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM texts AS x WHERE x.packed = w.{{column}})
+"""
+_NARROW = f"""
+INSERT INTO temp.delta SELECT d.dim | {{dim}}, hour, coalesce(x.id, {NOT_GIVEN}) AS the_key, kind, {SUMS}, {PACKED}
+{_OF_WIDE} LEFT JOIN texts AS x ON x.packed = w.{{column}}
+WHERE d.dim IN ({WIDE}, {WIDE | CORRECTED}) GROUP BY d.dim, hour, the_key, kind
+"""
+
+
+def add_up(connection: Connection, *, alone: bool = False) -> set[int]:
+    """Add what was gathered to the rollups; the days it is of. `alone` as for `add_hours`."""
+    gathered = leave_crowded(connection)
     add_hours(connection, alone=alone)
     connection.execute(_ADD_DAYS, _EVER)
-    hours = connection.execute("SELECT min(hour), max(hour) FROM temp.delta").fetchone()
-    if hours[0] is not None:
-        for month in range(month_of_hour(hours[0]), month_of_hour(hours[1]) + 1):
-            connection.execute(_ADD_MONTHS, (month, day_of_month(month) * 24, day_of_month(month + 1) * 24))
+    for month in sorted({month_of_hour(day * 24) for day in gathered}):
+        connection.execute(_ADD_MONTHS, (month, day_of_month(month) * 24, day_of_month(month + 1) * 24))
+    add_late(connection, gathered)
     connection.execute("DELETE FROM temp.delta")
+    return gathered
 
 
 def add_hours(connection: Connection, *, alone: bool = False) -> None:
@@ -146,11 +192,12 @@ def add_hours(connection: Connection, *, alone: bool = False) -> None:
 def spill(connection: Connection, most_keys: int) -> bool:
     """Give the key "(other)" to what exceeds the bound of a day; whether anything did."""
     spilt = False
-    for dim in DIMENSIONS:
+    for dim, other in BOUND.items():
         for day, new in connection.execute(_NEW_KEYS, (dim,)).fetchall():
             known: int = connection.execute(_KNOWN_KEYS, (dim, day)).fetchone()[0]
             if known + new > most_keys:
-                connection.execute(_TO_OTHER, {"dim": dim, "day": day, "room": max(0, most_keys - known)})
+                names = {"dim": dim, "day": day, "room": max(0, most_keys - known)}
+                connection.execute(_TO_OTHER.format(other=other), names)
                 spilt = True
     return spilt
 
@@ -158,7 +205,7 @@ def spill(connection: Connection, most_keys: int) -> bool:
 _NEW_KEYS = "SELECT hour / 24 AS day, count(DISTINCT key) FROM temp.delta WHERE dim = ? AND key > 0 GROUP BY day"
 _KNOWN_KEYS = f"SELECT count(DISTINCT key) FROM rollup WHERE dim = ? AND grain = {DAY} AND period = ? AND key > 0"
 _TO_OTHER = f"""
-UPDATE temp.delta SET key = {OTHER} WHERE dim = :dim AND hour / 24 = :day AND key IN (
+UPDATE temp.delta SET key = {{other}} WHERE dim = :dim AND hour / 24 = :day AND key IN (
     SELECT DISTINCT key FROM temp.delta WHERE dim = :dim AND hour / 24 = :day AND key > 0 AND key NOT IN (
         SELECT key FROM rollup WHERE dim = :dim AND grain = {DAY} AND period = :day
     ) ORDER BY key LIMIT {_ALL} OFFSET :room

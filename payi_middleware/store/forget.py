@@ -12,13 +12,28 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from .adding import DIMS, OF_ROUTES
 from .connection import Connection
 from .keeping import changed, kept, last, removed
 from .pack import packings, tells_request, without
 from .periods import month_of_hour
 from .prune import rest
-from .rebuild import DIMS, day_again, month_again
-from .schema import ACCOUNT, CORRECTED, DAY, HOUR, NOT_GIVEN, OTHER, USER
+from .rebuild import day_again, month_again
+from .schema import (
+    ACCOUNT,
+    CORRECTED,
+    DAY,
+    HOUR,
+    MONTH,
+    NOT_GIVEN,
+    OTHER,
+    OTHER_ROUTE,
+    RANKED,
+    ROUTED,
+    USER,
+    WIDE,
+    WINDOWS,
+)
 
 if TYPE_CHECKING:
     from .store import Store
@@ -197,13 +212,14 @@ def _cleared(
     return Forgotten(events=len(theirs), cleared=len(batch) - len(theirs))
 
 
-_DIMS = [dim + more for dim in (USER, ACCOUNT) for more in (0, CORRECTED)]
+_DIMS = [dim | more for dim in (USER, ACCOUNT) for more in (0, CORRECTED)]
 
+_GRAINS = ", ".join(f"({grain})" for grain in (HOUR, DAY, MONTH, *WINDOWS, *RANKED.values()))
 # Period by period, as the index has them: a key of one dimension is at one place of each.
-_OF_KEY = """
+_OF_KEY = f"""
 WITH RECURSIVE periods (grain, period) AS (
     SELECT grains.column1, (SELECT min(period) FROM rollup WHERE dim = :dim AND grain = grains.column1)
-    FROM (VALUES (0), (1), (2)) AS grains
+    FROM (VALUES {_GRAINS}) AS grains
     UNION ALL
     SELECT p.grain, (SELECT min(r.period) FROM rollup AS r WHERE r.dim = :dim AND r.grain = p.grain AND r.period > p.period)
     FROM periods AS p WHERE p.period IS NOT NULL
@@ -264,7 +280,10 @@ def _without_name(store: Store, person: Person, name: int | None) -> Forgotten:
 
 def _is_used(connection: Connection, name: int, seen: int) -> bool:
     """Whether anything refers to a name: sums, sets of tags, events."""
-    if any(_sums(connection, dim, name) for dim in DIMS if dim % CORRECTED):
+    if any(_sums(connection, dim, name) for dim in DIMS if dim & ~CORRECTED not in (WIDE, ROUTED)):
+        return True
+    question = f"SELECT EXISTS (SELECT 1 FROM rollup WHERE {OF_ROUTES} AND key & {OTHER_ROUTE} = ?)"
+    if connection.execute(question, (name,)).fetchone()[0]:
         return True
     found: int = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM tags WHERE tag = ? OR tags = ?)", (name, name)

@@ -1,8 +1,8 @@
 """Histograms of durations that add by being joined end to end, so that the database merges them without asking us.
 
 A histogram is a row of bytes: one letter a bucket, 0x40 and up, and after it how often, in decimal digits, unless once.
-Joining two histograms gives their sum; `packed` gives the shortest spelling of the same sum. Buckets are 9 % wide
-(eight to the octave), from 0.25 ms to 70 minutes.
+Joining two histograms gives their sum; `packed` gives the shortest spelling of the same sum. What is taken away has a minus
+before how often. Buckets are 9 % wide (eight to the octave), from 0.25 ms to 70 minutes.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from math import ceil, log2
 
-__all__ = ["letter", "packed", "quantiles"]
+__all__ = ["less", "letter", "negated", "packed", "quantiles"]
 
 _FIRST_NS = 250_000
 _PER_OCTAVE = 8
 _LETTERS = [bytes((0x40 + n,)) for n in range(192)]
 _BOUNDS_MS = [0.0] + [0.25 * 2 ** (n / _PER_OCTAVE) for n in range(192)]
-_REPEATED = re.compile(rb"([\x40-\xff])([0-9]+)")
+_BUCKET = re.compile(rb"[\x40-\xff][-0-9]*")
+_COUNTS = b"-0123456789"
 _SHORT = 1000  # bytes
+_FEW = 8  # bytes
 
 
 def letter(duration_ns: int) -> bytes:
@@ -32,8 +35,29 @@ def letter(duration_ns: int) -> bytes:
 
 def packed(joined: bytes) -> bytes:
     """The shortest spelling of the same histogram."""
-    counts = sorted(_counts(joined).items())
-    return b"".join(_LETTERS[code - 0x40] + (str(n).encode() if n > 1 else b"") for code, n in counts)
+    return _spelt(_counts(joined))
+
+
+def less(joined: bytes, gone: bytes) -> bytes:
+    """What is left of a histogram without another one that was added to it before."""
+    if len(gone) <= _FEW and _is_plain(gone) and _is_plain(joined):  # most are of a call or two
+        for code in gone:
+            joined = joined.replace(_LETTERS[code - 0x40], b"", 1)
+        return joined
+    counts = Counter(_counts(joined))
+    counts.subtract(_counts(gone))
+    return _spelt(counts)
+
+
+def negated(joined: bytes) -> bytes:
+    """The histogram that takes this one away when it is added."""
+    return _spelt({code: -n for code, n in _counts(joined).items()})
+
+
+def _spelt(counts: Mapping[int, int]) -> bytes:
+    return b"".join(
+        _LETTERS[code - 0x40] + (str(n).encode() if n != 1 else b"") for code, n in sorted(counts.items()) if n
+    )
 
 
 def quantiles(joined: bytes, *shares: float) -> tuple[float | None, ...]:
@@ -42,7 +66,9 @@ def quantiles(joined: bytes, *shares: float) -> tuple[float | None, ...]:
         return (None,) * len(shares)
     if len(joined) <= _SHORT and _is_plain(joined):
         return _quantiles_of_short(sorted(joined), shares)
-    counts = sorted(_counts(joined).items())
+    counts = sorted(item for item in _counts(joined).items() if item[1] > 0)
+    if not counts:
+        return (None,) * len(shares)
     total = sum([n for _, n in counts])
     found: list[float] = []
     passed = at = 0
@@ -75,12 +101,12 @@ def _within(code: int, n: int, rank: float) -> float:
 def _counts(joined: bytes) -> dict[int, int]:
     if _is_plain(joined):
         return Counter(joined)
-    counts = Counter(_REPEATED.sub(b"", joined))
-    for code, digits in _REPEATED.findall(joined):
-        counts[code[0]] += int(digits)
+    counts: Counter[int] = Counter()
+    for bucket, times in Counter(_BUCKET.findall(joined)).items():  # the same ones come again and again
+        counts[bucket[0]] += int(bucket[1:] or 1) * times
     return counts
 
 
 def _is_plain(joined: bytes) -> bool:
     """Whether each call has a letter of its own."""
-    return len(joined.translate(None, b"0123456789")) == len(joined)
+    return len(joined.translate(None, _COUNTS)) == len(joined)

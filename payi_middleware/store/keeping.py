@@ -12,7 +12,7 @@ from .connection import Connection
 
 __all__ = ["Kept", "changed", "count", "generation", "kept", "last", "next_number", "removed"]
 
-_LAST = "SELECT max(id) FROM (SELECT id FROM folded UNION ALL SELECT max(id) FROM events) AS given"
+_LAST = "SELECT max(id) FROM (SELECT event AS id FROM folded UNION ALL SELECT max(id) FROM events) AS given"
 
 
 class Kept(NamedTuple):
@@ -56,7 +56,7 @@ def last(connection: Connection) -> int:
 def next_number(connection: Connection) -> int | None:
     """The number that the next event must be given, since the database would give that of a removed one; else None."""
     row = connection.execute(
-        "SELECT id + 1 FROM folded WHERE id > (SELECT coalesce(max(id), 0) FROM events)"
+        "SELECT event + 1 FROM folded WHERE event > (SELECT coalesce(max(id), 0) FROM events)"
     ).fetchone()
     return None if row is None else row[0]
 

@@ -31,7 +31,7 @@ __all__ = ["OnPostgreSQL", "exists_at", "schema_version_at"]
 _FEW = 5  # rows that an INSERT takes in a shorter time than a COPY
 _BEGIN = (
     f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}); "  # what follows sees all that was committed under the lock
-    "SELECT nextval('turns'), 'payi_schema'::regclass::oid::bigint, (SELECT generation FROM keeping), (SELECT id FROM folded), "
+    "SELECT nextval('turns'), 'payi_schema'::regclass::oid::bigint, (SELECT generation FROM keeping), (SELECT event FROM folded), "
     "(SELECT coalesce(max(id), 0) FROM events)"
 ).encode()
 """One text, as each statement by itself would take a way to the server and back."""

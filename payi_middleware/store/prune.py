@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import forks
+from .adding import DIMS
 from .connection import Connection
 from .deliveries import forget_events
 from .keeping import removed
 from .periods import HOUR_NS, day_of_month, month_of_hour
-from .rebuild import DIMS, month_again
+from .rebuild import month_again
 from .schema import DAY, HOUR, MONTH
 from .unused import remove_unused
+from .windows import days_in, leave_day
 
 if TYPE_CHECKING:
     from .store import Store
@@ -36,7 +38,7 @@ EXISTS (
 )
 """
 _OLD = f"""
-SELECT id FROM events AS e WHERE hour < ? AND id <= (SELECT id FROM folded) AND (? OR NOT {_AWAITED}) ORDER BY hour LIMIT ?
+SELECT id FROM events AS e WHERE hour < ? AND id <= (SELECT event FROM folded) AND (? OR NOT {_AWAITED}) ORDER BY hour LIMIT ?
 """
 _OLD_SUMS = "SELECT dim, grain, period, key, kind FROM rollup WHERE dim = ? AND grain = ? AND period < ? LIMIT ?"
 _NO_SUM = "DELETE FROM rollup WHERE dim = ? AND grain = ? AND period = ? AND key = ? AND kind = ?"
@@ -149,6 +151,9 @@ def _ends(day: int) -> list[tuple[int, int]]:
 def _sums_step(store: Store, dim: int, grain: int, end: int) -> int:
     began = time.monotonic()
     with store.transaction() as connection:
+        if grain == DAY:
+            for old in {day for days in days_in(connection).values() for day in days if day < end}:
+                leave_day(connection, old)
         rows = connection.execute(_OLD_SUMS, (dim, grain, end, _SUMS)).fetchall()
         connection.executemany(_NO_SUM, rows)
     rest(began)

@@ -50,11 +50,16 @@ def oldest_first(
         yield _event(row, names, as_recorded=as_recorded)
 
 
-def latest(connection: Connection, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
-    """The last `n` events, newest last."""
+def latest(
+    connection: Connection, n: int, until_ns: int | None = None, *, as_recorded: bool = False
+) -> list[CallEvent]:
+    """The last `n` events that began before `until_ns`, newest last."""
     names = Names(connection)
+    high = _EVER if until_ns is None else min(until_ns, _EVER)
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM events AS e ORDER BY hour DESC, started_ns DESC, id DESC LIMIT ?", (n,)
+        f"SELECT {_COLUMNS} FROM events AS e WHERE hour <= ? AND started_ns < ? "
+        "ORDER BY hour DESC, started_ns DESC, id DESC LIMIT ?",
+        (high // HOUR_NS, high, n),
     )
     return [_event(row, names, as_recorded=as_recorded) for row in rows][::-1]
 

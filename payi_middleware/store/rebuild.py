@@ -1,6 +1,6 @@
 """Rollups made anew: those by hour from the events, those by day from the hours, those by month from the days.
 
-Hours whose events were pruned stay as they are.
+Hours whose events were pruned stay as they are. Running sums begin anew, and are full again in the end.
 """
 
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
@@ -11,24 +11,23 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .. import forks
-from . import corrections
+from . import corrections, filling, tending, windows
+from .adding import DIMS
 from .connection import Connection
-from .fold import KEYS, add_hours, gather, prepare, spill
+from .filled import leave_out
+from .fold import KEYS, add_hours, gather, name, narrow, prepare, spill
 from .keeping import kept, last
 from .periods import day_of_month, month_of_hour
-from .schema import CORRECTED, DAY, HOUR, MONTH
+from .schema import DAY, HOUR, MONTH
 
 if TYPE_CHECKING:
     from .store import Store
 
-__all__ = ["DIMS", "GATHER", "GATHER_CORRECTED", "day_again", "days", "month_again", "months", "rebuild", "shortest"]
-
-DIMS = [dim + more for more in (0, CORRECTED) for dim in KEYS]
-"""All dimensions of the rollups, those of corrections last."""
+__all__ = ["GATHER", "GATHER_CORRECTED", "day_again", "days", "month_again", "months", "rebuild", "shortest"]
 
 _REST = 0.02  # seconds between two days, in which others get the lock
 
-GATHER = [gather(dim, "hour >= ? AND hour < ? AND id <= (SELECT id FROM folded)") for dim in KEYS]
+GATHER = [gather(dim, "hour >= ? AND hour < ? AND id <= (SELECT event FROM folded)") for dim in KEYS]
 """The sums of the events of some hours."""
 GATHER_CORRECTED = [
     corrections.gather(dim, "e.hour >= ? AND e.hour < ?", after=after) for dim in KEYS for after in (False, True)
@@ -68,6 +67,10 @@ def rebuild(store: Store) -> Iterator[int]:
         )
         there: int = connection.execute("SELECT count(*) FROM events").fetchone()[0]
         connection.execute("UPDATE keeping SET removed = ?", (last(connection) - there,))
+        windows.reset(connection)
+    for _ in filling.fill(store):
+        forks.rest(_REST)
+    with store.snapshot() as connection:
         found, found_months = days(connection), months(connection)
     for day in found:
         began = time.monotonic()
@@ -80,6 +83,8 @@ def rebuild(store: Store) -> Iterator[int]:
             with store.transaction() as connection:
                 month_again(connection, dim, month)
             forks.rest(_REST)
+    for _ in tending.tended(store):
+        pass
 
 
 def months(connection: Connection) -> list[int]:
@@ -100,6 +105,7 @@ def days(connection: Connection) -> list[int]:
 
 def day_again(connection: Connection, day: int, most_keys: int) -> None:
     """Make the sums of one day anew, not those of its month. Within a transaction that writes."""
+    windows.leave_day(connection, day)
     before = kept(connection).before_hour
     if before is None or day * 24 >= before:
         _hours_again(connection, day, most_keys)
@@ -124,13 +130,19 @@ def _hours_again(connection: Connection, day: int, most_keys: int) -> None:
     prepare(connection)
     for statement in GATHER:
         connection.execute(statement, hours)
+    name(connection)
+    narrow(connection)
+    leave_out(connection)
     spill(connection, most_keys)  # the day's own sums still tell which values it told apart
     add_hours(connection)
-    for dim in KEYS:
+    for dim in DIMS:
         _again(connection, dim, DAY, day, (HOUR, *hours))  # what of it is "(other)" decides for corrections
     prepare(connection)
     for statement in GATHER_CORRECTED:
         connection.execute(statement, hours)
+    name(connection)
+    narrow(connection)
+    leave_out(connection)
     corrections.to_other(connection)
     add_hours(connection)
     prepare(connection)

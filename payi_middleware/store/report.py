@@ -12,10 +12,11 @@ import msgspec
 
 from ..events import format_time
 from .connection import Connection
+from .dearest import dearest
 from .interned import Names
 from .periods import HOUR_NS, day_of_month, month_of_hour
-from .query import Extent, Group, Grouping, extent, grouping, read
-from .schema import OTHER
+from .query import Extent, Group, Grouping, extent, grouping, pieces, read
+from .schema import DAY, DIMENSIONS, OTHER
 from .sums import Sums, money
 
 __all__ = ["SCHEMA", "Report", "ReportRow", "failures", "report"]
@@ -25,6 +26,12 @@ SCHEMA = 1
 
 Key = tuple[str | None, ...]
 _FARTHEST = (1 << 63) - 1
+_LONG = 0.3
+"""Seconds from which it is told how long a report took."""
+_FEW = 7
+"""Days to be read beside a running sum where one is near."""
+_MOST_SOUGHT = 1_000
+"""Rows up to which it is worth looking first which they are."""
 
 
 class ReportRow(NamedTuple):
@@ -43,13 +50,15 @@ class Report(NamedTuple):
     until_ns: int | None
     timezone: str
     rows: list[ReportRow]
+    size: int
+    """How many rows there are, of which `rows` may have only some."""
     total: Sums
     unpriced: dict[str | None, int]
     """Model -> calls whose cost leaves something out."""
     seconds: float
     """How long the questions took."""
     note: str | None
-    """Why events were read instead of sums alone, and how long it took."""
+    """Why more was read than a few sums, and how long it took."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract: money as decimal strings, times as RFC 3339 in UTC."""
@@ -77,6 +86,8 @@ def report(
     timezone: str,
     *,
     as_recorded: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> Report:
     """Calls that began in [since, until), grouped; dearest first, days in their order.
 
@@ -87,25 +98,58 @@ def report(
         until_ns: None for the last call.
         timezone: In which days begin, an IANA name.
         as_recorded: Whether to pass over corrections of costs.
+        limit: Rows, at most; None for all.
+        offset: Rows before the first.
     """
     began = time.perf_counter()
-    how = grouping(tuple(name for name in by if name != "day"))
     held = extent(connection, as_recorded=as_recorded)
-    rows: list[ReportRow] = []
-    parts: list[tuple[str, int, int]] = []
-    total, unpriced = Sums(), dict[str | None, int]()
-    if held is not None:
-        low, high = _range(held, since_ns, until_ns)
-        total, unpriced = _total(connection, low, high, held)
-        names = Names(connection)
-        parts = list(_days(low, high, timezone)) if "day" in by else [("", low, high)]
-        for day, first, end in parts:
-            groups = _collect(read(connection, how, first, end, held), len(how.by))
-            rows += _named(groups, how, names, by, day)
-    rows.sort(key=_dearest(by))
+    if held is None:
+        return Report(by, since_ns, until_ns, timezone, [], 0, Sums(), {}, time.perf_counter() - began, None)
+    low, high = _range(held, since_ns, until_ns)
+    how = grouping(tuple(name for name in by if name != "day"), held, low)
+    total, unpriced = _total(connection, low, high, held)
+    parts = list(_days(low, high, timezone)) if "day" in by else [("", low, high)]
+    asked = _Asked(connection, by, how, parts, held, Names(connection))
+    end = None if limit is None else offset + limit
+    if end is not None and end <= _MOST_SOUGHT and how.dim in DIMENSIONS and "day" not in by:
+        rows, size = _some(asked, offset, end)
+    else:
+        rows = _all(asked)
+        rows, size = rows[offset:end], len(rows)
     seconds = time.perf_counter() - began
-    note = "; ".join(filter(None, [_note(how, parts, seconds), _lacking(how, parts, held)])) or None
-    return Report(by, since_ns, until_ns, timezone, rows, total, unpriced, seconds, note)
+    note = "; ".join(filter(None, [_note(asked, seconds), _lacking(how, parts, held)])) or None
+    return Report(by, since_ns, until_ns, timezone, rows, size, total, unpriced, seconds, note)
+
+
+class _Asked(NamedTuple):
+    """What is asked for, of what there is."""
+
+    connection: Connection
+    by: tuple[str, ...]
+    how: Grouping
+    parts: list[tuple[str, int, int]]
+    """Days, or the whole range: name, first nanosecond, and the one after the last."""
+    held: Extent
+    names: Names
+
+
+def _all(asked: _Asked) -> list[ReportRow]:
+    rows: list[ReportRow] = []
+    for day, first, end in asked.parts:
+        groups = _collect(read(asked.connection, asked.how, first, end, asked.held), len(asked.how.by))
+        rows += _named(groups, asked.how, asked.names, asked.by, day)
+    rows.sort(key=_order(asked.by))
+    return rows
+
+
+def _some(asked: _Asked, offset: int, end: int) -> tuple[list[ReportRow], int]:
+    """Some rows, and how many there are: first which values they are of, then what there is of those."""
+    connection, _, how, [(_, low, high)], held, names = asked
+    keys, size = dearest(connection, how, low, high, held, names, end)
+    if not keys[offset:]:
+        return [], size
+    groups = _collect(read(connection, how, low, high, held, keys[offset:]), len(how.by))
+    return sorted(_named(groups, how, names, asked.by, ""), key=_order(asked.by)), size
 
 
 def failures(
@@ -115,9 +159,13 @@ def failures(
     timezone: str,
     *,
     as_recorded: bool = False,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> Report:
     """What failed or was tried again, by kind: outcome, HTTP status, error type, provider, model."""
-    found = report(connection, ("failure",), since_ns, until_ns, timezone, as_recorded=as_recorded)
+    found = report(
+        connection, ("failure",), since_ns, until_ns, timezone, as_recorded=as_recorded, limit=limit, offset=offset
+    )
     rows = [ReportRow(tuple(msgspec.json.decode(row.key[0] or "[]")), row.sums) for row in found.rows]
     return found._replace(by=("outcome", "http_status", "error_type", "provider", "model"), rows=rows)
 
@@ -133,7 +181,7 @@ def _range(held: Extent, since_ns: int | None, until_ns: int | None) -> tuple[in
 
 def _total(connection: Connection, low: int, high: int, held: Extent) -> tuple[Sums, dict[str | None, int]]:
     total, by_model = Sums(), dict[str | None, Sums]()
-    for group in read(connection, grouping(("model",)), low, high, held):
+    for group in read(connection, grouping(("model",), held, low), low, high, held):
         total.add(*group[1:])
         by_model.setdefault(group[0], Sums()).add(*group[1:])
     unpriced = {model: sums.unpriced_calls for model, sums in by_model.items() if sums.unpriced_calls}
@@ -165,7 +213,7 @@ def _collect(groups: Iterable[Group], width: int) -> dict[Group, Sums]:
         if sums is None:
             sums = found[key] = Sums()
         sums.add(*group[width:])
-    return found
+    return {key: sums for key, sums in found.items() if sums.calls}  # others were taken away again
 
 
 def _named(found: dict[Group, Sums], how: Grouping, names: Names, by: tuple[str, ...], day: str) -> Iterator[ReportRow]:
@@ -182,7 +230,7 @@ def _value(names: Names, value: Any, is_number: bool) -> str | None:
     return "(other)" if value == OTHER else names.text(value)
 
 
-def _dearest(by: tuple[str, ...]) -> Callable[[ReportRow], tuple[Any, ...]]:
+def _order(by: tuple[str, ...]) -> Callable[[ReportRow], tuple[Any, ...]]:
     """The order of rows: days as they come, then by cost."""
     days = [n for n, name in enumerate(by) if name == "day"]
 
@@ -193,14 +241,26 @@ def _dearest(by: tuple[str, ...]) -> Callable[[ReportRow], tuple[Any, ...]]:
     return order
 
 
-def _note(how: Grouping, parts: list[tuple[str, int, int]], seconds: float) -> str | None:
+def _note(asked: _Asked, seconds: float) -> str | None:
+    how, parts = asked.how, asked.parts
     if how.dim is None:
         what = " and ".join(how.by)
         return f"there are no sums by {what}: every event of the range was read, which took {seconds:.2f} s"
     if not any(first % HOUR_NS or end % HOUR_NS for _, first, end in parts):
-        return None
+        return _slow(asked, seconds)
     what = "days of the range cut" if parts[0][0] else "the range cuts"
     return f"{what} an hour: the events of its edges were read, which took {seconds:.2f} s"
+
+
+def _slow(asked: _Asked, seconds: float) -> str | None:
+    """That it took long to add up sums alone."""
+    if seconds < _LONG:
+        return None
+    spans = [span for _, low, high in asked.parts for span in pieces(low, high, asked.held).spans]
+    days = sum(span.end - span.first for span in spans if span.grain == DAY)
+    if days <= _FEW or "day" in asked.by:
+        return f"to add up the sums took {seconds:.2f} s"
+    return f"no running sum is near the range: the sums of {days:,} days were added up, which took {seconds:.2f} s"
 
 
 def _lacking(how: Grouping, parts: list[tuple[str, int, int]], held: Extent | None) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..exceptions import StoreError
 from ..ownership import give, make_folder
-from .histogram import packed
+from .histogram import less, packed
 from .patience import BUSY_TIMEOUT, patiently
 from .schema import MIGRATIONS, VERSION
 
@@ -167,6 +167,7 @@ def _tune(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.create_function("hist_packed", 1, packed, deterministic=True)
+    connection.create_function("hist_less", 2, less, deterministic=True)
 
 
 def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:

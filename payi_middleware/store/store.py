@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ from .patience import BUSY_TIMEOUT
 from .processes import Process, processes
 from .read import by_ids, latest, of_request, oldest_first
 from .report import Report, failures, report
+from .tending import tend
 from .write import Batch, Writer
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Store", "exists", "open_store", "schema_version"]
 
 T = TypeVar("T")
+
+_LOOKED = 60.0  # seconds between two looks at whether there is something to tend
+_TENDED = 10  # how many times as long as it took others have the lock
 
 
 def open_store(
@@ -105,6 +110,7 @@ class Store:
         self._connection = database.connection
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._tend_from = 0.0
         self._writer = Writer(database, fold_every=fold_every, most_keys=most_keys)
 
     @property
@@ -143,14 +149,16 @@ class Store:
         until_ns: int | None = None,
         timezone: str = "UTC",
         as_recorded: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Report:
         """Calls that began in [since, until), grouped by members of `query.BY`; dearest first, days in their order.
 
-        Costs are those of the last correction, if there is one, unless `as_recorded`.
+        Costs are those of the last correction, if there is one, unless `as_recorded`. `limit` rows from the one of number
+        `offset` on, which is much quicker than all where there are many.
         """
-        return self._ask(
-            lambda: report(self._connection, tuple(by), since_ns, until_ns, timezone, as_recorded=as_recorded)
-        )
+        more: dict[str, Any] = {"as_recorded": as_recorded, "limit": limit, "offset": offset}
+        return self._ask(lambda: report(self._connection, tuple(by), since_ns, until_ns, timezone, **more))
 
     def failures(
         self,
@@ -159,9 +167,12 @@ class Store:
         until_ns: int | None = None,
         timezone: str = "UTC",
         as_recorded: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Report:
         """What failed or was tried again, by kind, with the money it took."""
-        return self._ask(lambda: failures(self._connection, since_ns, until_ns, timezone, as_recorded=as_recorded))
+        more: dict[str, Any] = {"as_recorded": as_recorded, "limit": limit, "offset": offset}
+        return self._ask(lambda: failures(self._connection, since_ns, until_ns, timezone, **more))
 
     def walk(
         self, since_ns: int | None = None, until_ns: int | None = None, size: int = 1000
@@ -218,9 +229,9 @@ class Store:
         with self.database.translated():
             yield from oldest_first(self.database, since_ns, until_ns, as_recorded=as_recorded)
 
-    def latest(self, n: int, *, as_recorded: bool = False) -> list[CallEvent]:
-        """The last `n` events, newest last."""
-        return self._ask(lambda: latest(self._connection, n, as_recorded=as_recorded))
+    def latest(self, n: int, *, until_ns: int | None = None, as_recorded: bool = False) -> list[CallEvent]:
+        """The last `n` events that began before `until_ns`, newest last."""
+        return self._ask(lambda: latest(self._connection, n, until_ns, as_recorded=as_recorded))
 
     def find(self, event_id: bytes, *, as_recorded: bool = False) -> CallEvent | None:
         """The event of an id; None if the store has none."""
@@ -270,6 +281,20 @@ class Store:
         """The connection, outside of any transaction."""
         with self._lock, self.database.translated():
             yield self._connection
+
+    def tend(self) -> None:
+        """While there is nothing else to do, do a little of what makes reports quick; see `tending.py`.
+
+        Raises:
+            StoreError: Nothing of it was done; the message names the cure.
+        """
+        if time.monotonic() < self._tend_from:
+            return
+        began = time.monotonic()
+        with self.transaction() as connection:
+            done = tend(connection, self.most_keys)
+        ended = time.monotonic()
+        self._tend_from = ended + (_TENDED * (ended - began) if done else _LOOKED)
 
     def fold(self) -> None:
         """Bring the rollups up to date, within a `transaction`."""

@@ -83,7 +83,7 @@ class Sums:
         latency, first = self.latency_ms(), self.first_byte_ms()
         return {
             "calls": self.calls,
-            "failures": dict(sorted(self.failures.items())),
+            "failures": {outcome: n for outcome, n in sorted(self.failures.items()) if n},
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost": money(self.cost_ticks),
             "estimated": money(self.estimated_ticks),

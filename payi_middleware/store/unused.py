@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import forks
+from .adding import OF_ROUTES, OF_TEXTS, OF_WIDE
 from .connection import Connection
 from .keeping import changed, last
-from .schema import CORRECTED, WIDE
+from .schema import OTHER_ROUTE
 
 if TYPE_CHECKING:
     from .store import Store
@@ -31,10 +32,16 @@ _COLUMNS = {
 }
 """Table -> the columns of `events` that refer to it. Sets of tags come first: their members are texts."""
 
-_IN_SUMS = f"SELECT key FROM rollup WHERE dim {{}} {WIDE} AND dim {{}} {WIDE + CORRECTED}"
 _ELSEWHERE = {
-    "texts": ("SELECT tag FROM tags", _IN_SUMS.format("!=", "!=")),
-    "wide": (f"SELECT key FROM rollup WHERE dim IN ({WIDE}, {WIDE + CORRECTED})",),
+    "texts": (
+        "SELECT tag FROM tags",
+        f"SELECT key FROM rollup WHERE {OF_TEXTS}",
+        f"SELECT DISTINCT key & {OTHER_ROUTE} FROM rollup WHERE {OF_ROUTES}",
+    ),
+    "wide": (
+        f"SELECT key FROM rollup WHERE {OF_WIDE}",
+        f"SELECT DISTINCT key >> 32 FROM rollup WHERE {OF_ROUTES}",
+    ),
 }
 _ID = {"tags": "tags"}
 

@@ -15,6 +15,7 @@ from .database import Database
 from .fold import EVERY, MOST_KEYS, fold
 from .pack import COLUMNS, Packer
 from .processes import put
+from .tending import tend
 
 __all__ = ["Batch", "Writer"]
 
@@ -109,7 +110,8 @@ class Writer:
         self._packer.learn(self._database.numbers(lambda: self._packer.unknown(events)))
         waiting = self._database.insert(COLUMNS, [self._packer.row(event) for event in events])
         if waiting >= self._fold_every:
-            fold(self._connection, most_keys=self._most_keys)
+            days = fold(self._connection, most_keys=self._most_keys)
+            tend(self._connection, self._most_keys, besides=days)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

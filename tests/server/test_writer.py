@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from made import call
 from sqlalchemy import Connection, select
 
+from payi_middleware import health
+from payi_middleware.exceptions import StoreError
 from payi_middleware.pricing import Prices
 from payi_middleware.server.database import prepare
 from payi_middleware.server.errors import ApiError
@@ -19,6 +22,7 @@ from payi_middleware.server.settling import Load, Settled
 from payi_middleware.server.tables import applications
 from payi_middleware.server.writer import MOST_WAITING, Writer
 from payi_middleware.store import open_store
+from payi_middleware.store.windows import days_in
 
 ME = Caller(1, "default", "ingest")
 
@@ -92,3 +96,25 @@ async def test_after_its_end_nothing_is_taken(tmp_path: Path) -> None:
         await writer.probe()
     with open_store(f"sqlite:///{tmp_path / 'payi.db'}", create=False) as store:
         assert store.count() == 50
+
+
+async def test_while_nobody_waits_the_store_is_tended(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After what was asked for is written, running sums are; that they cannot be is noted, and nobody's request fails."""
+    await writer.ingest(Load(ME, [call()]))
+    await writer.probe()
+    with open_store(f"sqlite:///{tmp_path / 'payi.db'}", create=False) as store, store.snapshot() as connection:
+        assert any(days_in(connection).values())
+
+    tended, before = threading.Event(), health.counters().get("server_store", 0)
+
+    def tend() -> None:
+        tended.set()
+        raise StoreError("locked")
+
+    monkeypatch.setattr(writer._store, "tend", tend)
+    await writer.ingest(Load(ME, [call()]))
+    assert await asyncio.to_thread(tended.wait, 5)
+    assert len(await writer.ingest(Load(ME, [call()]))) == 1
+    assert health.counters().get("server_store", 0) > before

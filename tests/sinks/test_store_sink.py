@@ -17,6 +17,7 @@ from payi_middleware.exceptions import StoreError
 from payi_middleware.settings import Settings
 from payi_middleware.sinks.store import StoreSink
 from payi_middleware.store import inherited, open_store
+from payi_middleware.store.windows import days_in
 from payi_middleware.types import Sink
 
 
@@ -41,6 +42,20 @@ def test_the_store_is_opened_by_the_first_write(tmp_path: Path) -> None:
     assert count(tmp_path) == 1
     with open_store(settings(tmp_path), create=False) as store:
         assert [process.events for process in store.processes()] == [1]
+
+
+def test_the_store_is_tended_when_there_is_nothing_to_write(tmp_path: Path) -> None:
+    """With its reports of itself, a process moves the running sums on."""
+    sink = StoreSink(settings(tmp_path))
+    sink.write([call()], {"process": "p"})
+    with open_store(settings(tmp_path), create=False) as store, store.snapshot() as connection:
+        assert not any(days_in(connection).values())
+
+    sink.write([], {"process": "p"})
+    sink.close()
+
+    with open_store(settings(tmp_path), create=False) as store, store.snapshot() as connection:
+        assert any(days_in(connection).values())
 
 
 def test_threads_may_take_turns(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_what_else_rebuilding_mends(tmp_path: Path) -> None:
     with made(tmp_path) as store:
         by_another_hand(
             tmp_path,
-            "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, rest) VALUES (9999, 0, 8, 1, 8, 2, CAST('' AS BLOB))",
+            "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, told) VALUES (9999, 0, 8, 1, 8, 2, CAST('' AS BLOB))",
             "INSERT INTO rollup VALUES (1, 0, (SELECT max(hour) FROM events), 8888, 8, 1, 1, 1, 1, CAST('A' AS BLOB), CAST('' AS BLOB))",
             "UPDATE keeping SET removed = 3",
         )
