@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .faults import told
+from .moments import moment, timezone
 from .source import opened
 
 if TYPE_CHECKING:
@@ -22,31 +23,50 @@ def command(
     as_recorded: Annotated[
         bool, typer.Option("--as-recorded", help="Costs as they were recorded, without later corrections.")
     ] = False,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="2026-09-21T14:00, 7d; calls from then on are left out.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.")] = 50,
 ) -> None:
     """Finished calls, newest last."""
     with told(), opened(store) as source:
+        until_ns = moment("--until", until, timezone("UTC"))
         if as_json:
             for event in (
-                source.events(as_recorded=as_recorded)
+                source.events(until_ns=until_ns, as_recorded=as_recorded)
                 if request is None
                 else source.of_request(request, as_recorded=as_recorded)
             ):
                 typer.echo(event.to_json())
             return
         if request is not None:
-            _print(source.of_request(request, as_recorded=as_recorded), None)
-        else:
-            _print(source.latest(limit or source.count(), as_recorded=as_recorded), source.count())
+            _print(source.of_request(request, as_recorded=as_recorded))
+            return
+        held = source.count()
+        events = source.latest(limit or held, until_ns=until_ns, as_recorded=as_recorded)
+        _print(events)
+        if len(events) == limit < held:
+            _tell_page(events, None if until else held)
 
 
-def _print(events: list[CallEvent], held: int | None) -> None:
+def _tell_page(events: list[CallEvent], held: int | None) -> None:
+    from ..events import format_time
     from .amounts import count
-    from .tables import console, print_table, say
+    from .tables import console, say
 
-    on = console()
+    of = "" if held is None else f" of {count(held)}"
+    say(
+        console(),
+        f"The last {count(len(events))}{of} calls; --until {format_time(events[0].started_ns)[:-1]} shows those before, "
+        "--limit 0 all, --json all in full.",
+    )
+
+
+def _print(events: list[CallEvent]) -> None:
+    from .tables import console, print_table
+
     print_table(
-        on,
+        console(),
         [
             ("Began (UTC)", False),
             ("User", False),
@@ -60,8 +80,6 @@ def _print(events: list[CallEvent], held: int | None) -> None:
         ],
         [_cells(event) for event in events],
     )
-    if held is not None and len(events) < held:
-        say(on, f"The last {count(len(events))} of {count(held)} calls; --limit 0 shows all, --json all in full.")
 
 
 def _cells(event: CallEvent) -> list[str]:

@@ -58,15 +58,17 @@ def rebuild(store: _URL = None, as_json: _JSON = False) -> None:
 
 @app.command("upgrade")
 def upgrade(store: _URL = None, as_json: _JSON = False) -> None:
-    """Bring an older store up to date; applications may run, and do the same when they start."""
+    """Bring an older store up to date, with all sums that make reports quick; applications may run, and do it too, by and by."""
     with told():
         from ..store.schema import VERSION
         from ..store.store import schema_version
+        from ..store.tending import tended
+        from .progress import counted
 
         settings = settings_of(store)
         before = VERSION if settings.in_memory else schema_version(settings)
-        if before < VERSION:
-            with opened_to_write(store):
+        with opened_to_write(store) as target:
+            for _ in counted(tended(target), "Adding up"):
                 pass
         if as_json:
             _echo({"schema": 1, "from": before, "to": VERSION})

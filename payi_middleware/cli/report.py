@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..store.report import Report
 
 __all__ = ["command"]
+
+_USUAL = 50  # rows of the table
 
 
 def command(
@@ -35,12 +37,17 @@ def command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.")] = 50,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Rows, at most; 0 for all. By default 50 of the table, all of others.")
+    ] = None,
+    offset: Annotated[int, typer.Option(min=0, help="Rows to leave out before the first.")] = 0,
 ) -> None:
     """Cost, calls, tokens, failures and latency, by user and whatever else."""
     with told():
         _check(by, failures=failures, as_json=as_json, as_csv=as_csv)
-        found = _ask(store, by, since, until, zone, failures=failures, as_recorded=as_recorded)
+        most = (0 if as_json or as_csv else _USUAL) if limit is None else limit
+        page = {"as_recorded": as_recorded, "limit": most or None, "offset": offset}
+        found = _ask(store, by, since, until, zone, failures=failures, page=page)
         if as_json:
             _print_json(found)
         elif as_csv:
@@ -50,7 +57,7 @@ def command(
         else:
             from .report_table import print_report
 
-            print_report(found, limit=limit, failures=failures)
+            print_report(found, offset=offset, failures=failures)
 
 
 def _check(by: list[str] | None, *, failures: bool, as_json: bool, as_csv: bool) -> None:
@@ -68,7 +75,7 @@ def _ask(
     zone: str,
     *,
     failures: bool,
-    as_recorded: bool,
+    page: dict[str, Any],
 ) -> Report:
     place = timezone(zone)
     since_ns, until_ns = moment("--since", since, place), moment("--until", until, place)
@@ -76,8 +83,8 @@ def _ask(
     what = _checked_by(by or ["user"])
     with opened(store) as source:
         if failures:
-            return source.failures(since_ns=since_ns, until_ns=until_ns, timezone=zone, as_recorded=as_recorded)
-        return source.report(what, since_ns=since_ns, until_ns=until_ns, timezone=zone, as_recorded=as_recorded)
+            return source.failures(since_ns=since_ns, until_ns=until_ns, timezone=zone, **page)
+        return source.report(what, since_ns=since_ns, until_ns=until_ns, timezone=zone, **page)
 
 
 def _checked_by(by: list[str]) -> tuple[str, ...]:

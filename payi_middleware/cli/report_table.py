@@ -35,15 +35,14 @@ _MEASURES: tuple[Column, ...] = (
 )
 
 
-def print_report(found: Report, *, limit: int, failures: bool) -> None:
+def print_report(found: Report, *, failures: bool, offset: int = 0) -> None:
     """Print the table and the sentences under it."""
     on = console()
-    shown = found.rows[:limit] if limit else found.rows
     columns = [(name.replace("_", " ").capitalize(), False) for name in found.by] + list(_MEASURES)
     total = None if failures else ["Total", *[""] * (len(found.by) - 1), *_cells(found.total)]
-    print_table(on, columns, [[*_names(found, row), *_cells(row.sums)] for row in shown], total=total)
-    if len(shown) < len(found.rows):
-        say(on, f"{count(len(shown))} of {count(len(found.rows))} rows; --limit 0 shows all.")
+    print_table(on, columns, [[*_names(found, row), *_cells(row.sums)] for row in found.rows], total=total)
+    if len(found.rows) < found.size:
+        _tell_page(on, found, offset)
     if "tag" in found.by:
         say(on, "A call with several tags stands in several rows; the total counts it once.")
     if failures:
@@ -51,6 +50,16 @@ def print_report(found: Report, *, limit: int, failures: bool) -> None:
     _tell_doubts(on, found)
     if found.note:
         say(on, f"Note: {found.note}.")
+
+
+def _tell_page(on: Console, found: Report, offset: int) -> None:
+    shown, size = len(found.rows), found.size
+    if not offset:
+        say(on, f"{count(shown)} of {count(size)} rows; --limit 0 shows all.")
+    elif shown:
+        say(on, f"Rows {count(offset + 1)} to {count(offset + shown)} of {count(size)}.")
+    else:
+        say(on, f"There are {count(size)} rows.")
 
 
 def _names(found: Report, row: ReportRow) -> list[str]:

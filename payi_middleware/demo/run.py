@@ -138,9 +138,9 @@ def _tell(store: str) -> None:
     with opened(store) as source:
         for by in ("user", "use-case", "model"):
             print(f"\npayi report --by {by}", flush=True)
-            print_report(source.report((by,)), limit=0, failures=False)
+            print_report(source.report((by,)), failures=False)
         print("\npayi report --failures", flush=True)
-        print_report(source.failures(), limit=0, failures=True)
+        print_report(source.failures(), failures=True)
 
 
 def _serve(urls: Mapping[str, str], store: str) -> None:

@@ -89,8 +89,15 @@ def test_events_as_a_table(tmp_path: Path) -> None:
         "2026-09-21 14:13:24 (unattributed) - gpt-4o error 429 rate text 1000/100 none 800 ms -",
         "2026-09-21 14:13:25 [b]x\\e - gpt-4o ok text 1000/100 $0.0035 +unpriced 800 ms -",
     ]
-    assert "The last 6 of 7 calls; --limit 0 shows all, --json all in full." in lines
+    assert any(line.startswith("The last 6 of 7 calls; --until 20") for line in lines)
     assert "old" in output("events", "--store", url(tmp_path), "--limit", "0")
+
+    page = output("events", "--store", url(tmp_path), "--limit", "2", "--until", "2026-09-21T14:13:23")
+    assert [line.strip()[:19] for line in page.splitlines() if line.strip().startswith("2026")] == [
+        "2026-09-21 14:13:21",
+        "2026-09-21 14:13:22",
+    ]
+    assert "The last 2 calls; --until 2026-09-21T14:13:21.000000 shows those before" in " ".join(page.split())
 
 
 def test_events_without_a_store(tmp_path: Path) -> None:

@@ -152,7 +152,13 @@ def test_tables_tell_what_a_reader_must_know(tmp_path: Path) -> None:
     assert "the total counts it once" in by_tag
     assert "Note: the range cuts an hour" in by_tag
     assert "of 61 rows" not in run("--store", store, "--by", "tag", "--limit", "0").output
-    assert len(json.loads(run("--store", store, "--by", "tag", "--json", "--limit", "3").output)["rows"]) == 61
+    every = json.loads(run("--store", store, "--by", "tag", "--json").output)["rows"]
+    assert len(every) == 61
+    page = ("--store", store, "--by", "tag", "--limit", "3", "--offset", "58")
+    assert json.loads(run(*page, "--json").output)["rows"] == every[58:]
+    assert len(run(*page, "--csv").output.splitlines()) == 1 + 3
+    assert "Rows 59 to 61 of 61." in run(*page).output
+    assert "There are 61 rows." in run(*page, "--offset", "61").output
 
 
 def test_times_are_read_in_the_time_zone(tmp_path: Path) -> None:
