@@ -1,4 +1,8 @@
-"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json]; parts: in-process, pricing, end-to-end, reports, limits, ingest, outages."""
+"""Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json].
+
+Parts: in-process, pricing, end-to-end, reports, limits, ingest, outages. `reports --events=10000000 [--store=FILE]` asks for
+every report of so many calls of ninety days, in a store that is kept.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
 
+import crowded
 import endtoend
 import ingest
 import inprocess
@@ -21,9 +26,15 @@ PARTS = ("in-process", "pricing", "end-to-end", "reports", "limits", "ingest", "
 """The last takes a quarter of an hour, and only runs where it is named."""
 
 
+def option(name: str) -> str | None:
+    """What stands behind an option and "=", if it is given."""
+    return next((given.split("=", 1)[1] for given in sys.argv if given.startswith(f"{name}=")), None)
+
+
 def main() -> None:
     quick = "--quick" in sys.argv
     rows: list[Figure] = []
+    events = int(option("--events") or 0)
     chosen = [argument for argument in sys.argv[1:] if argument in PARTS]
     for title, measure, rounds in (
         ("in-process", inprocess.measure, 3 if quick else 15),
@@ -34,10 +45,13 @@ def main() -> None:
         ("ingest", ingest.measure, 1 if quick else 3),
         ("outages", outages.measure, 3 if quick else 15),
     ):
-        if title not in (chosen or PARTS[:-1]):
+        if title not in (chosen or PARTS[:-1]) or (events and title == "reports"):
             continue
         print(f"measuring {title} ...", file=sys.stderr, flush=True)
         rows += measure(rounds)
+    if events:
+        print(f"measuring reports of {events:,} calls ...", file=sys.stderr, flush=True)
+        rows += crowded.measure(events, option("--store"))
     if "--json" in sys.argv:
         print(json.dumps([row._asdict() for row in rows], ensure_ascii=False))
         return
