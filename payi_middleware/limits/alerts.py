@@ -201,10 +201,10 @@ class Alerts:
         return True
 
 
-def alerts_of(settings: Settings, ledger: Callable[[], Ledger]) -> Alerts:
-    """What tells the alerts of an application as its settings say."""
+def alerts_of(settings: Settings, ledger: Callable[[], Ledger], application: str | None) -> Alerts:
+    """What tells alerts as settings say: of one application, or what all have left."""
     webhooks = [Webhook(url, settings.alert_key, settings.alert_networks) for url in settings.alert_webhooks]
-    return Alerts(ledger, application=settings.application, on_alert=settings.on_alert, webhooks=webhooks)
+    return Alerts(ledger, application=application, on_alert=settings.on_alert, webhooks=webhooks)
 
 
 def _refusal(webhook: Webhook, alert: Alert) -> str | None:

@@ -139,7 +139,7 @@ class Limits:
         self._away_until = 0.0
         self._pause = _SHORTEST
         self._unsettled: list[Settle] = []
-        self._alerts = alerts_of(settings, self._opened)
+        self._alerts = alerts_of(settings, self._opened, settings.application)
         self.wakes = FOREVER if settings.disabled or not self._could_be() else 0
         """`perf_counter_ns` from which a call has to look at limits."""
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from ..limits.alerts import alerts_of
 from ..limits.opening import open_ledger
 from ..pricing import Prices, owners
 from ..providers import PROVIDERS
@@ -98,7 +99,7 @@ def _started(settings: Settings, rates: Rates) -> Serving:
     store = prepare(settings)
     with store.batch() as batch:
         take_over(over(batch.connection), ledger)
-    writer = Writer(store, prices, ledger)
+    writer = Writer(store, prices, ledger, alerts_of(settings, lambda: ledger, application=None))
     return Serving(
         writer=writer,
         readers=reading(settings),

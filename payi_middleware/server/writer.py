@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from .. import health
 from ..exceptions import LedgerError, StoreError
+from ..limits.alerts import Alerts
 from ..limits.dearest import Dearest
 from ..limits.ledger import Ledger, Settle
 from ..limits.ledger import Settled as Counted
@@ -41,6 +42,7 @@ Action: TypeAlias = Callable[[Connection], T]
 MOST_WAITING = 200_000
 """Events that may wait to be written; more are refused until there is room."""
 _AT_ONCE = 2_000  # events of one transaction, unless a single request brings more
+_PATIENCE = 5.0  # seconds that alerts have which are being told when the server ends
 _LEFT_SECONDS = (
     20.0  # between two looks at what the ledger is still to be told: of servers that were killed, or when it was away
 )
@@ -60,11 +62,13 @@ class Writer:
         store: Open for writing; closed with the writer.
         prices: Loaded.
         ledger: Where limits are counted; closed with the writer.
+        alerts: Looks now and then for what nobody has told; None for nobody.
     """
 
-    def __init__(self, store: Store, prices: Prices, ledger: Ledger) -> None:
+    def __init__(self, store: Store, prices: Prices, ledger: Ledger, alerts: Alerts | None = None) -> None:
         self._store = store
         self._ledger = ledger
+        self._alerts = alerts
         self._asked = Patient(ledger)
         self._ways = Ways(prices, Dearest(prices), self._asked.id)
         self._look_at = 0.0
@@ -125,6 +129,8 @@ class Writer:
             self._closed = True
             self._wake.notify()
         self._thread.join()
+        if self._alerts is not None:
+            self._alerts.close(_PATIENCE)
         self._store.close()
         self._ledger.close()
 
@@ -237,6 +243,8 @@ class Writer:
     def _tell_what_is_left(self) -> None:
         """What a server that was killed, or a ledger that was away, has left."""
         self._look_at = time.monotonic() + _LEFT_SECONDS
+        if self._alerts is not None:
+            self._alerts.look()
         try:
             with self._transaction():
                 given_up = unsettled.drop_old(self._sql)
