@@ -233,7 +233,7 @@ def _public(alert: Alert) -> LimitAlert:
         limit_id=alert.limit_id,
         limit_name=alert.name,
         account=_DECODE(alert.key) if alert.key else (),
-        share=None if forecast else Decimal(str(alert.share)),
+        share=None if forecast else Decimal(str(alert.share)).normalize(),
         forecast=forecast,
         unit=alert.unit,
         spent=amount(alert.spent),

@@ -24,7 +24,6 @@ from ..record import new_id
 from ..settings import Settings
 from ..store_url import SQLITE, shown_store
 from .admission import Hold, route_of
-from .alerts import alerts_of
 from .charges import ended_of, settle_of, waits_for_price
 from .dearest import Dearest
 from .errands import Errands
@@ -40,6 +39,7 @@ from .straight import Straight, Way
 if TYPE_CHECKING:
     from ..call import Call
     from ..counting.estimates import Estimates
+    from .alerts import Alerts
     from .holds import Sizes
 
 __all__ = ["Known", "Limits"]
@@ -139,7 +139,8 @@ class Limits:
         self._away_until = 0.0
         self._pause = _SHORTEST
         self._unsettled: list[Settle] = []
-        self._alerts = alerts_of(settings, self._opened, settings.application)
+        self._alerts: Alerts | None = None
+        """Made when a limit has any: who has none need not load what sends."""
         self.wakes = FOREVER if settings.disabled or not self._could_be() else 0
         """`perf_counter_ns` from which a call has to look at limits."""
 
@@ -494,8 +495,13 @@ class Limits:
 
     def look(self) -> None:
         """See whether there are alerts to tell; returns at once."""
-        if self._last.tells and not self.is_away:
-            self._alerts.look()
+        if not self._last.tells or self.is_away:
+            return
+        if self._alerts is None:
+            from .alerts import alerts_of
+
+            self._alerts = alerts_of(self._settings, self._opened, self.application)
+        self._alerts.look()
 
     def _renew(self) -> bool:
         return self.leases.renew(self.tell)
@@ -533,7 +539,8 @@ class Limits:
     def close(self, timeout: float) -> None:
         """Have done what was told, and let go of all; the next call opens it anew."""
         self._errands.close(timeout)
-        self._alerts.close(timeout)
+        if self._alerts is not None:
+            self._alerts.close(timeout)
         with self._reading:
             way, ledger = self._way, self._ledger
             if self._settings.ledger is None or isinstance(self._settings.ledger, str):

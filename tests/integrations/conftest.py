@@ -12,9 +12,10 @@ EVENT = {"category": "system.openai", "resource": "gpt-4o", "units": {"text": {"
 
 @pytest.fixture(scope="session")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Exposed:
-    """The metrics of a real server that took an event and refused one."""
+    """The metrics of a real server that took an event, refused one, and has a limit."""
     with Server(tmp_path_factory.mktemp("metrics"), open_metrics=True) as server:
         with server.http() as http:
             http.post("/api/v1/ingest", json=EVENT).raise_for_status()
             assert http.post("/api/v1/ingest", json={}).status_code == 400
+            http.post("/api/v1/limits", json={"limit_name": "Monthly", "max": 10}).raise_for_status()
         return exposed(httpx2.get(f"{server.url}/metrics", trust_env=False).text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,9 +105,13 @@ async def test_while_nobody_waits_the_store_is_tended(
 ) -> None:
     """After what was asked for is written, running sums are; that they cannot be is noted, and nobody's request fails."""
     await writer.ingest(Load(ME, [call()]))
-    await writer.probe()
-    with open_store(f"sqlite:///{tmp_path / 'payi.db'}", create=False) as store, store.snapshot() as connection:
-        assert any(days_in(connection).values())
+    until = time.monotonic() + 10
+    while True:
+        with open_store(f"sqlite:///{tmp_path / 'payi.db'}", create=False) as store, store.snapshot() as connection:
+            if any(days_in(connection).values()):
+                break
+        assert time.monotonic() < until
+        await asyncio.sleep(0.01)
 
     tended, before = threading.Event(), health.counters().get("server_store", 0)
 
