@@ -148,11 +148,11 @@ class Hold:
             self.group = group = known.group(accounts)
             if not group.holds_up:
                 return None  # it is settled when it ended
+            if limits.is_away:  # asked first: of a ledger that never could be opened the rates are not loaded either
+                return self._unreachable(call, known)
             amount = _ONE_CALL if group.counts_calls_alone else (yield from self._amount(call, group))
             if amount is None:
                 return self._refuse(call, known, "unpriced")
-            if limits.is_away:
-                return self._unreachable(call, known)
             self.event_id = call.id  # from here on it may be held, whatever becomes of the answer
             try:
                 answer = yield (

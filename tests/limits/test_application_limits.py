@@ -24,6 +24,8 @@ from payi_middleware.exceptions import LedgerError
 from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Stale, Step, Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
+from payi_middleware.limits.tally import Since, tallied
+from payi_middleware.pricing import Prices
 from payi_middleware.record import new_id
 
 Limited = Callable[..., Watched]
@@ -220,10 +222,11 @@ def test_a_ledger_that_does_not_answer(
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_ledger_that_cannot_be_opened(is_async: bool, provider: Loopback, limited: Limited) -> None:
-    """What the code says holds, though nobody knows yet what is spent."""
+    """What the code says holds, though nobody knows yet what is spent, nor what a call costs."""
     ledger = Gated()
     ledger.is_away = True
     watched = limited("openai", Limit("closed", 10, tags=["closed"]), Limit("open", 10, on_error="open"), ledger=ledger)
+    watched.meter.limits.prices = Prices()  # as in a new process, whose rates are read with the ledger
 
     async def asked() -> int:
         async with httpx2.AsyncClient(trust_env=False) as client:
