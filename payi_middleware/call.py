@@ -217,6 +217,19 @@ class Call:
             now, Reading(), model, None, costed, "blocked", error_type, self.asked.streamed, refusal.states, ledger
         )
 
+    def given_up(self, error: BaseException, ledger: str | None) -> None:
+        """Whoever made this call no longer waits for its limits: it has an event, never goes out, and counts to none of them."""
+        try:
+            self._once.pop()
+        except IndexError:
+            return
+        now, error_type = time.perf_counter_ns(), type(error).__name__
+        costed = Costed(None, "none", (), "it was given up before it went out")
+        model = self.asked.model or self.route.model
+        self._record(
+            now, Reading(), model, None, costed, outcome_of(error), error_type, self.asked.streamed, {}, ledger
+        )
+
     def answered(self, status: int, encoding: str | None, headers: Headers | None = None) -> None:
         """The head of the answer has come."""
         self.status = status

@@ -124,7 +124,7 @@ class Hold:
     def _given_up(self, call: Call, error: BaseException) -> None:
         """Whoever waited does not any more."""
         self.release()
-        call.failed(error)
+        call.given_up(error, self._limits.ledger_id)
 
     # How it goes:
 

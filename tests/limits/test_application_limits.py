@@ -119,6 +119,32 @@ def test_a_cancelled_call_holds_nothing(provider: Loopback, limited: Limited) ->
     assert (len(provider.asked), ledger.held()) == (1, [])
 
 
+def test_a_call_that_is_given_up_before_it_went_out_counts_to_nothing(provider: Loopback, limited: Limited) -> None:
+    """Neither as a call of its limit, nor in an audit."""
+    ledger = Gated()
+    watched = limited("openai", Limit("all", 10, unit="calls"), ledger=ledger)
+    provider.replies = [Reply([ANSWER])]
+    ask(provider.url)
+
+    async def given_up() -> None:
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await client.post(provider.url, json=body())
+
+    ledger.gate.clear()
+    asyncio.run(given_up())
+    ledger.gate.set()
+
+    events = watched.events
+    assert [(event.outcome, event.ledger) for event in events] == [("ok", ledger.id), ("aborted", ledger.id)]
+    assert (account(ledger, "all").spent, ledger.held(), len(provider.asked)) == (1, [], 1)
+    (definition,) = ledger.definitions("default").limits
+    since = {(definition.limit_id, ""): Since(0, 0, 0, 0)}
+    tallies = tallied(events, ledger.definitions("default"), since, ledger.id, ledger.now_ns())
+    assert tallies[definition.limit_id, ""].spent == 1
+
+
 class Gated(MemoryLedger):
     """As one behind a network that may be slow, or away."""
 
