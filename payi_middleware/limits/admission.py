@@ -250,11 +250,16 @@ class Hold:
 
     # How it ends:
 
+    @property
+    def _held(self) -> Amount:
+        """What is held, if anything is."""
+        return _ONE_CALL if self.sizes is None else self.sizes.amount
+
     def release(self) -> None:
         """The call never went out, or another one stands for it."""
         event_id, self.event_id = self.event_id, None
         if event_id is not None:
-            self._limits.released(event_id, self.accounts, self.sizes)
+            self._limits.released(event_id, self.accounts, self._held)
 
     def end(self, ended: Ended, provider: str, use_case: str | None, model: str | None, *, waits: bool) -> None:
         """The call ended, and its record is in the spool.
@@ -283,7 +288,7 @@ class Hold:
             dearest = limits.dearest.price(provider, ended.units, ended.started_ns)
         settle = settle_of(ended, self.accounts, dearest)
         limits.tell(settle)
-        limits.snapshot.settled(settle, None if event_id is None or self.sizes is None else self.sizes.amount)
+        limits.snapshot.settled(settle, None if event_id is None else self._held)
 
     def room(self, received: int, streamed: bool) -> int:
         """Bytes that may still come before this is to be asked again; a stream that outgrows its hold asks for more.

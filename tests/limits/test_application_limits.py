@@ -528,6 +528,15 @@ def test_what_is_left_can_be_asked_before_a_call(provider: Loopback, limited: Li
         assert [one.left for one in current().limits] == [1, 2]
 
 
+def test_what_is_left_of_calls_alone(provider: Loopback, limited: Limited) -> None:
+    """A call that ended is spent, and no longer held too."""
+    limited("openai", Limit("day", 3, unit="calls", window="day"))
+    with track(user_id="jane"):
+        ask(provider.url)
+        (day,) = current().limits
+    assert (day.spent, day.held, day.left) == (1, 0, 2)
+
+
 def test_what_is_left_is_looked_up_in_the_background(provider: Loopback, limited: Limited) -> None:
     """Where a look could wait, the first answer is that nothing is known yet."""
     ledger = Gated()
