@@ -200,7 +200,7 @@ class Hold:
         prices, provider = limits.prices, call.provider.id
         model = call.asked.model or call.route.model
         who, at_ns, strict = call.attributed.attribution, call.started_ns, group.is_strict
-        asked = asked_of(body)
+        asked, endpoint = asked_of(body), call.route.endpoint.template.lower()
         is_told = asked.limit is not None
 
         def price(units: Units) -> int | None:
@@ -218,7 +218,8 @@ class Hold:
         return sized(
             body,
             asked,
-            makes_text="embed" not in call.route.endpoint.template.lower(),
+            makes_text="embed" not in endpoint,
+            makes_images="image" in endpoint,
             usual=None if is_told else limits.recent.percentile(who.use_case_name, model),
             window=None if is_told and not strict else prices.window(provider, model),
             ceiling=limits.ceiling,
