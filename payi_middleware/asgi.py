@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -86,7 +87,7 @@ class PayiMiddleware:
             activity.loop = _running_loop()
         token = context.frame.set(activity)
         try:
-            if self._answers_limits and self.meter.limits.wakes == 0 and kind == "http":
+            if self._answers_limits and kind == "http" and time.perf_counter_ns() >= self.meter.limits.wakes:
                 await self._guarded(activity, scope, receive, send)
             else:
                 await self._served(activity, scope, receive, send)

@@ -8,6 +8,7 @@ face.
 from __future__ import annotations
 
 import functools
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,7 @@ class Call:
         """Keeps the parts of an answer that is large or encoded; of any other the list below is enough."""
         self.parts: list[bytes] = []
         """The parts of the answer's body as they were received."""
-        self._once = [True]
+        self._once = [_process]
         self.started_ns = now = time.time_ns()
         self.id = self.group = call_id = record.new_id(now)
         self.attempt = 1
@@ -216,6 +217,19 @@ class Call:
             now, Reading(), model, None, costed, "blocked", error_type, self.asked.streamed, refusal.states, ledger
         )
 
+    def given_up(self, error: BaseException, ledger: str | None) -> None:
+        """Whoever made this call no longer waits for its limits: it has an event, never goes out, and counts to none of them."""
+        try:
+            self._once.pop()
+        except IndexError:
+            return
+        now, error_type = time.perf_counter_ns(), type(error).__name__
+        costed = Costed(None, "none", (), "it was given up before it went out")
+        model = self.asked.model or self.route.model
+        self._record(
+            now, Reading(), model, None, costed, outcome_of(error), error_type, self.asked.streamed, {}, ledger
+        )
+
     def answered(self, status: int, encoding: str | None, headers: Headers | None = None) -> None:
         """The head of the answer has come."""
         self.status = status
@@ -274,9 +288,11 @@ class Call:
             here: Whether to read even a long answer before this returns, and not on the draining thread.
         """
         try:
-            self._once.pop()
+            process = self._once.pop()
         except IndexError:
             return
+        if process is not _process:
+            return  # this is a copy in a forked child: the call is the parent's, who tells how it ends
         now = time.perf_counter_ns()
         if self.route.endpoint.whole > _ANSWERS and not here and self._is_long():
             self.meter.read_later(functools.partial(self._finish, now, outcome, error_type))
@@ -526,6 +542,18 @@ class Call:
         except Exception:
             health.note("limit_fault", "a call could not be settled at its end; it is when it is stored", exc_info=True)
 
+
+_process = object()
+"""Stands for the process that a call began in: in a forked child there is another."""
+
+
+def _after_fork() -> None:
+    global _process
+    _process = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 _LIMITS = CallEvent.__struct_fields__.index("limits")
 _ASKED_NOTHING = Asked()

@@ -124,7 +124,7 @@ class Hold:
     def _given_up(self, call: Call, error: BaseException) -> None:
         """Whoever waited does not any more."""
         self.release()
-        call.failed(error)
+        call.given_up(error, self._limits.ledger_id)
 
     # How it goes:
 
@@ -148,11 +148,11 @@ class Hold:
             self.group = group = known.group(accounts)
             if not group.holds_up:
                 return None  # it is settled when it ended
+            if limits.is_away:  # asked first: of a ledger that never could be opened the rates are not loaded either
+                return self._unreachable(call, known)
             amount = _ONE_CALL if group.counts_calls_alone else (yield from self._amount(call, group))
             if amount is None:
                 return self._refuse(call, known, "unpriced")
-            if limits.is_away:
-                return self._unreachable(call, known)
             self.event_id = call.id  # from here on it may be held, whatever becomes of the answer
             try:
                 answer = yield (
@@ -200,7 +200,7 @@ class Hold:
         prices, provider = limits.prices, call.provider.id
         model = call.asked.model or call.route.model
         who, at_ns, strict = call.attributed.attribution, call.started_ns, group.is_strict
-        asked = asked_of(body)
+        asked, endpoint = asked_of(body), call.route.endpoint.template.lower()
         is_told = asked.limit is not None
 
         def price(units: Units) -> int | None:
@@ -218,7 +218,8 @@ class Hold:
         return sized(
             body,
             asked,
-            makes_text="embed" not in call.route.endpoint.template.lower(),
+            makes_text="embed" not in endpoint,
+            makes_images="image" in endpoint,
             usual=None if is_told else limits.recent.percentile(who.use_case_name, model),
             window=None if is_told and not strict else prices.window(provider, model),
             ceiling=limits.ceiling,
@@ -250,11 +251,16 @@ class Hold:
 
     # How it ends:
 
+    @property
+    def _held(self) -> Amount:
+        """What is held, if anything is."""
+        return _ONE_CALL if self.sizes is None else self.sizes.amount
+
     def release(self) -> None:
         """The call never went out, or another one stands for it."""
         event_id, self.event_id = self.event_id, None
         if event_id is not None:
-            self._limits.released(event_id, self.accounts, self.sizes)
+            self._limits.released(event_id, self.accounts, self._held)
 
     def end(self, ended: Ended, provider: str, use_case: str | None, model: str | None, *, waits: bool) -> None:
         """The call ended, and its record is in the spool.
@@ -283,7 +289,7 @@ class Hold:
             dearest = limits.dearest.price(provider, ended.units, ended.started_ns)
         settle = settle_of(ended, self.accounts, dearest)
         limits.tell(settle)
-        limits.snapshot.settled(settle, None if event_id is None or self.sizes is None else self.sizes.amount)
+        limits.snapshot.settled(settle, None if event_id is None else self._held)
 
     def room(self, received: int, streamed: bool) -> int:
         """Bytes that may still come before this is to be asked again; a stream that outgrows its hold asks for more.

@@ -30,6 +30,13 @@ _BY_NAME: Final = (b'_id"', b'_url"', b'Uri"', b"cachedContent", b'conversation"
 """Marks of an input that is named and not sent (an earlier answer, a file, a picture somewhere): its bytes tell nothing of it."""
 _CACHE_WRITES: Final = (b"cache_control", b"cachePoint")
 """Marks of a prompt that may be written to a cache, which costs more than to read it."""
+_OTHER_OUTPUT: Final = (b'odalities"', b'"image_generation"')
+"""Marks of a request for an answer that may be more than text."""
+_PICTURE: Final = 6_540
+"""Tokens of a picture, at most: 6,240 of a large one in high quality, and three partial ones of 100 (OpenAI's page on image
+generation)."""
+_TOOLS_PROMPT: Final = 1_000
+"""Tokens, at most, that makers write into a prompt with tools and bill: Anthropic 264 to 804, by its page on tool use."""
 _DEAREST_INPUT: Final = ("text", "text_cache_write", "text_cache_write_1h")
 
 
@@ -52,6 +59,9 @@ class Sizes(NamedTuple):
     """Whether the answer cannot be longer."""
 
 
+_UNTOLD: Final = msgspec.Raw(b"")
+
+
 class _Told(msgspec.Struct):
     """The members of a request that say so; of all others nothing is kept."""
 
@@ -68,6 +78,8 @@ class _Told(msgspec.Struct):
     n: Any = None
     candidateCount: Any = None  # noqa: N815
     candidate_count: Any = None
+    best_of: Any = None
+    prompt: msgspec.Raw = _UNTOLD
     generationConfig: Any = None  # noqa: N815
     generation_config: Any = None
     options: Any = None
@@ -78,8 +90,9 @@ class _Told(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Told).decode
+_decode_prompts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _others = attrgetter(*(name for name in _Told.__struct_fields__ if name != "max_tokens"))
-_NO_OTHERS: Final = (None,) * (len(_Told.__struct_fields__) - 1)
+_NO_OTHERS: Final = _others(_Told())
 _NOTHING: Final = Asking(None, 1, None)
 
 
@@ -95,7 +108,20 @@ def asked_of(body: bytes | None) -> Asking:
         return Asking(told.max_tokens if told.max_tokens >= 0 else None, 1, None)
     asked = {name: value for name in _Told.__struct_fields__ if (value := getattr(told, name)) is not None}
     found = answer_bound.limit(asked)
-    return Asking(None if found is None else found[0], answer_bound.choices(asked), answer_bound.tier(asked))
+    return Asking(None if found is None else found[0], _choices(told, asked), answer_bound.tier(asked))
+
+
+def _choices(told: _Told, asked: dict[str, Any]) -> int:
+    """How many answers are paid for: of OpenAI's old completions `best_of`, of which `n` are shown, for each prompt of a list."""
+    choices = answer_bound.choices(asked)
+    if told.best_of.__class__ is int:
+        choices = max(choices, told.best_of)
+    prompt = bytes(told.prompt)
+    if prompt[:1] != b"[":
+        return choices
+    prompts = _decode_prompts(prompt)
+    is_one = not prompts or bytes(prompts[0])[:1].isdigit()  # its tokens
+    return choices if is_one else choices * len(prompts)
 
 
 def sized(
@@ -103,6 +129,7 @@ def sized(
     asked: Asking,
     *,
     makes_text: bool,
+    makes_images: bool = False,
     usual: int | None,
     window: int | None,
     ceiling: int,
@@ -116,6 +143,7 @@ def sized(
         body: The request's body; None if it is a stream that only the transport may read.
         asked: What it says of the answer.
         makes_text: Whether there is an answer to pay for: embeddings have none.
+        makes_images: Whether the answer is pictures, whose tokens cost otherwise than those of text.
         usual: Tokens that 95 of 100 recent answers did not pass; None if too few are known.
         window: The tokens that the model takes and makes together; None if nobody tells.
         ceiling: Tokens of an answer, at most, where nothing else tells.
@@ -129,11 +157,30 @@ def sized(
     else:
         into = _by_length(body)
         taken = {"text": (into, 0)}
+    if strict and makes_images:
+        ceiling = max(ceiling, _PICTURE)
     made, is_bound = _output(asked, into, usual, window, ceiling, strict) if makes_text else (0, True)
-    ticks = price({**taken, "text": (taken.get("text", (0, 0))[0], made)})
+    ticks = price(_with(taken, "text", made))
+    if strict and made and (makes_images or _may_make_more(body)):
+        ticks = _dearest([ticks, *(price(_with(taken, unit, made)) for unit in ("audio", "image"))])
     if ticks is not None and strict and body is not None and any(mark in body for mark in _CACHE_WRITES):
-        ticks = max(ticks, *(price({unit: (into, 0), "text": (0, made)}) or 0 for unit in _DEAREST_INPUT[1:]))
+        ticks = _dearest([ticks, *(price({unit: (into, 0), "text": (0, made)}) for unit in _DEAREST_INPUT[1:])])
     return None if ticks is None else Sizes(Amount(ticks, into + made), made, is_bound)
+
+
+def _with(taken: Units, unit: str, made: int) -> Units:
+    """The units of a call that makes so many tokens of one kind."""
+    return {**taken, unit: (taken.get(unit, (0, 0))[0], made)}
+
+
+def _dearest(priced: list[int | None]) -> int | None:
+    """The most of what has a price."""
+    return max((ticks for ticks in priced if ticks is not None), default=None)
+
+
+def _may_make_more(body: bytes | None) -> bool:
+    """Whether the answer may be sound or pictures, a token of which costs more than one of text."""
+    return body is None or any(mark in body for mark in _OTHER_OUTPUT)
 
 
 def _by_length(body: bytes | None) -> int:
@@ -146,7 +193,9 @@ def _most_input(body: bytes | None, window: int | None, counted: Units | None) -
     if body is None or any(mark in body for mark in _BY_NAME):
         # Named and not sent: as much as the model can take.
         return {"text": (max(window or 0, len(body or b"")), 0)}
-    return counted if counted is not None else {"text": (len(body), 0)}
+    if counted is not None:
+        return counted
+    return {"text": (len(body) + (_TOOLS_PROMPT if b'"tools"' in body else 0), 0)}
 
 
 def _output(

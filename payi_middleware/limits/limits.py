@@ -29,7 +29,19 @@ from .dearest import Dearest
 from .errands import Errands
 from .groups import Group, group_of
 from .leases import Leases
-from .ledger import LEASE_SECONDS, Account, Admitted, Answer, Definitions, Ledger, Release, Settle, Settled, Step
+from .ledger import (
+    LEASE_SECONDS,
+    Account,
+    Admitted,
+    Amount,
+    Answer,
+    Definitions,
+    Ledger,
+    Release,
+    Settle,
+    Settled,
+    Step,
+)
 from .limit import Definition, Limit
 from .matching import Facts, accounts_of, facts_of
 from .recent import Recent
@@ -40,7 +52,6 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..counting.estimates import Estimates
     from .alerts import Alerts
-    from .holds import Sizes
 
 __all__ = ["Known", "Limits"]
 
@@ -237,12 +248,11 @@ class Limits:
         if self._away_since is not None:
             self._came_back()
 
-    def released(self, event_id: bytes, accounts: tuple[Account, ...], sizes: Sizes | None) -> None:
+    def released(self, event_id: bytes, accounts: tuple[Account, ...], hold: Amount) -> None:
         """A call was not made."""
         self.leases.drop(event_id)
         self.tell(Release(event_id))
-        if sizes is not None:
-            self.snapshot.released(accounts, sizes.amount)
+        self.snapshot.released(accounts, hold)
 
     def counted(self, call: Call, model: str | None) -> Units | None:
         """The input of a call as a tokenizer counts it, where one counts it exactly and quickly."""

@@ -106,6 +106,8 @@ def tallied(
     for event in events:
         if event.application != application or event.ledger not in (None, ledger):
             continue
+        if event.ledger is not None and not event.limits:
+            continue  # it was counted to nothing: given up before it went out, or its limits were gone
         accounts = _accounts(event, facts_of(event), definitions, by_id)
         step = _step(event, [by_id[one.limit_id] for one in accounts], dearest) if accounts else None
         for limit_id, key in accounts:

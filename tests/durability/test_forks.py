@@ -74,6 +74,36 @@ def test_a_call_in_flight_over_a_fork_belongs_to_the_parent(tmp_path: Path) -> N
     ]
 
 
+def test_a_child_that_drops_its_copy_of_a_call_does_not_end_it(tmp_path: Path) -> None:
+    """The parent's call still runs: it has its hold, and later its own end."""
+    ended = run(
+        """
+        import gc, os, sys
+        from mocked import client, instrumented, open_stream
+        from payi_middleware import Limit
+        from payi_middleware.limits.opening import open_ledger
+
+        meter = instrumented(sys.argv[1], limits=[Limit("all", 10, unit="calls")])
+        stream = open_stream(client(), "jane")
+        pid = os.fork()
+        if not pid:
+            stream.close()
+            del stream
+            gc.collect()
+            os._exit(0 if meter.close() else 1)
+        child = os.waitpid(pid, 0)[1]
+        ledger = open_ledger(meter.settings)
+        running = len(ledger.held())
+        stream.read()
+        print(child, running, meter.flush(), len(ledger.held()))
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("0 1 True 0\n", "")
+    assert [event.user_id for event in stored(tmp_path)] == ["jane"]
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing_workers_keep_their_calls(tmp_path: Path, method: str) -> None:
     """Pools of processes, forked or spawned, keep every call of theirs and of their parent's."""

@@ -21,6 +21,8 @@ from werkzeug.test import create_environ
 
 from payi_middleware import Limit, LimitReached, PayiMiddleware, current
 from payi_middleware.flask import Payi
+from payi_middleware.limits import limits as limits_module
+from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.problem import problem_of
 from payi_middleware.wsgi import PayiWSGIMiddleware
@@ -122,6 +124,25 @@ def test_a_limit_that_nobody_catches_is_a_429(provider: Loopback, limited: Limit
     assert detail.startswith("limit 'premium' is reached: 0 tokens of 1 tokens, until ")
     assert watched.one.limits == {limit_id: "blocked"}
     assert provider.asked == []
+
+
+def test_a_limit_that_is_made_while_it_runs_is_a_429_at_once(
+    provider: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the very request whose call is the first to hear of it."""
+    monkeypatch.setattr(limits_module, "FRESH", 1)
+    monkeypatch.setattr(limits_module, "STALE", 1)
+    ledger = MemoryLedger()
+    watched = Watched(hosts={provider.host: "openai"}, ledger=ledger)
+    app = starlette_of(provider.url)
+    app.add_middleware(PayiMiddleware, meter=watched.meter)
+    assert got(app, "/plain").status_code == 500  # the endpoint's own: the call went through
+    assert (len(provider.asked), watched.meter.limits.wakes > 0) == (1, True)
+
+    ledger.define(Definition(limit_id="1", application="default", limit=SHARED, source="code"))
+
+    assert got(app, "/plain").status_code == 429
+    watched.meter.close()
 
 
 def test_what_others_spent_is_not_told(provider: Loopback, limited: Limited) -> None:

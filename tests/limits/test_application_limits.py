@@ -24,6 +24,8 @@ from payi_middleware.exceptions import LedgerError
 from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Stale, Step, Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
+from payi_middleware.limits.tally import Since, tallied
+from payi_middleware.pricing import Prices
 from payi_middleware.record import new_id
 
 Limited = Callable[..., Watched]
@@ -115,6 +117,32 @@ def test_a_cancelled_call_holds_nothing(provider: Loopback, limited: Limited) ->
     events = watched.events
     assert [event.outcome for event in events] == ["aborted", "aborted"]
     assert (len(provider.asked), ledger.held()) == (1, [])
+
+
+def test_a_call_that_is_given_up_before_it_went_out_counts_to_nothing(provider: Loopback, limited: Limited) -> None:
+    """Neither as a call of its limit, nor in an audit."""
+    ledger = Gated()
+    watched = limited("openai", Limit("all", 10, unit="calls"), ledger=ledger)
+    provider.replies = [Reply([ANSWER])]
+    ask(provider.url)
+
+    async def given_up() -> None:
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await client.post(provider.url, json=body())
+
+    ledger.gate.clear()
+    asyncio.run(given_up())
+    ledger.gate.set()
+
+    events = watched.events
+    assert [(event.outcome, event.ledger) for event in events] == [("ok", ledger.id), ("aborted", ledger.id)]
+    assert (account(ledger, "all").spent, ledger.held(), len(provider.asked)) == (1, [], 1)
+    (definition,) = ledger.definitions("default").limits
+    since = {(definition.limit_id, ""): Since(0, 0, 0, 0)}
+    tallies = tallied(events, ledger.definitions("default"), since, ledger.id, ledger.now_ns())
+    assert tallies[definition.limit_id, ""].spent == 1
 
 
 class Gated(MemoryLedger):
@@ -220,10 +248,11 @@ def test_a_ledger_that_does_not_answer(
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_ledger_that_cannot_be_opened(is_async: bool, provider: Loopback, limited: Limited) -> None:
-    """What the code says holds, though nobody knows yet what is spent."""
+    """What the code says holds, though nobody knows yet what is spent, nor what a call costs."""
     ledger = Gated()
     ledger.is_away = True
     watched = limited("openai", Limit("closed", 10, tags=["closed"]), Limit("open", 10, on_error="open"), ledger=ledger)
+    watched.meter.limits.prices = Prices()  # as in a new process, whose rates are read with the ledger
 
     async def asked() -> int:
         async with httpx2.AsyncClient(trust_env=False) as client:
@@ -407,7 +436,7 @@ def test_a_strict_hold_is_a_bound(provider: Loopback, limited: Limited) -> None:
     ask(provider.url, model="gpt-4o", tools=[])
     (counted, _), (bound, size) = holds
     assert counted < 20 + 20
-    assert bound == size + 20
+    assert bound == size + 1000 + 20
 
 
 UNKNOWN = "gpt-nobody-knows"
@@ -497,6 +526,15 @@ def test_what_is_left_can_be_asked_before_a_call(provider: Loopback, limited: Li
         assert own.age_seconds < 5
     with track(user_id="john"):
         assert [one.left for one in current().limits] == [1, 2]
+
+
+def test_what_is_left_of_calls_alone(provider: Loopback, limited: Limited) -> None:
+    """A call that ended is spent, and no longer held too."""
+    limited("openai", Limit("day", 3, unit="calls", window="day"))
+    with track(user_id="jane"):
+        ask(provider.url)
+        (day,) = current().limits
+    assert (day.spent, day.held, day.left) == (1, 0, 2)
 
 
 def test_what_is_left_is_looked_up_in_the_background(provider: Loopback, limited: Limited) -> None:

@@ -18,7 +18,7 @@ from payi_middleware.limits.recent import LEAST, Recent
 def price(units: Units) -> int:
     """A tick for a token in, ten for one out; a cache write costs two, one of an hour three."""
     into = {"text": 1, "text_cache_write": 2, "text_cache_write_1h": 3, "vision": 1}
-    return sum(sides[0] * into[unit] + sides[1] * 10 for unit, sides in units.items())
+    return sum(sides[0] * into.get(unit, 1) + sides[1] * 10 for unit, sides in units.items())
 
 
 def held(body: bytes | None = b"x" * 400, **changes: Any) -> Sizes | None:
@@ -43,6 +43,11 @@ def held(body: bytes | None = b"x" * 400, **changes: Any) -> Sizes | None:
         ({"max_output_tokens": 5, "service_tier": "flex"}, Asking(5, 1, "flex")),
         ({"generationConfig": {"maxOutputTokens": 6, "candidateCount": 2}}, Asking(6, 2, None)),
         ({"inferenceConfig": {"maxTokens": 8}}, Asking(8, 1, None)),
+        ({"max_tokens": 7, "n": 2, "best_of": 5, "prompt": "one"}, Asking(7, 5, None)),
+        ({"max_tokens": 7, "n": 2, "prompt": ["one", "another", "a third"]}, Asking(7, 6, None)),
+        ({"max_tokens": 7, "prompt": [[1, 2], [3]]}, Asking(7, 2, None)),
+        ({"max_tokens": 7, "prompt": [1, 2, 3]}, Asking(7, 1, None)),
+        ({"max_tokens": 7, "prompt": []}, Asking(7, 1, None)),
         ({"options": {"num_predict": -1}, "service_tier": "auto"}, Asking(None, 1, None)),
         ({"max_tokens": -1}, Asking(None, 1, None)),
         ({"max_tokens": "many", "n": True}, Asking(None, 1, None)),
@@ -109,6 +114,40 @@ def test_strict_a_prompt_that_may_be_cached_is_written_at_the_dearest() -> None:
     sizes = held(body, strict=True, asked=Asking(1, 1, None))
     assert sizes is not None
     assert sizes.amount.ticks == len(body) * 3 + 10
+
+
+@pytest.mark.parametrize("unit", ["audio", "image"])
+@pytest.mark.parametrize(
+    ("body", "makes_images"),
+    [(b'{"modalities": ["text", "audio"]}', False), (b'{"responseModalities": ["IMAGE"]}', False), (b"{}", True)],
+)
+def test_strict_an_answer_that_may_be_more_than_text_is_held_at_the_dearest(
+    body: bytes, makes_images: bool, unit: str
+) -> None:
+    """Also of a model that makes no text at all."""
+
+    def price(units: Units) -> int | None:
+        return None if units["text"][1] else units["text"][0] + 80 * units.get(unit, (0, 0))[1]
+
+    asked = Asking(20, 1, None)
+    sizes = held(body, strict=True, asked=asked, makes_images=makes_images, price=price)
+    assert sizes == Sizes(Amount(len(body) + 80 * 20, len(body) + 20), 20, True)
+    assert held(b"{}", strict=True, asked=asked, price=price) is None
+
+
+def test_strict_a_picture_is_held_as_large_as_it_may_be() -> None:
+    """Where neither the request nor the model's window bounds it."""
+    assert held(b"{}", strict=True, makes_images=True, asked=Asking(None, 2, None)) == Sizes(
+        Amount(2 + 2 * 6540 * 10, 2 + 2 * 6540), 2 * 6540, False
+    )
+
+
+def test_strict_tools_are_held_with_what_makers_write_of_them() -> None:
+    """Into the prompt, for which they bill."""
+    body = b'{"tools": []}'
+    assert held(body, strict=True, asked=Asking(1, 1, None)) == Sizes(
+        Amount(len(body) + 1000 + 10, len(body) + 1001), 1, True
+    )
 
 
 def test_without_a_price_nothing_is_sized() -> None:
