@@ -27,6 +27,7 @@ __all__ = [
     "RequestError",
     "SettingsError",
     "StoreError",
+    "StoreFullError",
     "UseCaseError",
 ]
 
@@ -79,3 +80,7 @@ class RecordingError(PayiError):
 
 class StoreError(PayiError):
     """The store cannot be used now."""
+
+
+class StoreFullError(StoreError):
+    """There is no room for what was to be written; for less there may be."""

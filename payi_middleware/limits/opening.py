@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from ..exceptions import SettingsError
+from ..exceptions import LedgerError, SettingsError
 from ..store_url import SQLITE, is_postgresql
 from .ledger import LEASE_SECONDS, Ledger
 
@@ -53,8 +53,12 @@ def ledger_at(url: str, *, lease_seconds: float = LEASE_SECONDS) -> Ledger:
         LedgerError: What it takes is not installed.
     """
     if is_postgresql(url):
-        from .postgresql import PostgresqlLedger
-
+        try:
+            from .postgresql import PostgresqlLedger
+        except ImportError as error:
+            raise LedgerError(
+                f"a ledger in PostgreSQL takes psycopg 3 ({error}); install it: pip install 'payi-middleware[postgresql]'"
+            ) from None
         return PostgresqlLedger(url, lease_seconds=lease_seconds)
     if url.startswith(_VALKEY):
         from .valkey import ValkeyLedger  # type: ignore[import-not-found, unused-ignore]

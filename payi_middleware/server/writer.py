@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from .. import health
-from ..exceptions import LedgerError, StoreError
+from ..exceptions import LedgerError, StoreError, StoreFullError
 from ..limits.alerts import Alerts
 from ..limits.dearest import Dearest
 from ..limits.ledger import Ledger, Settle
@@ -46,6 +46,11 @@ _PATIENCE = 5.0  # seconds that alerts have which are being told when the server
 _LEFT_SECONDS = (
     20.0  # between two looks at what the ledger is still to be told: of servers that were killed, or when it was away
 )
+
+
+_REFUSED_SECONDS = 3.0
+"""That events for which there was no room are told by a probe, if none were stored since: a full disk often takes the little
+that a probe writes. Longer than clients are asked to wait, and soon over where no more come."""
 
 
 class _Waiting(NamedTuple):
@@ -80,6 +85,8 @@ class Writer:
         """Whether the database failed, and with it perhaps the connection."""
         self.error: StoreError | None = None
         """Why the last transaction failed, if it did."""
+        self._refused: tuple[StoreError, float] | None = None
+        """That there was no room for the last events, and when (monotonic seconds); None if there was."""
         with store.batch() as batch:
             self._begun(batch)
         self._thread = threading.Thread(target=self._run, name="payi-server-writer", daemon=True)
@@ -111,13 +118,16 @@ class Writer:
         return found
 
     async def probe(self) -> None:
-        """Write something small, to see whether the store can be written.
+        """Write something small, to see whether the store can be written; also tells whether there was room for events.
 
         Raises:
             StoreError, ApiError: As `run`.
         """
         now = time.time_ns()
         await self.run(lambda sql: sql.execute(version.update().values(probed_ns=now)))
+        refused = self._refused
+        if refused is not None and time.monotonic() - refused[1] < _REFUSED_SECONDS:
+            raise refused[0]
 
     def limits_changed(self) -> None:
         """Limits were changed by this process: the next event is told."""
@@ -182,11 +192,16 @@ class Writer:
 
     def _write(self, some: Sequence[_Waiting]) -> None:
         """One transaction; if something of ours fails in it, one for each, so that it holds up nobody else."""
+        has_events = any(isinstance(one.work, Load) for one in some)
         try:
             results = self._committed(some)
             self.error = None
+            if has_events:
+                self._refused = None
         except StoreError as error:
             self.error = error
+            if has_events and isinstance(error, StoreFullError):
+                self._refused = error, time.monotonic()
             results = [error] * len(some)
         except Exception as error:
             self.known.forget()

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import StoreError
+from ..exceptions import StoreError, StoreFullError
 from ..store_url import shown_store
 from .connection import Rows, Values
 from .dialect import in_postgresql
@@ -109,7 +109,8 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise StoreError(message_of(error, url)) from (None if _is_of_url(error) else error)
+        kind = StoreFullError if error.sqlstate == _FULL else StoreError
+        raise kind(message_of(error, url)) from (None if _is_of_url(error) else error)
 
 
 def message_of(error: psycopg.Error, url: str) -> str:
@@ -128,6 +129,7 @@ def _is_of_url(error: psycopg.Error) -> bool:
     return isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
 
 
+_FULL = "53100"
 _CURES = {
     "08": "cannot be reached; check that the server runs and may be reached from here",
     "28": "refuses this user; check the user and the password of the URL, and the server's pg_hba.conf",
@@ -136,7 +138,7 @@ _CURES = {
     "42501": "does not give this user the right; as its owner: CREATE SCHEMA payi AUTHORIZATION the_user",
     "42P01": "lacks a table; see payi store upgrade, or restore a backup",
     "25006": "is read-only, a standby for example; name the server that may be written",
-    "53100": "cannot grow, the disk is full; free some space on the server",
+    _FULL: "cannot grow, the disk is full; free some space on the server",
     "53200": "has no memory left; give the server more, or lower work_mem",
     "53300": "has too many connections; raise max_connections, or end some",
     "55P03": "is locked by another program; end that program or wait for it",

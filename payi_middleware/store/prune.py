@@ -101,7 +101,9 @@ def prune(store: Store, day: int, *, keep_sums: bool = True, undelivered: bool =
     with store.transaction() as connection:
         store.fold()
         connection.execute(
-            "UPDATE keeping SET before_hour = :hour WHERE before_hour IS NULL OR before_hour < :hour",
+            # Where there is nothing to remove, nothing will be missing, and no report is to say so.
+            "UPDATE keeping SET before_hour = :hour WHERE (before_hour IS NULL OR before_hour < :hour) "
+            "AND EXISTS (SELECT 1 FROM events WHERE hour < :hour)",
             {"hour": day * 24},
         )
     while (step := _step(store, day, undelivered)).events:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..exceptions import StoreError
+from ..exceptions import StoreError, StoreFullError
 from ..ownership import give, make_folder
 from .histogram import less, packed
 from .patience import BUSY_TIMEOUT, patiently
@@ -94,20 +94,26 @@ def translated(path: Path | None) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(_message(error, path)) from error
+        kind = StoreFullError if _code(error) in _FULL else StoreError
+        raise kind(_message(error, path)) from error
+
+
+def _code(error: sqlite3.Error | OSError) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
 
 
 def _message(error: sqlite3.Error | OSError, path: Path | None) -> str:
     where = f"store {path or 'in memory'}"
     if isinstance(error, OSError):
         return f"{where}: {error.strerror or error}; create the folder, or give this user the right to write there"
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    cure = _CURES.get(code)
+    cure = _CURES.get(_code(error))
     if cure is None:
         return f"{where}: {error}"
     return f"{where} {cure.format(path=path, files=f'{path}, {path}-wal and {path}-shm')} ({error})"
 
 
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # a quota, or a bound of a file's size, is the latter
 _CURES = {
     sqlite3.SQLITE_BUSY: "is locked by another program; end that program or wait for it",
     sqlite3.SQLITE_LOCKED: "is locked by another program; end that program or wait for it",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from payi_middleware.exceptions import SettingsError
+from payi_middleware.exceptions import LedgerError, SettingsError
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.opening import ledger_at, ledger_url, open_ledger
 from payi_middleware.limits.postgresql import PostgresqlLedger
@@ -55,3 +56,12 @@ def test_what_is_none(url: str) -> None:
     with pytest.raises(SettingsError, match=r"use sqlite:///") as raised:
         ledger_at(url)
     assert "secret" not in str(raised.value)
+
+
+def test_without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said which extra has it, whoever asks: an application, a command, the doctor."""
+    monkeypatch.delitem(sys.modules, "payi_middleware.limits.postgresql")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LedgerError, match=r"pip install 'payi-middleware\[postgresql\]'") as raised:
+        ledger_at("postgresql://jane:s3cret@db/payi")
+    assert "s3cret" not in str(raised.value)

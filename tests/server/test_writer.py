@@ -124,3 +124,24 @@ async def test_while_nobody_waits_the_store_is_tended(
     assert await asyncio.to_thread(tended.wait, 5)
     assert len(await writer.ingest(Load(ME, [call()]))) == 1
     assert health.counters().get("server_store", 0) > before
+
+
+async def test_a_probe_tells_that_there_was_no_room_for_events(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk that takes the little a probe writes: until events are stored again, or nobody has tried for a while."""
+    much, little = Load(ME, [call(user_id="u" * 250) for _ in range(2_000)]), Load(ME, [call()])
+    await writer.ingest(little)
+    connection = writer._store._connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    with pytest.raises(StoreError, match="the disk is full"):
+        await writer.ingest(much)
+    with pytest.raises(StoreError, match="the disk is full"):
+        await writer.probe()
+    monkeypatch.setattr("payi_middleware.server.writer._REFUSED_SECONDS", 0.0)
+    await writer.probe()
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="the disk is full"):
+        await writer.probe()
+    connection.execute("PRAGMA max_page_count = 1000000")
+    assert len(await writer.ingest(much)) == 2_000
+    await writer.probe()

@@ -76,6 +76,16 @@ def test_a_report_says_what_it_lacks(tmp_path: Path) -> None:
             assert "were pruned" not in (store.report(by, since_ns=since).note or "")
 
 
+def test_a_report_lacks_nothing_where_nothing_was_old(tmp_path: Path) -> None:
+    """A daily removal that finds nothing leaves no mark: the first month may have begun before it."""
+    with made(tmp_path, [call(user_id="jane")]) as store:
+        list(prune(store, day_before(START_NS)))
+        assert "pruned" not in str(store.report(("user", "model")).note)
+
+        list(prune(store, day_before(START_NS) + 1))
+        assert "events before 2026-09-22 were pruned" in str(store.report(("user", "model")).note)
+
+
 @pytest.mark.parametrize("most_keys", [100_000, 4])
 def test_sums_go_too(tmp_path: Path, most_keys: int) -> None:
     """Without its old sums a store tells what one tells that never had the old events, the month that is cut included."""
