@@ -21,7 +21,7 @@ from .. import forks
 from ..exceptions import StoreError
 from ..store_url import shown_store
 from .postgresql import LOCK, SCHEMA, Statements, Unavailable, Unfit, connect, translated
-from .postgresql_schema import migrate, no_store, readable, version_of
+from .postgresql_schema import migrate, no_store, readable, refuse_newer, version_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -32,7 +32,7 @@ _FEW = 5  # rows that an INSERT takes in a shorter time than a COPY
 _BEGIN = (
     f"BEGIN; SELECT pg_advisory_xact_lock({LOCK}); "  # what follows sees all that was committed under the lock
     "SELECT nextval('turns'), 'payi_schema'::regclass::oid::bigint, (SELECT generation FROM keeping), (SELECT event FROM folded), "
-    "(SELECT coalesce(max(id), 0) FROM events)"
+    "(SELECT coalesce(max(id), 0) FROM events), (SELECT version FROM payi_schema)"
 ).encode()
 """One text, as each statement by itself would take a way to the server and back."""
 _KNOWN = "SELECT packed, id FROM texts WHERE packed = ANY(%s::text[])"
@@ -86,7 +86,8 @@ class OnPostgreSQL:
             pass
         row = cursor.fetchone()
         assert row is not None
-        turn, table, generation, self._mark, newest = row
+        turn, table, generation, self._mark, newest, version = row
+        refuse_newer(version, self._url)
         self._last = max(self._mark, newest)
         # Transactions that write are counted, taken back or not: who has the number after its last one was alone since.
         if (turn, table) != (self._turn + 1, self._table):

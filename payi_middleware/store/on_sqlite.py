@@ -58,6 +58,7 @@ class OnSQLite:
         """As the protocol says; a file that was replaced is opened as another store."""
         # Immediate: which events are new must still hold when they are written.
         patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"), self._timeout)
+        sqlite.refuse_newer(self.connection, self.path)
         return 0, generation(self.connection)
 
     def begin_reading(self) -> None:

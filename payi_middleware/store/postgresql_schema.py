@@ -85,12 +85,17 @@ def version_of(raw: psycopg.Connection[Any], url: str) -> int:
         return 0
     found = raw.execute("SELECT version FROM payi_schema").fetchone()
     version: int = 0 if found is None else found[0]
+    refuse_newer(version, url)
+    return version
+
+
+def refuse_newer(version: int, url: str) -> None:
+    """Raises StoreError: the schema is one that this version does not know."""
     if version > VERSION:
         raise StoreError(
-            f"{where} was written by a newer version of payi-middleware (schema {version}, this one knows {VERSION}); "
-            "upgrade this one"
+            f"store {shown_store(url)} was written by a newer version of payi-middleware (schema {version}, this one "
+            f"knows {VERSION}); upgrade this one"
         )
-    return version
 
 
 def migrate(raw: psycopg.Connection[Any], url: str) -> None:

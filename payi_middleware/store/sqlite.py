@@ -16,7 +16,7 @@ from .histogram import less, packed
 from .patience import BUSY_TIMEOUT, patiently
 from .schema import MIGRATIONS, VERSION
 
-__all__ = ["connect", "open_file", "schema_version", "translated"]
+__all__ = ["connect", "open_file", "refuse_newer", "schema_version", "translated"]
 
 _APPLICATION_ID = 0x50617969  # "Payi": what file(1) and we ourselves know the file by
 _CACHE_KIB = 8192
@@ -192,6 +192,24 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
         raise
 
 
+def refuse_newer(connection: sqlite3.Connection, path: Path | None) -> None:
+    """Within a transaction: another process may have brought the store to a schema that this one does not know.
+
+    Raises:
+        StoreError: It has; what is to be written waits.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise _too_new(path, version)
+
+
+def _too_new(path: Path | None, version: int) -> StoreError:
+    return StoreError(
+        f"store {path} was written by a newer version of payi-middleware (schema {version}, this one knows {VERSION}); "
+        "upgrade this one"
+    )
+
+
 def _version(connection: sqlite3.Connection, path: Path | None) -> int:
     """The version of the schema; 0 for an empty database."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -199,10 +217,7 @@ def _version(connection: sqlite3.Connection, path: Path | None) -> int:
     if owner != _APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise StoreError(f"store {path} is a database of another program; name another file")
     if version > VERSION:
-        raise StoreError(
-            f"store {path} was written by a newer version of payi-middleware (schema {version}, this one knows "
-            f"{VERSION}); upgrade this one"
-        )
+        raise _too_new(path, version)
     return version
 
 

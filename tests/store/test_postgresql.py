@@ -110,6 +110,8 @@ def test_an_older_schema_is_brought_up_to_date() -> None:
 
 def test_a_newer_schema_is_left_alone(store: Store, url: str) -> None:
     raw(store).execute("UPDATE payi_schema SET version = %s", (VERSION + 1,))
+    with pytest.raises(StoreError, match=r"newer version of payi-middleware .* upgrade this one"):
+        store.write([call()])
     for create in (True, False):
         with pytest.raises(StoreError, match=r"newer version of payi-middleware .* upgrade this one"):
             open_store(url, create=create)

@@ -246,6 +246,19 @@ def test_a_database_of_another_program(tmp_path: Path) -> None:
             open_store(url(path), create=create)
 
 
+def test_a_schema_that_becomes_newer_takes_no_more(tmp_path: Path) -> None:
+    """Another process may upgrade it while this one has it open: what is new waits in the spool, and reports say why."""
+    path = tmp_path / "payi.db"
+    with open_store(f"sqlite:///{path}", create=True) as store:
+        store.write([call()])
+        with sqlite3.connect(path) as other:
+            other.execute("PRAGMA user_version = 99")
+        other.close()
+        with pytest.raises(StoreError, match=r"newer version.*schema 99.*upgrade"):
+            store.write([call()])
+        assert store.count() == 1
+
+
 def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     """Older code on a newer schema writes nothing and says what to do; its events wait in the spool."""
     path = filled(tmp_path / "payi.db")
