@@ -234,6 +234,9 @@ class Hold:
             self.release()
             return self._refuse(call, known, "unavailable")
         health.count("limit_open")
+        # Should the ledger refuse it after all, that would be all that it knows of a call that is made: it is to be counted.
+        if self.event_id is not None:
+            self.release()
         return None
 
     def _refuse(self, call: Call, known: Known, why: Why) -> Refused:

@@ -159,11 +159,13 @@ class Book:
         return Settled(states.copy(), True, crossed)
 
     def release(self, step: Release) -> None:
-        """Take back what is held for a call."""
+        """Take back what is held for a call, or that it was refused."""
         record = self._record(step.event_id)
-        if record is not None and record.state < SETTLED:
+        if record is None or record.state == SETTLED:
+            return
+        if record.state != BLOCKED:
             self._take_back(record)
-            self._keep(step.event_id, None)
+        self._keep(step.event_id, None)
 
     def extend(self, step: Extend) -> None:
         """Hold more for a call."""

@@ -120,7 +120,7 @@ class Settle(NamedTuple):
 
 
 class Release(NamedTuple):
-    """A call that was admitted and never went out. Answered by None."""
+    """A call that was admitted and never went out, or one that went out before its refusal came. Answered by None."""
 
     event_id: bytes
 

@@ -212,11 +212,12 @@ class SqlKept(Kept):
     def _write_records(self, records: dict[bytes, Record | None]) -> None:
         """Those that are held are changed in their place, also when they are settled: some are moved together."""
         there = self._records_read
-        changed, new, settled, gone = [], [], [], []
+        changed, new, settled, gone, unsettled = [], [], [], [], []
         for event_id, record in records.items():
             if record is None:
                 gone.append((event_id,))
-                there.pop(event_id, None)
+                if there.pop(event_id, None) is None:  # it was refused, and went out all the same
+                    unsettled.append((event_id,))
                 continue
             self._unlooked += record.state >= SETTLED
             if event_id in there:
@@ -237,6 +238,8 @@ class SqlKept(Kept):
             self._put(_PUT_SETTLED, settled)
         if gone:
             self._do("DELETE FROM holds WHERE event_id = ?", gone)
+        if unsettled:
+            self._do("DELETE FROM settled WHERE event_id = ?", unsettled)
 
     def _tidy(self, now_ns: int) -> None:
         """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""

@@ -348,6 +348,19 @@ def a_refused_event_stays_refused_and_is_counted_once(ledger: Ledger) -> None:
     assert team.totals(limit).requests["ok"] == 0
 
 
+def a_refused_event_that_went_out_all_the_same_is_counted(ledger: Ledger) -> None:
+    """Whoever asked did not wait for the refusal, and its limit lets calls through meanwhile."""
+    team = Team(ledger)
+    limit = team.limit("L", 1)
+    team.spend(limit, usd=1)
+    event = call()
+    assert blocked(team.reserve(limit, event=event)) == {"L": "blocked"}
+    team.do(Release(event))
+    assert team.settle(event, limit, usd=2).states == {limit: "overrun"}
+    assert team.settle(event, limit, usd=2).fresh is False
+    assert team.stands(limit) == (3, 0)
+
+
 def an_event_is_settled_once(ledger: Ledger) -> None:
     team = Team(ledger)
     limit = team.limit("L", 5, threshold=0.75)
@@ -779,6 +792,7 @@ CASES: list[Callable[[Ledger], None]] = [
     what_overruns_all_bounds_stays_full,
     an_event_is_reserved_once,
     a_refused_event_stays_refused_and_is_counted_once,
+    a_refused_event_that_went_out_all_the_same_is_counted,
     an_event_is_settled_once,
     an_event_without_a_hold_is_settled_once,
     a_correction_adds_money_and_no_call,

@@ -2,7 +2,7 @@
 
 local function release(_, event)
   local record = record_of(event)
-  if is_held(record) then
+  if is_held(record) or record.state == 'blocked' then
     take_back(record)
     record.state, record.states, record.changed = nil, nil, true
   end
