@@ -21,7 +21,7 @@ from loopback import Loopback, Reply
 
 from payi_middleware import Limit, LimitReached, PayiTransport, current, health, track
 from payi_middleware.exceptions import LedgerError
-from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Stale, Step, Totals
+from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Reserve, Stale, Step, Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.tally import Since, tallied
@@ -171,6 +171,38 @@ class Gated(MemoryLedger):
         if self.is_away:
             raise LedgerError("the network is down")
         return super().definitions(application)
+
+
+class Slow(Gated):
+    """A ledger whose next answer to a reserve takes longer than anybody waits."""
+
+    is_slow = False
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        if self.is_slow and any(isinstance(step, Reserve) for step in steps):
+            self.is_slow = False
+            time.sleep(0.5)
+        return super().run(steps)
+
+
+def test_a_refusal_that_comes_too_late_makes_no_call_free(provider: Loopback, limited: Limited) -> None:
+    """An open limit lets the call go that nobody answered in time; what it cost counts, though it would have been refused."""
+    ledger = Slow()
+    limit = Limit("open", Decimal("0.00000001"), on_error="open", tags=["open"])
+    watched = limited("openai", limit, ledger=ledger, ledger_timeout=0.1)
+    with track(limit_tags=["open"]):
+        assert (ask(provider.url), ask(provider.url)) == (200, 400)
+        ledger.is_slow = True
+        assert ask(provider.url) == 200
+    assert [event.outcome for event in watched.events] == ["ok", "blocked", "ok"]
+    (definition,) = ledger.definitions(watched.meter.application).limits
+    until = time.monotonic() + 10
+    while (totals := ledger.totals(watched.meter.application, definition.limit_id)[0]).spent == TICKS:
+        assert time.monotonic() < until
+        time.sleep(0.1)  # it is left alone for a while
+        ask(provider.url)  # to which it does not apply
+        assert watched.events
+    assert (totals.spent, totals.held) == (2 * TICKS, 0)
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
