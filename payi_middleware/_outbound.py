@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from . import attempts, context, forms, health, identify
+from .attributed import attributed
 from .call import Call, Exchange
-from .frames import Frame, attributed
+from .frames import Activity, Frame
 from .headers import PREFIX
 from .meter import Meter, default_meter, existing_default
 from .providers.base import Provider, Route
@@ -55,8 +56,10 @@ class Hook:
 
     def meter_for(self, frame: Frame | None) -> Meter:
         """The meter of a call made in a frame."""
-        if frame is not None and frame.activity.meter is not None:
-            return frame.activity.meter
+        if frame is not None:
+            activity = frame if isinstance(frame, Activity) else frame.activity
+            if activity.meter is not None:
+                return activity.meter
         return self.meter if self.meter is not None else default_meter()
 
 
@@ -213,12 +216,12 @@ def open_call(meter: Meter, provider: Provider, route: Route, exchange: Exchange
     `outer` is the call that this one takes over.
     """
     frame = context.frame.get()
-    activity = None if frame is None else frame.activity
+    activity = frame if frame is None or isinstance(frame, Activity) else frame.activity
     if activity is not None:
         if activity.ended is not None and activity.late:
             health.note("late", "a call began more than 15 minutes after its request ended; it is unattributed")
             frame = activity = None
-        elif activity.identity is None and activity.needs_identify():
+        elif activity.asks and activity.identity is None:
             identify.ask(activity)
     elif outer is None:
         health.count("unattributed")
@@ -240,7 +243,10 @@ async def refused_async(call: Call) -> Refused | None:
 def sent(call: Call, token: Any) -> None:
     """The head of the answer is there, or an error: from now on this call is no outer one."""
     call.sending = False
-    context.restore(context.owner, token)
+    try:  # as context.restore, without a call
+        context.owner.reset(token)
+    except ValueError:
+        pass
 
 
 def redirected(call: Call) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import context, forms, health, identify
 from ._outbound import HOOK, RETRY, open_call, refused, refused_async, sent, take_own
 from .call import OVERHEAD, Call, Exchange
+from .frames import Activity
 from .include_usage import hidden, with_usage
 from .limits.places import EXTENSION, STATUS
 from .meter import Meter
@@ -40,7 +41,8 @@ def wrapped_for_url(
         if not HOOK.active:
             return transport
         try:
-            meter = HOOK.meter_for(find_frame())
+            frame = find_frame()
+            meter = (frame.meter if isinstance(frame, Activity) else None) or HOOK.meter_for(frame)
             provider = meter.hosts.find(url)
             return transport if provider is None or meter.disabled else wrapper(transport, meter, provider)
         except Exception:
@@ -191,8 +193,10 @@ class AsyncWrapper(SyncWrapper):
     async def handle_async_request(self, request: Any) -> Any:
         """Send, and tap the answer."""
         frame = context.frame.get()
-        if frame is not None and frame.activity.needs_identify():
-            await identify.ask_async(frame.activity)
+        if frame is not None:
+            activity = frame if isinstance(frame, Activity) else frame.activity
+            if activity.asks and activity.identity is None:
+                await identify.ask_async(activity)
         call = self._begin(request)
         if call is None:
             return await self.inner.handle_async_request(request)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import attempts, context, health, record
+from .attributed import Attributed, with_own
 from .body import WHOLE, Body
 from .costing import Costed, conditions, cost_of
 from .counting.estimates import BY_LENGTH
 from .events import CallEvent, Cost, CostSource, Outcome, Units, Unpriced
-from .frames import Activity, Attributed, with_own
+from .frames import Activity
 from .headers import given_by_headers
 from .limits.charges import Ended
 from .once import event_id, with_firsts
@@ -94,6 +96,7 @@ class Call:
         "hold",
         "id",
         "meter",
+        "origin",
         "parts",
         "provider",
         "route",
@@ -144,12 +147,14 @@ class Call:
             self.group, self.attempt = exchange.hop
         elif context.last_attempt.get() is not None:
             attempts.join(self)
+        face = None if activity is None else activity.face
+        self.origin = origin = "track" if face is None else face.origin
         meter.spool.append(
             record.begun(
                 call_id,
                 (
                     meter.application,
-                    "track" if activity is None else activity.origin,
+                    origin,
                     now,
                     provider.id,
                     provider.category,
@@ -325,15 +330,18 @@ class Call:
                 self.activity.end_call(0, exact=False)
 
     def _end(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
-        endpoint = self.route.endpoint
-        cut_short = endpoint.lines and outcome is not None and self.status is not None and self.status < 300
-        reading, answer, streamed = (_CUT_SHORT, b"", False) if cut_short else self._read()
-        if (
-            (endpoint.refine is not None or endpoint.repeats)
-            and self.status is not None
-            and 200 <= self.status < 300
-            and not cut_short
-        ):
+        # A function that was not called for a millisecond takes about two microseconds, whatever it does: the common case has few.
+        endpoint, status = self.route.endpoint, self.status
+        served = status is not None and 200 <= status < 300
+        cut_short = endpoint.lines and outcome is not None and status is not None and status < 300
+        if cut_short:
+            reading, answer, streamed = _CUT_SHORT, b"", False
+        elif served and self.body is None and not self.encoding and len(self.parts) == 1 and self.parts[0][:1] == b"{":
+            answer, streamed = self.parts[0], self.asked.streamed
+            reading = endpoint.read(answer)
+        else:
+            reading, answer, streamed = self._read()
+        if (endpoint.refine is not None or endpoint.repeats) and served and not cut_short:
             if endpoint.refine is not None:
                 reading = endpoint.refine(reading, self._facts(answer, streamed))
             if reading.untold or (reading.once is not None and not self._is_told_first(reading.once)):
@@ -342,7 +350,10 @@ class Call:
             if reading.firsts:
                 reading = with_firsts(reading, self.provider.id, self.meter.told)
         broke_off = error_type is not None
-        outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
+        if served and answer and reading.complete and reading.units is not None and not reading.error_type:
+            outcome, error_type = "ok", None
+        else:
+            outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
         if broke_off and outcome != "ok":
             attempts.remember(self, self.attempt)
         model = reading.model or self.route.model or self.asked.model
@@ -358,13 +369,13 @@ class Call:
             reason = f"no usage was told{f' ({reason})' if reason else ''}; {BY_LENGTH}"
         elif model not in estimates.settled and model and units is not None and reading.complete and source == "usage":
             estimates.learn(self.route.endpoint, self.exchange.body, answer, streamed, model, units)
-        costed = self._costed(reading, model, units, source, reason, outcome)
+        costed, price = self._costed(reading, model, units, source, reason, outcome)
         told = reading.units
         if source == "estimate" and costed.cost is None and (told is None or reading.by_length):
             # counted better by the draining thread
             endpoint, sent = self.route.endpoint, self.exchange.body
             estimates.keep(self.id, endpoint, sent, answer, streamed, model, self._cut, told)
-        self._record(now, reading, model, units, costed, outcome, error_type, streamed)
+        self._record(now, reading, model, units, costed, outcome, error_type, streamed, price=price)
 
     def _facts(self, answer: bytes, streamed: bool) -> Facts:
         exchange = self.exchange
@@ -443,18 +454,23 @@ class Call:
         source: CostSource,
         reason: str | None,
         outcome: Outcome,
-    ) -> Costed:
-        """The cost; of source `estimate` or `usage` without a cost if it has to wait for the draining thread."""
+    ) -> tuple[Costed, Callable[[], Costed] | None]:
+        """The cost; of source `estimate` or `usage` without a cost if it is left to the draining thread.
+
+        That thread prices what nobody asks for here: no limit is to count it, and the running request only if it is asked
+        itself, to which end it gets to know how.
+        """
         stated = reading.stated_ticks
         if units is None and stated is None:
-            return Costed(None, "none", reading.unpriced, why_nothing(outcome, self.status, reason))
+            return Costed(None, "none", reading.unpriced, why_nothing(outcome, self.status, reason)), None
         prices = self.meter.prices
         if stated is None and (reading.units is None or not prices.ready or (reading.estimated and reading.by_length)):
-            return Costed(None, source, reading.unpriced, reason)
-        who, terms = self.attributed.attribution, reading.terms
+            return Costed(None, source, reading.unpriced, reason), None
+        who, terms = self.attributed.shared, reading.terms
         if who.resource_scope or prices.accounts:
             terms = conditions(prices, who, terms)
-        return cost_of(
+        price = functools.partial(
+            cost_of,
             prices,
             self.provider.id,
             model,
@@ -469,6 +485,9 @@ class Call:
             terms,
             reading.parts,
         )
+        if stated is not None or self.hold is not None:
+            return price(), None
+        return tuple.__new__(Costed, (None, source, reading.unpriced, reason)), price
 
     def _record(
         self,
@@ -482,6 +501,8 @@ class Call:
         streamed: bool,
         states: dict[str, str] | None = None,
         ledger: str | None = None,
+        *,
+        price: Callable[[], Costed] | None = None,
     ) -> None:
         meter, activity, provider = self.meter, self.activity, self.provider
         cost, source, unpriced, reason = costed
@@ -490,7 +511,7 @@ class Call:
         fields: tuple[Any, ...] = (
             self.id,
             meter.application,
-            "track" if activity is None else activity.origin,
+            self.origin,
             self.started_ns,
             now - started,
             None if first_byte is None else first_byte - started,
@@ -525,6 +546,8 @@ class Call:
         if activity is not None:
             if cost is not None:
                 activity.end_call(cost.total_ticks, exact=not unpriced and source != "estimate")
+            elif price is not None:
+                activity.end_unpriced_call(price)
             else:  # a refused attempt costs nothing, and that is known
                 nothing = outcome in ("error", "blocked") and source == "none" and not unpriced
                 activity.end_call(0, exact=not waits and nothing)
@@ -537,7 +560,7 @@ class Call:
         assert hold is not None
         try:
             ended = Ended(self.id, self.meter.application, self.started_ns, outcome, self.status, units or {}, cost)
-            use_case, model = self.attributed.attribution.use_case_name, self.asked.model or self.route.model
+            use_case, model = self.attributed.shared.use_case_name, self.asked.model or self.route.model
             hold.end(ended, self.provider.id, use_case, model, waits=waits)
         except Exception:
             health.note("limit_fault", "a call could not be settled at its end; it is when it is stored", exc_info=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 from .annotation import Annotation
 from .attribution import Given
@@ -12,14 +12,23 @@ from .events import Inbound
 __all__ = ["Face", "Source"]
 
 
-Source: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
-"""All that a request's layers and route go by: a key, hashable, and the objects whose ids are in it, to be kept with it."""
+class Source(NamedTuple):
+    """All that a request's layers and route go by."""
+
+    key: tuple[Any, ...]
+    """Hashable."""
+    objects: tuple[Any, ...]
+    """Those whose ids are in the key, to be kept with it."""
+    is_plain: bool = False
+    """Whether the request's own facts are its method and route alone."""
 
 
 class Face(Protocol):
     """What an inbound face knows of its framework's requests."""
 
     origin: str
+    asks: bool
+    """Whether the application gave an `identify`."""
 
     def key(self, request: Any) -> tuple[object, ...]:
         """What may appear while a request is routed and authenticated; another key, another answer below."""
@@ -31,10 +40,6 @@ class Face(Protocol):
 
     def layers(self, request: Any) -> Sequence[Given]:
         """What the request tells by itself, weakest first: trusted headers, the router's and the route's annotation."""
-        ...
-
-    def needs_identify(self) -> bool:
-        """Whether the application gave an `identify`."""
         ...
 
     def identify(self, request: Any) -> Any:

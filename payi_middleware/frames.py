@@ -1,56 +1,49 @@
 """What is running: the web request, and the `track` and `use_case` blocks inside it.
 
 The context variable holds the innermost frame. A frame is an `Activity` (one web request, or the outermost block of a script) or
-a `Block` inside one. Nothing is read from a request until its first call to a provider asks for its attribution.
+a `Block` inside one. Nothing is read from a request until its first call to a provider asks for whom it is (`attributed.py`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
-
-import msgspec
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import context, health
-from .attribution import MAX_LAYERS, Given, laid, merge, stacked
-from .events import Attribution, Inbound, format_id
+from .attribution import MAX_LAYERS, Given, stacked
+from .events import format_id
 from .face import Face
 from .record import new_id
 
 if TYPE_CHECKING:
+    from .attributed import Attributed
+    from .costing import Costed
     from .meter import Meter
 
 __all__ = [
     "LATE_SECONDS",
     "Activity",
-    "Attributed",
     "Block",
     "Frame",
     "after_fork",
-    "attributed",
     "continued",
     "encloses",
     "outward",
-    "with_own",
+    "told_by_blocks",
 ]
 
 LATE_SECONDS = 15 * 60
 """A call that begins this long after its request ended no longer belongs to it."""
 
-_encode = msgspec.msgpack.Encoder().encode
+_MOST_UNPRICED = 64
+"""Calls of an activity of which nobody asked the cost: a block may live for days."""
+
 _accounts = threading.RLock()  # held for a few additions only, in which the garbage collector may end a call
-
-
-class Attributed(NamedTuple):
-    """An attribution and its encoded form, worked out once for all calls that share it."""
-
-    attribution: Attribution
-    attribution_raw: msgspec.Raw
-    inbound_raw: msgspec.Raw
-    version: int
-    key: tuple[object, ...]
+_adding_up = threading.RLock()  # whoever asks for a cost while another one finds it out waits for the whole
 
 
 class Activity:
@@ -73,11 +66,15 @@ class Activity:
     """Of ended calls."""
     inexact = 0
     """Ended calls that are estimated or not wholly priced."""
+    unpriced: list[Callable[[], Costed]] | None = None
+    """How to find the cost of ended calls of which nobody asked it yet."""
     refused = False
     """Whether a limit refused one of its calls."""
     ended: float | None = None
     """Monotonic seconds at which the request ended."""
     cached: Attributed | None = None
+    instances: Mapping[str, str] = MappingProxyType({})
+    """The ids of its instances of use cases, by the use case's name."""
     parent: None = None
     depth = 0
     loop: Any = None
@@ -87,6 +84,8 @@ class Activity:
         self.meter = meter
         self.face = face
         self.request = request
+        self.asks = face is not None and face.asks
+        """Whether the application has an `identify`."""
 
     @property
     def activity(self) -> Activity:
@@ -122,6 +121,29 @@ class Activity:
             if not exact:
                 self.inexact += 1
 
+    def end_unpriced_call(self, price: Callable[[], Costed]) -> None:
+        """Count a call that ended, whose cost is found out when somebody asks."""
+        with _accounts:
+            self.ended_calls += 1
+            if self.unpriced is None:
+                self.unpriced = []
+            self.unpriced.append(price)
+        if len(self.unpriced) >= _MOST_UNPRICED:
+            self.add_up()
+
+    def add_up(self) -> None:
+        """Find the cost of all that ended. Never raises."""
+        if not self.unpriced:
+            return
+        with _adding_up:
+            with _accounts:
+                unpriced, self.unpriced = self.unpriced, []
+            for price in unpriced:
+                ticks, exact = _found(price)
+                with _accounts:
+                    self.cost_ticks += ticks
+                    self.inexact += not exact
+
     def forget_call(self) -> None:
         """Take back a begun call that an inner face took over."""
         with _accounts:
@@ -139,14 +161,15 @@ class Activity:
     def instance_id(self, name: str) -> str:
         """The id of this activity's instance of a use case, made at its first use."""
         with _accounts:
-            instances: dict[str, str] = self.__dict__.setdefault("instances", {})
-            if name not in instances:
-                instances[name] = format_id(new_id(time.time_ns()))
-            return instances[name]
+            made = self.instances.get(name)
+            if made is None:
+                made = format_id(new_id(time.time_ns()))
+                self.instances = {**self.instances, name: made}
+            return made
 
     def needs_identify(self) -> bool:
         """Whether the application's `identify` is still to be asked."""
-        return self.identity is None and self.face is not None and self.face.needs_identify()
+        return self.asks and self.identity is None
 
     def claim(self) -> Future[None] | None:
         """Take it upon oneself to ask `identify`: None, or the asking of whoever came first."""
@@ -168,6 +191,17 @@ class Activity:
                 self.version += 1
         assert asked is not None  # whoever asks has claimed it
         asked.set_result(None)
+
+
+def _found(price: Callable[[], Costed]) -> tuple[int, bool]:
+    """(ticks, whether that is all)"""
+    try:
+        costed = price()
+    except Exception:
+        health.note("pricing", "a call could not be priced; it is kept without a cost", exc_info=True)
+        return 0, False
+    cost = costed.cost
+    return (0, False) if cost is None else (cost.total_ticks, not costed.unpriced and costed.source != "estimate")
 
 
 class Block:
@@ -213,7 +247,7 @@ def encloses(outer: Frame | None, frame: Frame | None) -> bool:
 def continued(frame: Frame) -> Activity:
     """What a frame of a script's block tells, as an activity of its own, for work that goes on when the block has ended."""
     root = Activity(frame.activity.meter)
-    for given in (*frame.activity.given, *_told_by_blocks(frame)):
+    for given in (*frame.activity.given, *told_by_blocks(frame)):
         root.given = stacked(root.given, given)
     return root
 
@@ -221,7 +255,7 @@ def continued(frame: Frame) -> Activity:
 def _folded(frame: Frame) -> Frame:
     """The same in fewer blocks: a job that starts itself again from within would chain them without end."""
     layers: tuple[Given, ...] = ()
-    for given in _told_by_blocks(frame):
+    for given in told_by_blocks(frame):
         layers = stacked(layers, given)
     made: Frame = frame.activity
     for given in layers:
@@ -231,108 +265,18 @@ def _folded(frame: Frame) -> Frame:
 
 _ANSWERED: Future[None] = Future()
 _ANSWERED.set_result(None)
-_NO_KEY: tuple[object, ...] = ()
-_NO_INBOUND = msgspec.Raw(_encode(Inbound()))
-UNATTRIBUTED = Attributed(Attribution(), msgspec.Raw(_encode(Attribution())), _NO_INBOUND, 0, _NO_KEY)
 
 
 def after_fork() -> None:
     """In a forked child: another thread of the parent may have held the lock, and the parent's request is not its own."""
-    global _accounts
+    global _accounts, _adding_up
     _accounts = threading.RLock()
+    _adding_up = threading.RLock()
     context.frame.set(None)  # it may live on and work for others: what it does is nobody's, rather than somebody else's
     context.owner.set(None)
 
 
-def attributed(frame: Frame | None) -> Attributed:
-    """The attribution that holds for a call begun now in a frame."""
-    if frame is None:
-        return UNATTRIBUTED
-    activity = frame.activity
-    face = activity.face
-    try:
-        key = _NO_KEY if face is None else face.key(activity.request)
-        cached = frame.cached
-        if cached is not None and cached.version == activity.version and cached.key == key:
-            return cached
-        frame.cached = made = _attributed(frame, activity, key)
-    except Exception:  # what the framework or the application's user object tells is not in our hands
-        health.note("attribution", "a call could not be attributed", exc_info=True)
-        return UNATTRIBUTED
-    return made
-
-
-def _attributed(frame: Frame, activity: Activity, key: tuple[object, ...]) -> Attributed:
-    version = activity.version  # first: what another thread tells from now on is for the next call to read
-    face = activity.face
-    known, route = _known(frame, activity) if face is not None else (laid(_layers(frame, activity)), None)
-    known = _as_instance(known, activity)
-    inbound = _NO_INBOUND if face is None else msgspec.Raw(_encode(face.inbound(activity.request, route)))
-    return Attributed(known, msgspec.Raw(_encode(known)), inbound, version, key)
-
-
-def _known(frame: Frame, activity: Activity) -> tuple[Attribution, str | None]:
-    """What holds for a call of a web request, but for its use case's instance, and the route.
-
-    Many requests are alike in all of that, and to lay it out takes as long as all else that a call costs: so it is remembered,
-    unless something was dropped, which is counted each time.
-    """
-    face, request, identity = activity.face, activity.request, activity.identity
-    assert face is not None
-    source = face.source(request) if frame is activity and not activity.given else None
-    if source is None:
-        return laid(_layers(frame, activity)), face.route(request)
-    key = (face, identity, source[0])
-    try:
-        found = _remembered.get(key)
-    except TypeError:  # properties cannot be hashed
-        return laid(_layers(frame, activity)), face.route(request)
-    if found is None:
-        counted = health.counters()
-        found = laid(_layers(frame, activity)), face.route(request), source[1]
-        if health.counters() == counted:
-            if len(_remembered) >= _MOST:
-                _remembered.clear()
-            _remembered[key] = found
-    return found[0], found[1]
-
-
-_MOST = 4096
-_remembered: dict[tuple[Any, ...], tuple[Attribution, str | None, tuple[Any, ...]]] = {}
-"""By face, identity and source; with the objects of the source, so that their ids stay theirs."""
-
-
-def with_own(known: Attributed, own: Given, activity: Activity | None) -> Attributed:
-    """The attribution of one call that told something itself."""
-    merged = _as_instance(merge(known.attribution, own), activity)
-    return known._replace(attribution=merged, attribution_raw=msgspec.Raw(_encode(merged)))
-
-
-def _as_instance(known: Attribution, activity: Activity | None) -> Attribution:
-    """With the id of the use case's instance: the request's, or of this call alone."""
-    name = known.use_case_name
-    if name is None or known.use_case_id is not None:
-        return known
-    instance = format_id(new_id(time.time_ns())) if activity is None else activity.instance_id(name)
-    return msgspec.structs.replace(known, use_case_id=instance)
-
-
-def _layers(frame: Frame, activity: Activity) -> list[Given]:
-    """What is told by the request, by whoever identified it, by `current().set` and by the blocks, weakest first."""
-    layers: list[Given] = []
-    face = activity.face
-    if face is not None:
-        layers += face.layers(activity.request)
-        if activity.identity is not None:
-            layers.append(activity.identity)
-        elif not face.needs_identify():
-            layers.append(face.identity(activity.request))
-    layers += activity.given
-    layers += _told_by_blocks(frame)
-    return layers
-
-
-def _told_by_blocks(frame: Frame) -> list[Given]:
+def told_by_blocks(frame: Frame) -> list[Given]:
     """What a block and those around it told, weakest first."""
     blocks: list[Given] = []
     at: Frame | None = frame

@@ -88,7 +88,10 @@ def _remaining(activity: Activity) -> list[tuple[str, str]]:
 
 
 def _cost(activity: Activity) -> list[tuple[str, str]]:
-    if not activity.calls or activity.pending or activity.inexact:
+    if not activity.calls or activity.pending:
+        return []
+    activity.add_up()
+    if activity.inexact:
         return []
     cost = format(usd(activity.cost_ticks).normalize(), "f")
     calls = "1 call" if activity.calls == 1 else f"{activity.calls} calls"

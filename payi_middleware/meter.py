@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 import msgspec
 
 from . import context, forks, frames, health
+from .attributed import attributed
 from .counting.estimates import Estimates
 from .events import CallEvent
 from .exceptions import SettingsError
@@ -94,6 +95,8 @@ class Meter:
         self.settings = load({"store": store, **settings})
         self._placed = _placed(self.settings)
         self.application = self.settings.application
+        self.disabled = self.settings.disabled
+        """Whether every face is to be a no-op."""
         self.hosts = Hosts(self.settings.hosts)
         self._updates = Updates(self._placed.files_path, self.settings.update_prices)
         self.prices = Prices(owners(self.settings.prices), fetched=self._updates.snapshot)
@@ -139,11 +142,6 @@ class Meter:
         )
         self.spool = Spool(folder, limit=self.settings.spool_bytes, wake=self.flusher.arm, label=label_of(self._placed))
 
-    @property
-    def disabled(self) -> bool:
-        """Whether every face is to be a no-op."""
-        return self.settings.disabled
-
     def estimate(
         self,
         request: Mapping[str, Any] | bytes,
@@ -168,7 +166,7 @@ class Meter:
         """
         from .beforehand import beforehand
 
-        who = frames.attributed(context.frame.get()).attribution
+        who = attributed(context.frame.get()).attribution
         name = use_case or who.use_case_name
         return beforehand(self.prices, self.estimates, self._placed, request, provider, endpoint, name, who)
 

@@ -40,6 +40,9 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
     return events
 
 
+set_field = msgspec.structs.force_setattr
+
+
 def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> CallEvent:
     units, reason, seen = event.units, event.reason, event.unpriced
     counted = estimates.counted(event.event_id) if estimates is not None else None
@@ -61,12 +64,12 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
         terms=conditions(prices, event.attribution, event.terms),
         parts=event.parts,
     )
-    return msgspec.structs.replace(
-        event,
-        units=units,
-        cost=costed.cost,
-        cost_source=costed.source,
-        unpriced=costed.unpriced,
-        reason=costed.reason,
-        price_version=prices.version,
-    )
+    set_field(
+        event, "units", units
+    )  # it was decoded just now, and nobody else has it: to copy it takes as long as to price it
+    set_field(event, "cost", costed.cost)
+    set_field(event, "cost_source", costed.source)
+    set_field(event, "unpriced", costed.unpriced)
+    set_field(event, "reason", costed.reason)
+    set_field(event, "price_version", prices.version)
+    return event

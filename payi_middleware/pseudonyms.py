@@ -10,8 +10,8 @@ import hmac
 
 import msgspec
 
+from .attributed import Attributed
 from .events import Attribution
-from .frames import Attributed
 
 __all__ = ["Pseudonyms", "pseudonym"]
 
@@ -37,7 +37,7 @@ class Pseudonyms:
         who = attributed.attribution
         if who.user_id is None:
             return attributed
-        return attributed._replace(attribution_raw=msgspec.Raw(_encode(self.named(who))))
+        return attributed.recorded_as(msgspec.Raw(_encode(self.named(who))))
 
     def named(self, who: Attribution) -> Attribution:
         """The attribution as it is to be recorded."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from . import carrier, context, identify
 from ._outbound import HOOK, meter_of
+from .attributed import attributed
 from .attribution import clean
 from .events import Attribution, usd
-from .frames import Activity, attributed
+from .frames import Activity
 from .limits.snapshot import LimitStanding
 from .limits.view import standings_of
 
@@ -48,12 +49,18 @@ class Current:
     @property
     def cost(self) -> Decimal:
         """USD of the calls that ended and could be priced."""
-        return usd(0 if self._activity is None else self._activity.cost_ticks)
+        if self._activity is None:
+            return usd(0)
+        self._activity.add_up()
+        return usd(self._activity.cost_ticks)
 
     @property
     def complete(self) -> bool:
         """Whether `cost` is the whole cost: nothing in flight, estimated or unpriced."""
-        return self._activity is None or not (self._activity.pending or self._activity.inexact)
+        if self._activity is None:
+            return True
+        self._activity.add_up()
+        return not (self._activity.pending or self._activity.inexact)
 
     @property
     def limits(self) -> tuple[LimitStanding, ...]:

@@ -56,6 +56,8 @@ class PayiWSGIMiddleware:
         self.app = app
         self.meter = meter if meter is not None else default_meter(**settings)
         self._identify = identify
+        self.asks = identify is not None
+        """Whether the application gave an `identify`."""
         self._trust = Trust(self.meter.settings.trusted_hosts)
         self._cost_headers = cost_headers
         self._has_own = identify is not None or cost_headers
@@ -139,10 +141,6 @@ class PayiWSGIMiddleware:
             incoming(headers_of(request), request.get("REMOTE_ADDR"), self._trust),
             NOTHING if annotation is None else annotation.given,
         )
-
-    def needs_identify(self) -> bool:
-        """Whether the application gave an `identify`."""
-        return self._identify is not None
 
     def identify(self, request: Any) -> Any:
         """Ask the application's `identify`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ..frames import Frame, attributed
+from ..attributed import attributed
+from ..frames import Frame
 from .limits import FOREVER
 from .matching import Facts
 from .snapshot import LimitStanding

@@ -13,10 +13,11 @@ import msgspec
 
 from .. import context, health, identify
 from .. import record as records
+from ..attributed import Attributed, attributed, with_own
 from ..attribution import NOTHING
 from ..costing import Costed, conditions, cost_of, provider_of
 from ..events import Attribution, CallEvent, CostSource, Inbound, Outcome, Units, format_id
-from ..frames import Activity, Attributed, attributed, with_own
+from ..frames import Activity
 from ..once import event_id
 from .arguments import Told
 from .naming import model_of, plain

@@ -51,19 +51,13 @@ class Prices:
         self.mappings = owners.mappings
         self.accounts = owners.accounts
         self._listed_only = listed_only
+        self.ready = False
+        """Whether the rates are loaded."""
+        self.version = ""
+        """The source of the rates and its version; empty before they are loaded."""
         self._loaded: tuple[Catalogue, _Plans] | None = None
         self._plans: _Plans = {}
         self._dated: dict[tuple[object, ...], tuple[Plan, ...]] = {}
-
-    @property
-    def ready(self) -> bool:
-        """Whether the rates are loaded."""
-        return self._loaded is not None
-
-    @property
-    def version(self) -> str:
-        """The source of the rates and its version; empty before they are loaded."""
-        return "" if self._loaded is None else self._loaded[0].version
 
     def load(self) -> None:
         """Load the rates, blocking for 0.5 to 1 s the first time; later, take over a newer snapshot if there is one."""
@@ -74,9 +68,12 @@ class Prices:
         snapshot = self._fetched() or get_snapshot()
         if self._loaded is None or self._loaded[0].snapshot is not snapshot:
             plans: _Plans = {}
-            self._loaded = Catalogue(snapshot, self._rows()), plans
+            catalogue = Catalogue(snapshot, self._rows())
+            self._loaded = catalogue, plans
             self._plans = plans
             self._dated = {}
+            self.version = catalogue.version
+            self.ready = True
 
     def _rows(self) -> Rows:
         from .rows import Rows, published_entries

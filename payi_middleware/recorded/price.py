@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import forms, health
+from ..attributed import attributed
 from ..call import Call, Exchange
 from ..costing import cost_of
 from ..counting.estimates import Estimates
 from ..events import CallEvent, Cost, CostSource, Units, Unpriced, format_time
-from ..frames import attributed
 from ..meter import Meter
 from ..pending import finished
 from ..providers.base import Provider, Route

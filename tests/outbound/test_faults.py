@@ -107,9 +107,7 @@ def test_an_answer_that_our_reader_fails_on(
 
 
 ENDING = {
-    "rates": (Prices, "plan"),
-    "price": (call, "cost_of"),
-    "outcome": (Call, "_outcome"),
+    "cost": (Call, "_costed"),
     "decoding": (Body, "parts"),
 }
 
@@ -124,6 +122,18 @@ def test_a_fault_as_the_call_ends(
     assert send(lib, is_async, mock(lib, STREAM, **headers), "iter_raw") == STREAM
     assert (watched.one.cost_source, watched.one.provider) == ("none", "openai")
     assert health.counters()["call_end"] == 1
+
+
+@pytest.mark.parametrize("step", [(Prices, "plan"), (pending, "cost_of")], ids=["rates", "price"])
+def test_a_fault_as_the_call_is_priced(
+    lib: ModuleType, is_async: bool, step: tuple[Any, str], watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call is stored without a cost, and its event says whose fault that is."""
+    monkeypatch.setattr(*step, faulty)
+    assert send(lib, is_async, mock(lib, STREAM), "iter_raw") == STREAM
+    assert (watched.one.outcome, watched.one.cost_source, watched.one.provider) == ("ok", "none", "openai")
+    assert watched.one.reason == "the call could not be priced: a fault of payi-middleware, see its log"
+    assert health.counters()["pricing"] == 1
 
 
 def test_a_fault_while_parts_come(

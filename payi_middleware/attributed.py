@@ -1,0 +1,208 @@
+"""For whom and for what a call is made, worked out once for all calls of a frame that nothing has told more since.
+
+Many requests are alike in all but their use case's instance, and to lay it all out takes as long as the rest of a call: what
+they have in common is remembered, with its encoded form, in which only the instance's id is still to be put.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from . import health
+from .attribution import Given, laid, merge
+from .events import Attribution, Inbound, format_id
+from .face import Face, Source
+from .frames import Activity, Frame, told_by_blocks
+from .record import new_id
+
+__all__ = ["Attributed", "attributed", "with_own"]
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Attributed:
+    """An attribution and its encoded form, worked out once for all calls that share it."""
+
+    __slots__ = ("_instance", "attribution_raw", "inbound_raw", "key", "shared", "version")
+
+    def __init__(
+        self,
+        shared: Attribution,
+        instance: str | None,
+        attribution_raw: msgspec.Raw,
+        inbound_raw: msgspec.Raw,
+        version: int,
+        key: tuple[object, ...],
+    ) -> None:
+        self.shared = shared
+        """The attribution but for the id of the use case's instance, where that is the request's own."""
+        self._instance = instance
+        self.attribution_raw = attribution_raw
+        self.inbound_raw = inbound_raw
+        self.version = version
+        """The activity's, when this was worked out."""
+        self.key = key
+        """The face's, when this was worked out."""
+
+    @property
+    def attribution(self) -> Attribution:
+        """The whole of it."""
+        return self.shared if self._instance is None else _with_instance(self.shared, self._instance)
+
+    def recorded_as(self, attribution_raw: msgspec.Raw) -> Attributed:
+        """The same, with another form for the record."""
+        return Attributed(self.shared, self._instance, attribution_raw, self.inbound_raw, self.version, self.key)
+
+
+_NO_KEY: tuple[object, ...] = ()
+_NO_INBOUND = msgspec.Raw(_encode(Inbound()))
+_UNATTRIBUTED = Attributed(Attribution(), None, msgspec.Raw(_encode(Attribution())), _NO_INBOUND, 0, _NO_KEY)
+
+
+def attributed(frame: Frame | None) -> Attributed:
+    """The attribution that holds for a call begun now in a frame."""
+    if frame is None:
+        return _UNATTRIBUTED
+    activity = frame if isinstance(frame, Activity) else frame.activity
+    face = activity.face
+    try:
+        key = _NO_KEY if face is None else face.key(activity.request)
+        cached = frame.cached
+        if cached is not None and cached.version == activity.version and cached.key == key:
+            return cached
+        version = activity.version  # first: what another thread tells from now on is for the next call to read
+        source = None if face is None or frame is not activity or activity.given else face.source(activity.request)
+        common = None if source is None else _in_common(activity, source)
+        if source is None or common is None:
+            made = _anew(frame, activity, version, key)
+        else:
+            made = _of_this_request(common, activity, source.is_plain, version, key)
+        frame.cached = made
+    except Exception:  # what the framework or the application's user object tells is not in our hands
+        health.note("attribution", "a call could not be attributed", exc_info=True)
+        return _UNATTRIBUTED
+    return made
+
+
+def with_own(known: Attributed, own: Given, activity: Activity | None) -> Attributed:
+    """The attribution of one call that told something itself."""
+    merged = merge(known.attribution, own)
+    if merged.use_case_name is not None and merged.use_case_id is None:
+        merged = _with_instance(merged, _instance_id(merged.use_case_name, activity))
+    return Attributed(merged, None, msgspec.Raw(_encode(merged)), known.inbound_raw, known.version, known.key)
+
+
+def _anew(frame: Frame, activity: Activity, version: int, key: tuple[object, ...]) -> Attributed:
+    """What is laid out for this frame alone."""
+    face = activity.face
+    known = laid(_layers(frame, activity))
+    if known.use_case_name is not None and known.use_case_id is None:
+        known = _with_instance(known, activity.instance_id(known.use_case_name))
+    inbound = _NO_INBOUND
+    if face is not None:
+        inbound = msgspec.Raw(_encode(face.inbound(activity.request, face.route(activity.request))))
+    return Attributed(known, None, msgspec.Raw(_encode(known)), inbound, version, key)
+
+
+class _Common(NamedTuple):
+    """What requests have in common."""
+
+    known: Attribution
+    route: str | None
+    instance_of: str | None
+    """The use case, if its instance is each request's own."""
+    before: bytes
+    """The encoded attribution up to the id of the instance; all of it where there is none."""
+    after: bytes
+    inbound_raw: msgspec.Raw
+    """Of a request that says nothing of itself in headers."""
+    objects: tuple[Any, ...]
+    """Those of the source, kept so that their ids stay theirs."""
+
+
+_MOST = 4096
+_remembered: dict[tuple[Any, ...], _Common] = {}
+"""By face, identity and source."""
+
+
+def _in_common(activity: Activity, source: Source) -> _Common | None:
+    """What holds for all requests of a source; None where that cannot be remembered, since properties have no hash.
+
+    Where something was dropped it is not remembered either: that is counted each time.
+    """
+    face = activity.face
+    assert face is not None
+    key = (face, activity.identity, source.key)
+    try:
+        found = _remembered.get(key)
+    except TypeError:
+        return None
+    if found is None:
+        counted = health.counters()
+        found = _common(laid(_layers(activity, activity)), face, activity.request, source.objects)
+        if health.counters() == counted:
+            if len(_remembered) >= _MOST:
+                _remembered.clear()
+            _remembered[key] = found
+    return found
+
+
+def _common(known: Attribution, face: Face, request: Any, objects: tuple[Any, ...]) -> _Common:
+    route, name = face.route(request), known.use_case_name
+    inbound = face.inbound(request, route)
+    plain = msgspec.Raw(_encode(Inbound(inbound.http_method, route)))
+    if name is None or known.use_case_id is not None:
+        return _Common(known, route, None, _encode(known), b"", plain, objects)
+    before, after = _around_instance(known)
+    return _Common(known, route, name, before, after, plain, objects)
+
+
+_AT = Attribution.__struct_fields__.index("use_case_id")
+
+
+def _around_instance(known: Attribution) -> tuple[bytes, bytes]:
+    """The encoded form before and behind the id of an instance, an array of encoded fields."""
+    fields = [_encode(getattr(known, name)) for name in known.__struct_fields__]
+    head = _encode(known)[:1]  # of an array of at most 15
+    return head + b"".join(fields[:_AT]), b"".join(fields[_AT + 1 :])
+
+
+def _of_this_request(
+    common: _Common, activity: Activity, is_plain: bool, version: int, key: tuple[object, ...]
+) -> Attributed:
+    known, route, name, before, after, inbound, _ = common
+    if not is_plain:
+        assert activity.face is not None
+        inbound = msgspec.Raw(_encode(activity.face.inbound(activity.request, route)))
+    if name is None:
+        return Attributed(known, None, msgspec.Raw(before), inbound, version, key)
+    instance = activity.instance_id(name)
+    raw = msgspec.Raw(before + _encode(instance) + after)
+    return Attributed(known, instance, raw, inbound, version, key)
+
+
+def _instance_id(name: str, activity: Activity | None) -> str:
+    """The id of the use case's instance: the request's, or of this call alone."""
+    return format_id(new_id(time.time_ns())) if activity is None else activity.instance_id(name)
+
+
+def _with_instance(known: Attribution, instance: str) -> Attribution:
+    return msgspec.structs.replace(known, use_case_id=instance)
+
+
+def _layers(frame: Frame, activity: Activity) -> list[Given]:
+    """What is told by the request, by whoever identified it, by `current().set` and by the blocks, weakest first."""
+    layers: list[Given] = []
+    face = activity.face
+    if face is not None:
+        layers += face.layers(activity.request)
+        if activity.identity is not None:
+            layers.append(activity.identity)
+        elif not face.asks:
+            layers.append(face.identity(activity.request))
+    layers += activity.given
+    layers += told_by_blocks(frame)
+    return layers

@@ -1,0 +1,100 @@
+"""A call's cost is found out when somebody asks for it: the running request at once, the store when the call gets there."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+import pytest
+from asking import Asking
+
+from payi_middleware import Meter, call, current, health, instrument, track
+from payi_middleware.costing import Costed
+from payi_middleware.events import Cost
+from payi_middleware.frames import Activity
+from payi_middleware.testing import Events
+
+
+@pytest.fixture(autouse=True)
+def _hooked(meter: Meter) -> None:
+    instrument(meter)
+
+
+def test_the_running_block_is_told_at_once(events: Events, meter: Meter, blocking_sdk: Asking) -> None:
+    """The cost is there right after the call, grows with the next, and is what the events say in the end."""
+    meter.prices.load()
+    with track(user_id="jane"):
+        blocking_sdk.ask()
+        first = current().cost
+        blocking_sdk.ask()
+        assert current().complete
+        assert current().cost == 2 * first > 0
+        assert current().cost == 2 * first, "what was asked once is not added up again"
+
+    assert sum(event.cost.total for event in events if event.cost is not None) == 2 * first
+
+
+def test_a_block_that_never_asks_keeps_little(events: Events, meter: Meter, blocking_sdk: Asking) -> None:
+    """A worker's block may live for days: what it has not asked for is added up now and then."""
+    meter.prices.load()
+    with track(user_id="jane"):
+        activity = current()._activity
+        assert activity is not None
+        kept = []
+        for _ in range(150):
+            blocking_sdk.ask()
+            kept.append(len(activity.unpriced or ()))
+        assert 0 < max(kept) < 64
+        whole, calls = current().cost, current().calls
+
+    assert calls == 150
+    assert sum((event.cost.total for event in events if event.cost is not None), Decimal(0)) == whole
+
+
+def test_who_asks_meanwhile_waits_for_the_whole() -> None:
+    """Of two threads that ask at once none sees a part of the cost."""
+    activity = Activity(None)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow() -> Costed:
+        begun.set()
+        assert goes_on.wait(10)
+        return Costed(Cost(1, 2, 3), "usage", (), None)
+
+    activity.end_unpriced_call(slow)
+    first = threading.Thread(target=activity.add_up)
+    first.start()
+    assert begun.wait(10)
+    activity.end_unpriced_call(lambda: Costed(Cost(10, 20, 30), "estimate", (), None))
+    seen: list[tuple[int, int]] = []
+
+    def ask() -> None:
+        activity.add_up()
+        seen.append((activity.cost_ticks, activity.inexact))
+
+    second = threading.Thread(target=ask)
+    second.start()
+    second.join(0.05)
+    assert not seen
+    goes_on.set()
+    first.join()
+    second.join()
+    assert seen == [(33, 1)]
+
+
+def test_a_fault_while_it_is_asked(
+    events: Events, meter: Meter, blocking_sdk: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be found out is not the whole cost, is counted, and keeps neither the request nor the event."""
+    meter.prices.load()
+
+    def broken(*_: object) -> Costed:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(call, "cost_of", broken)
+    with track(user_id="jane"):
+        blocking_sdk.ask()
+        assert (current().cost, current().complete) == (0, False)
+
+    assert health.counters()["pricing"] == 1
+    assert events.one().cost is not None
