@@ -458,7 +458,8 @@ class Call:
         """The cost; of source `estimate` or `usage` without a cost if it is left to the draining thread.
 
         That thread prices what nobody asks for here: no limit is to count it, and the running request only if it is asked
-        itself, to which end it gets to know how.
+        itself, to which end it gets to know how. If this process dies, whoever finds the call prices it: by the same rates, unless
+        their owner sets some.
         """
         stated = reading.stated_ticks
         if units is None and stated is None:
@@ -485,7 +486,7 @@ class Call:
             terms,
             reading.parts,
         )
-        if stated is not None or self.hold is not None:
+        if stated is not None or self.hold is not None or prices.owned:
             return price(), None
         return tuple.__new__(Costed, (None, source, reading.unpriced, reason)), price
 

@@ -21,10 +21,11 @@ from .events import CallEvent
 from .leftovers import adopt, any_left, sweep
 from .limits.limits import Limits
 from .pending import finished
-from .pricing import Prices
+from .pricing import Prices, owners
 from .segment import AGAIN, BEGUN, HEADER, VOID, Segment, fcntl
 from .settings import Settings
 from .store_url import identity, is_postgresql
+from .updates import Updates
 
 __all__ = ["label_of", "orphans", "take_in"]
 
@@ -40,12 +41,14 @@ def take_in(settings: Settings) -> int:
     Raises:
         StoreError: The store cannot be used; everything is left where it is.
         OSError: The spool's folder cannot.
+        SettingsError: The owner's prices cannot be read.
     """
     from .sinks.store import StoreSink
 
     if settings.in_memory:  # a store in memory would take them with it
         return 0
-    sink, prices = StoreSink(settings), Prices()
+    prices = Prices(owners(settings.prices), fetched=Updates(settings.files_path, 0).snapshot)
+    sink = StoreSink(settings)
     limits = Limits(msgspec.structs.replace(settings, limits=()), prices, Estimates())
     try:
         return orphans(

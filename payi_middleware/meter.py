@@ -99,7 +99,8 @@ class Meter:
         """Whether every face is to be a no-op."""
         self.hosts = Hosts(self.settings.hosts)
         self._updates = Updates(self._placed.files_path, self.settings.update_prices)
-        self.prices = Prices(owners(self.settings.prices), fetched=self._updates.snapshot)
+        self._owners = owners(self.settings.prices)
+        self.prices = Prices(self._owners, fetched=self._updates.snapshot)
         self.told = Told()
         key = self.settings.pseudonymize
         self.pseudonyms = Pseudonyms(key) if key else None
@@ -423,7 +424,8 @@ class Meter:
         """In a forked child: files, thread and connections stayed with the parent."""
         self.spool.abandon()
         if not self.prices.ready:
-            self.prices = Prices()  # the parent's thread may have been loading it
+            # The parent's thread may have been loading it.
+            self.prices = Prices(self._owners, fetched=self._updates.snapshot)
         self._fresh()
 
 

@@ -50,6 +50,8 @@ class Prices:
         self._fetched = fetched
         self.mappings = owners.mappings
         self.accounts = owners.accounts
+        self.owned = bool(owners.entries or owners.mappings)
+        """Whether the owner sets prices, which another process may not be told."""
         self._listed_only = listed_only
         self.ready = False
         """Whether the rates are loaded."""

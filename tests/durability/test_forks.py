@@ -191,6 +191,31 @@ def test_forks_between_deliveries_leave_parent_and_child_able_to_deliver(tmp_pat
     assert users(tmp_path) == sorted([*(f"child-{n:02}" for n in range(20)), *["parent"] * 20])
 
 
+def test_a_child_of_a_process_without_rates_has_its_owners_prices(tmp_path: Path) -> None:
+    """A preloading server forks its workers before any rate was loaded: they price by the owner's rates all the same."""
+    (tmp_path / "prices.toml").write_text(
+        '[[rate]]\nmodels = ["gpt-4o-mini*"]\nsource = "our contract"\nrates = { "text.input" = "2/M", "text.output" = "3/M" }\n'
+    )
+    ended = run(
+        """
+        import os, sys
+        from mocked import ask, client, instrumented
+        meter = instrumented(sys.argv[1], prices=sys.argv[1] + "/prices.toml")
+        pid = os.fork()
+        if not pid:
+            ask(client(), "child")
+            os._exit(0 if meter.flush(20) else 1)
+        print(os.waitpid(pid, 0)[1])
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
+    (found,) = stored(tmp_path)
+    assert found.cost is not None
+    assert {line.source for line in found.cost.lines} == {"our contract"}
+
+
 def test_threads_that_fork_at_once_do_not_lock_each_other_out(tmp_path: Path) -> None:
     """Several threads that fork at the same time while others call: all go on, and all calls are kept."""
     ended = run(

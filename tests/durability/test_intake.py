@@ -22,6 +22,14 @@ from payi_middleware.settings import Settings
 from payi_middleware.spool import Spool
 from payi_middleware.store import open_store
 
+OWN = """
+[[rate]]
+provider = "openai"
+models = ["gpt-4o-mini*"]
+source = "our contract"
+rates = { "text.input" = "2.00/M", "text.output" = "3.00/M" }
+"""
+
 
 @pytest.fixture(autouse=True)
 def _fresh_health() -> Iterator[None]:
@@ -314,6 +322,20 @@ def test_calls_that_ended_before_rates_were_loaded_are_priced(tmp_path: Path) ->
     assert found.cost is not None
     assert found.cost.total_ticks == 210_000
     assert found.cost_source == "usage"
+
+
+def test_the_owners_prices_hold_for_what_is_taken_in(tmp_path: Path) -> None:
+    """Whoever takes a call in prices it as its application would have: the setting `prices` tells the owner's rates."""
+    event = call(units={"text": (100, 10)}, resource="gpt-4o-mini", cost=None)
+    dead(tmp_path / "payi.db.spool", record.ended(event.event_id, event, to_price=True))
+    prices = tmp_path / "prices.toml"
+    prices.write_text(OWN)
+
+    assert take_in(Settings(store=f"sqlite:///{tmp_path}/payi.db", prices=prices)) == 1
+
+    (found,) = stored(tmp_path)
+    assert found.cost is not None
+    assert found.cost.total_ticks == 100 * 20_000 + 10 * 30_000
 
 
 def test_living_processes_that_start_together_take_in_once(tmp_path: Path) -> None:
