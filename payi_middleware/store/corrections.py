@@ -20,8 +20,9 @@ from .filled import leave_out
 from .fold import BOUND, KEYS, add_up, name, narrow, prepare
 from .interned import Names
 from .kinds import as_attributed, kind_of
-from .pack import COLUMNS, unpacked
+from .pack import COLUMNS
 from .schema import CORRECTED, DAY, FAILURE, TAG
+from .unpack import unpacked
 
 __all__ = ["LAST", "Correction", "any_corrections", "correct", "corrected", "gather", "to_other", "walk"]
 

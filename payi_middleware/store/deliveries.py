@@ -17,7 +17,8 @@ from .connection import Connection
 from .corrections import LAST, corrected
 from .interned import Names
 from .keeping import last
-from .pack import COLUMNS, unpacked
+from .pack import COLUMNS
+from .unpack import unpacked
 
 __all__ = [
     "Batch",

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from .adding import DIMS, OF_ROUTES
 from .connection import Connection
 from .keeping import changed, kept, last, removed
-from .pack import packings, tells_request, without
 from .periods import month_of_hour
 from .prune import rest
 from .rebuild import day_again, month_again
+from .rest import packings, tells_request, without
 from .schema import (
     ACCOUNT,
     CORRECTED,

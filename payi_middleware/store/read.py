@@ -11,8 +11,9 @@ from .connection import Connection
 from .corrections import LAST, corrected
 from .database import Database
 from .interned import Names
-from .pack import COLUMNS, request_key, unpacked
+from .pack import COLUMNS, request_key
 from .periods import HOUR_NS
+from .unpack import unpacked
 
 __all__ = ["by_ids", "latest", "of_request", "oldest_first"]
 

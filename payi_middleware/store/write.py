@@ -13,8 +13,9 @@ from .connection import Connection
 from .corrections import correct
 from .database import Database
 from .fold import EVERY, MOST_KEYS, fold
-from .pack import COLUMNS, Packer, with_states
+from .pack import COLUMNS, Packer
 from .processes import put
+from .rest import with_states
 from .tending import tend
 
 __all__ = ["Batch", "Writer"]
