@@ -294,6 +294,9 @@ class InnerWrapper(AsyncWrapper):
 class _Tap:
     """Ends its call once, whatever becomes of the stream."""
 
+    _over = False
+    """Whether it was read to its end, so that nobody need tell the call again."""
+
     def __init__(self, stream: Any, call: Call) -> None:
         self._stream = stream
         self._call = call
@@ -305,7 +308,7 @@ class _Tap:
 
     def __del__(self) -> None:
         call = self.__dict__.get("_call")
-        if call is not None:
+        if call is not None and not self._over:
             call.end("aborted")  # abandoned; a second end does nothing
 
 
@@ -328,13 +331,15 @@ class SyncTap(_Tap):
             call.failed(error)
             raise
         call.end()
+        self._over = True
 
     def close(self) -> None:
         """Close the answer, which ends the call: aborted, unless the provider had said everything."""
         try:
             self._stream.close()
         finally:
-            self._call.end("aborted")
+            if not self._over:
+                self._call.end("aborted")
 
 
 class AsyncTap(_Tap):
@@ -360,10 +365,12 @@ class AsyncTap(_Tap):
             if isinstance(parts, AsyncGenerator):  # as httpx2 does: it must not wait for the garbage collector
                 await parts.aclose()
         call.end()
+        self._over = True
 
     async def aclose(self) -> None:
         """Close the answer, which ends the call: aborted, unless the provider had said everything."""
         try:
             await self._stream.aclose()
         finally:
-            self._call.end("aborted")
+            if not self._over:
+                self._call.end("aborted")
