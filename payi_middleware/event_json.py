@@ -1,4 +1,4 @@
-"""A `CallEvent` from its JSON form, the inverse of `CallEvent.to_dict`.
+"""The fields of a `CallEvent` from its JSON form, the inverse of `CallEvent.to_dict`.
 
 What that form leaves out (`price_as`, the scope) is not there again, and times are as it tells them: to the
 microsecond, first bytes to the millisecond.
@@ -15,11 +15,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from .events import (
+from .values import (
     SCHEMA,
     TICKS_PER_USD,
     Attribution,
-    CallEvent,
     Cost,
     CostSource,
     Inbound,
@@ -29,16 +28,16 @@ from .events import (
     Side,
     Units,
     Unpriced,
+    ns_of,
 )
 
-__all__ = ["event_of_dict", "event_of_json", "ns_of"]
+__all__ = ["fields_of_dict", "fields_of_json"]
 
 _Text: TypeAlias = Annotated[str, Meta(max_length=4096)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 62)]
 _Texts: TypeAlias = Annotated[list[_Text], Meta(max_length=256)]
 _Map: TypeAlias = Annotated[dict[_Text, _Text], Meta(max_length=256)]
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _EARLIEST, _LATEST = 946_684_800 * 10**9, 7_258_118_400 * 10**9  # the years 2000 and 2200
 
 
@@ -140,72 +139,64 @@ class _Told(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 _decode = msgspec.json.Decoder(_Told).decode
 
 
-def event_of_json(line: bytes) -> CallEvent:
-    """The event of one JSON object.
+def fields_of_json(line: bytes) -> dict[str, Any]:
+    """The fields of the event of one JSON object.
 
     Raises:
         ValueError: It is none; the message names the member. msgspec's own errors are such.
     """
-    return _event(_decode(line))
+    return _fields(_decode(line))
 
 
-def event_of_dict(told: Mapping[str, Any]) -> CallEvent:
-    """The event of what `CallEvent.to_dict` made.
+def fields_of_dict(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the event of what `CallEvent.to_dict` made.
 
     Raises:
-        ValueError: As `event_of_json`.
+        ValueError: As `fields_of_json`.
     """
-    return _event(msgspec.convert(told, _Told))
+    return _fields(msgspec.convert(told, _Told))
 
 
-def ns_of(moment: datetime.datetime) -> int:
-    """Nanoseconds since the epoch; a time without a zone is UTC."""
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    passed = moment - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 10**9 + passed.microseconds * 1000
-
-
-def _event(told: _Told) -> CallEvent:
+def _fields(told: _Told) -> dict[str, Any]:
     started, ended = ns_of(told.started_at), ns_of(told.ended_at)
     if not _EARLIEST <= started <= ended < _LATEST:
         raise ValueError("started_at, ended_at: not in their order, or out of range")
     if (told.cost is None) != (told.cost_source == "none"):
         raise ValueError("cost: is null exactly when cost_source is `none`")
     first = told.time_to_first_token_ms
-    return CallEvent(
-        event_id=told.event_id.bytes,
-        application=told.application,
-        origin=told.origin,
-        started_ns=started,
-        duration_ns=ended - started,
-        first_byte_ns=None if first is None else first * 1_000_000,
-        provider=told.provider,
-        category=told.category,
-        resource=told.resource,
-        requested_resource=told.requested_resource,
-        endpoint=told.endpoint,
-        service_tier=told.service_tier,
-        http_status=told.http_status,
-        outcome=told.outcome,
-        error_type=told.error_type,
-        streamed=told.streamed,
-        attempt=told.attempt,
-        call_group=(told.call_group or told.event_id).bytes,
-        attribution=_attribution(told),
-        inbound=Inbound(told.http_method, told.http_route, told.http_request_id, told.trace_id, told.span_id),
-        units=_units(told.units),
-        cost=None if told.cost is None else _cost(told.cost),
-        cost_source=told.cost_source,
-        unpriced=tuple([Unpriced(one.unit, one.quantity, one.reason) for one in told.unpriced]),
-        reason=told.reason,
-        price_version=told.price_version,
-        provider_response_id=told.provider_response_id,
-        limits=told.limits,
-        terms=tuple(told.terms),
-        parts=tuple(map(_part, told.parts)),
-        ledger=told.ledger,
-    )
+    return {
+        "event_id": told.event_id.bytes,
+        "application": told.application,
+        "origin": told.origin,
+        "started_ns": started,
+        "duration_ns": ended - started,
+        "first_byte_ns": None if first is None else first * 1_000_000,
+        "provider": told.provider,
+        "category": told.category,
+        "resource": told.resource,
+        "requested_resource": told.requested_resource,
+        "endpoint": told.endpoint,
+        "service_tier": told.service_tier,
+        "http_status": told.http_status,
+        "outcome": told.outcome,
+        "error_type": told.error_type,
+        "streamed": told.streamed,
+        "attempt": told.attempt,
+        "call_group": (told.call_group or told.event_id).bytes,
+        "attribution": _attribution(told),
+        "inbound": Inbound(told.http_method, told.http_route, told.http_request_id, told.trace_id, told.span_id),
+        "units": _units(told.units),
+        "cost": None if told.cost is None else _cost(told.cost),
+        "cost_source": told.cost_source,
+        "unpriced": tuple([Unpriced(one.unit, one.quantity, one.reason) for one in told.unpriced]),
+        "reason": told.reason,
+        "price_version": told.price_version,
+        "provider_response_id": told.provider_response_id,
+        "limits": told.limits,
+        "terms": tuple(told.terms),
+        "parts": tuple(map(_part, told.parts)),
+        "ledger": told.ledger,
+    }
 
 
 def _part(told: _Part) -> Part:

@@ -17,6 +17,7 @@ from .. import health
 from ..attribution import NOTHING, Given, check_use_case, clean
 from ..events import TICKS_PER_USD, Units
 from ..exceptions import EventError
+from ..values import ns_of
 
 __all__ = ["AHEAD_NS", "OLDEST_NS", "Told", "UnitsGiven", "Who", "told_of"]
 
@@ -184,8 +185,6 @@ def _moment(told: datetime.datetime | str | None) -> int | None:
     Raises:
         EventError: It is no time, before the year 2000 or more than five minutes ahead.
     """
-    from ..event_json import ns_of  # its decoders take a while to make
-
     if told is None:
         return None
     cure = "write a datetime, or a text such as '2026-02-03T10:00:00Z'"

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
-from ..event_json import event_of_json
 from ..events import CallEvent
 from ..exceptions import EventError
 from ..packed import DAMAGED, unpacked
@@ -107,7 +106,7 @@ def _object(text: bytes) -> CallEvent | BulkItem | EventError:
     if len(text) > LONGEST:
         return EventError(f"longer than {LONGEST} bytes")
     try:
-        return event_of_json(text) if _kind_of(text).event_id is not None else _item_of(text)
+        return CallEvent.from_json(text) if _kind_of(text).event_id is not None else _item_of(text)
     except RecursionError:
         return EventError("nested too deeply")
     except ValueError as error:  # msgspec's errors are such too

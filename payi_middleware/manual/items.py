@@ -16,11 +16,11 @@ import msgspec
 from msgspec import Meta
 
 from .. import health
-from ..event_json import ns_of
 from ..events import Attribution, Units
 from ..exceptions import EventError
 from ..once import event_id
 from ..record import new_id
+from ..values import ns_of
 from .arguments import AHEAD_NS, OLDEST_NS
 
 __all__ = ["LIMIT_TAGS", "BulkItem", "Draft", "Item", "draft_of", "is_use_case"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..event_json import ns_of
-from ..events import format_time
+from ..values import format_time, ns_of
 
 __all__ = ["DAY_NS", "midnight", "ns_of", "told"]
 

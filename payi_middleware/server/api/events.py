@@ -8,7 +8,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...event_json import event_of_json
 from ...events import CallEvent
 from ..auth import SEND, allowed, budget
 from ..bounds import LINE
@@ -101,7 +100,7 @@ class _Taken:
 def _event(line: bytes, application: str) -> CallEvent | ApiError:
     """A line's event, which belongs to the application of the key."""
     try:
-        event = event_of_json(line)
+        event = CallEvent.from_json(line)
     except RecursionError:
         return ApiError(400, "nested too deeply", "invalid_json")
     except ValueError as error:  # msgspec's errors are such too
