@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from . import attempts, context, forms, health, identify
 from .attributed import attributed
-from .call import Call, Exchange
+from .call import Call, owner
+from .exchange import Exchange
 from .frames import Activity, Frame
 from .headers import PREFIX
 from .meter import Meter, default_meter, existing_default
@@ -19,6 +20,7 @@ from .providers.base import Provider, Route
 
 if TYPE_CHECKING:
     from .limits.answer import Refused
+    from .metering import Metering
 
 __all__ = [
     "HOOK",
@@ -54,7 +56,7 @@ class Hook:
         self.meter: Meter | None = None
         """`instrument`'s; a bound request's or block's comes first, the default one last."""
 
-    def meter_for(self, frame: Frame | None) -> Meter:
+    def meter_for(self, frame: Frame | None) -> Metering:
         """The meter of a call made in a frame."""
         if frame is not None:
             activity = frame if isinstance(frame, Activity) else frame.activity
@@ -66,7 +68,7 @@ class Hook:
 HOOK = Hook()
 
 
-def meter_of(frame: Frame | None) -> Meter | None:
+def meter_of(frame: Frame | None) -> Metering | None:
     """The meter of calls in a frame, if there is one yet."""
     its = None if frame is None else frame.activity.meter
     return its or HOOK.meter or existing_default()
@@ -97,7 +99,7 @@ class Seen(NamedTuple):
     """`call_group` and `attempt` of the call whose answer redirected to this one."""
 
 
-def find(place: Any) -> tuple[Meter, Provider] | None:
+def find(place: Any) -> tuple[Metering, Provider] | None:
     """Who meters a request to a place (anything with `host`, `port` and `scheme`), and which provider is there.
 
     None where nobody is to know of it. Never raises.
@@ -111,7 +113,7 @@ def find(place: Any) -> tuple[Meter, Provider] | None:
         return None
 
 
-def find_at(url: Any) -> tuple[Meter, Provider] | None:
+def find_at(url: Any) -> tuple[Metering, Provider] | None:
     """The same for a URL, whatever an application has for one."""
     try:
         place = place_of(url)
@@ -192,17 +194,17 @@ def _text(value: Any) -> str:
 
 def is_owned(provider: Provider, method: str, path: str, body: bytes | None) -> bool:
     """Whether an outer face has this exchange: then it is none of the inner one's business, headers included."""
-    owner = context.owner.get()
-    return owner is not None and owner.is_sending(method, path, body, provider)
+    outer = owner.get()
+    return outer is not None and outer.is_sending(method, path, body, provider)
 
 
-def begin(meter: Meter, provider: Provider, seen: Seen) -> Call | None:
+def begin(meter: Metering, provider: Provider, seen: Seen) -> Call | None:
     """The call of a request; None if it consumes nothing. Never raises."""
     try:
         route = provider.route(seen.method, seen.path)
         if route is None:
             return None
-        retry = None if context.last_attempt.get() is None else seen.headers.get(RETRY)
+        retry = None if attempts.last.get() is None else seen.headers.get(RETRY)
         exchange = Exchange(seen.method, seen.path, seen.body, seen.own, retry, seen.hop, seen.host)
         return open_call(meter, provider, route, exchange)
     except Exception:
@@ -210,7 +212,7 @@ def begin(meter: Meter, provider: Provider, seen: Seen) -> Call | None:
         return None
 
 
-def open_call(meter: Meter, provider: Provider, route: Route, exchange: Exchange, outer: Call | None = None) -> Call:
+def open_call(meter: Metering, provider: Provider, route: Route, exchange: Exchange, outer: Call | None = None) -> Call:
     """The call of an exchange, for whoever the running context tells. May raise.
 
     `outer` is the call that this one takes over.
@@ -244,11 +246,11 @@ def sent(call: Call, token: Any) -> None:
     """The head of the answer is there, or an error: from now on this call is no outer one."""
     call.sending = False
     try:  # as context.restore, without a call
-        context.owner.reset(token)
+        owner.reset(token)
     except ValueError:
         pass
 
 
 def redirected(call: Call) -> None:
     """Another request of this context follows the answer: what asks the same again belongs to the same call."""
-    attempts.remember(call, call.attempt - 1)
+    call.remember(call.attempt - 1)

@@ -12,17 +12,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import context, forms, health, identify
+from . import attempts, context, forms, health, identify
 from ._outbound import HOOK, RETRY, open_call, refused, refused_async, sent, take_own
-from .call import OVERHEAD, Call, Exchange
+from .call import OVERHEAD, Call, owner
+from .exchange import Exchange
 from .frames import Activity
 from .include_usage import hidden, with_usage
 from .limits.places import EXTENSION, STATUS
-from .meter import Meter
 from .providers.base import Provider
 
 if TYPE_CHECKING:
     from .limits.answer import Refused
+    from .metering import Metering
 
 __all__ = ["AsyncTap", "AsyncWrapper", "InnerWrapper", "SyncTap", "SyncWrapper", "wrapped_for_url"]
 
@@ -31,7 +32,7 @@ _HOP = "payi_hop"
 
 
 def wrapped_for_url(
-    original: Callable[[Any, Any], Any], wrapper: Callable[[Any, Meter, Provider], Any]
+    original: Callable[[Any, Any], Any], wrapper: Callable[[Any, Metering, Provider], Any]
 ) -> Callable[[Any, Any], Any]:
     """The patched method: a wrapper around the transport for a provider's host, the transport itself for any other."""
     find_frame = context.frame.get
@@ -61,7 +62,7 @@ class Requestlike(Protocol):
     extensions: Any
 
 
-def begin(request: Requestlike, meter: Meter, provider: Provider, outer: Call | None = None) -> Call | None:
+def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call | None = None) -> Call | None:
     """The call of a request, or None if it consumes nothing. Never raises.
 
     `outer` is the call that this one takes over.
@@ -77,7 +78,7 @@ def begin(request: Requestlike, meter: Meter, provider: Provider, outer: Call | 
         if outer is not None:
             own = own or outer.exchange.own_headers
             outer.give_way()
-        retry = None if context.last_attempt.get() is None else request.headers.get(RETRY)
+        retry = None if attempts.last.get() is None else request.headers.get(RETRY)
         host = "" if route.endpoint.refine is None else request.url.host
         exchange = Exchange(method, path, _content(request), own, retry, extensions.get(_HOP), host)
         return open_call(meter, provider, route, exchange, outer)
@@ -158,7 +159,7 @@ class SyncWrapper:
             return self.inner.handle_request(request)
         if call.hold is not None and (refusal := refused(call)) is not None:
             return self._instead(request, refusal)
-        token = context.owner.set(call)
+        token = owner.set(call)
         call.sending = True
         asked = request if not call.meter.settings.include_usage else with_usage(request, call)
         try:
@@ -182,7 +183,7 @@ class SyncWrapper:
         )
 
     def _begin(self, request: Any) -> Call | None:
-        if context.owner.get() is not None and _outer(request, self.provider) is not None:
+        if owner.get() is not None and _outer(request, self.provider) is not None:
             return None  # an outer face has this exchange
         return begin(request, self.meter, self.provider)
 
@@ -202,7 +203,7 @@ class AsyncWrapper(SyncWrapper):
             return await self.inner.handle_async_request(request)
         if call.hold is not None and (refusal := await refused_async(call)) is not None:
             return self._instead(request, refusal)
-        token = context.owner.set(call)
+        token = owner.set(call)
         call.sending = True
         asked = request if not call.meter.settings.include_usage else with_usage(request, call)
         try:
@@ -218,10 +219,10 @@ class AsyncWrapper(SyncWrapper):
 
 def _outer(request: Any, provider: Provider) -> Call | None:
     """The call of an outer face that is sending this very exchange."""
-    owner = context.owner.get()
+    outer = owner.get()
     try:
-        if owner is not None and owner.is_sending(request.method, request.url.path, _content(request), provider):
-            return owner
+        if outer is not None and outer.is_sending(request.method, request.url.path, _content(request), provider):
+            return outer
     except Exception:
         health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
     return None
@@ -255,7 +256,7 @@ class InnerWrapper(AsyncWrapper):
 
     def _begin(self, request: Any) -> Call | None:
         try:
-            meter: Meter = self.meter if self.meter is not None else HOOK.meter_for(context.frame.get())
+            meter: Metering = self.meter if self.meter is not None else HOOK.meter_for(context.frame.get())
             provider = meter.hosts.find(request.url)
         except Exception:
             health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)

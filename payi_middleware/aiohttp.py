@@ -23,11 +23,11 @@ from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, redi
 from ._patches import Patches
 from .call import OVERHEAD, Call
 from .limits.places import REASON, STATUS
-from .meter import Meter
 from .providers.base import Provider
 
 if TYPE_CHECKING:
     from .limits.answer import Refused
+    from .metering import Metering
 
 __all__ = ["hook"]
 
@@ -53,7 +53,7 @@ def _watching(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
     return connect
 
 
-async def _connect(connecting: Callable[[], Awaitable[Any]], req: Any, meter: Meter, provider: Provider) -> Any:
+async def _connect(connecting: Callable[[], Awaitable[Any]], req: Any, meter: Metering, provider: Provider) -> Any:
     """Begin the call, connect, and have the answer watched."""
     frame = context.frame.get()
     if frame is not None and frame.activity.needs_identify():

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 import weakref
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import context
-
 if TYPE_CHECKING:
-    from .call import Call, Exchange
+    from .exchange import Exchange
     from .frames import Activity
     from .spool import Spool
 
-__all__ = ["Failed", "join", "remember"]
+__all__ = ["Failed", "joined", "last", "remember"]
 
 _RETRY_NS = 600 * 10**9  # so long after a failure the same request is no retry, but the next round of a loop
 
@@ -32,31 +31,36 @@ class Failed(NamedTuple):
     failed_ns: int
 
 
-def remember(call: Call, attempt: int) -> None:
+last: ContextVar[list[Failed] | None] = ContextVar("payi_last_attempt", default=None)
+"""The last call of this context, if it failed. A list, because tasks copy their parent's context: the first that tries again
+empties it for all."""
+
+
+def remember(exchange: Exchange, activity: Activity | None, spool: Spool, group: bytes, attempt: int) -> None:
     """A call of the running context failed: the next one may be another attempt of it."""
-    activity, spool = _ref(call.activity), weakref.ref(call.meter.spool)
-    failed = Failed(call.group, attempt, _fingerprint(call.exchange), activity, spool, time.time_ns())
-    context.last_attempt.set([failed])
+    failed = Failed(group, attempt, _fingerprint(exchange), _ref(activity), weakref.ref(spool), time.time_ns())
+    last.set([failed])
 
 
-def join(call: Call) -> None:
-    """Find out whether a call that begins is another attempt of the one that failed last in this context."""
-    failed = context.last_attempt.get()
-    context.last_attempt.set(None)
+def joined(exchange: Exchange, activity: Activity | None, spool: Spool, now: int) -> tuple[bytes, int] | None:
+    """Group and number of a call that begins now, if it is another attempt of the one that failed last in this context."""
+    failed = last.get()
+    last.set(None)
     if not failed:
-        return
+        return None
     try:
-        last = failed.pop()
+        before = failed.pop()
     except IndexError:  # a parallel task was faster
-        return
-    if last.activity is not _ref(call.activity) or last.spool is not weakref.ref(call.meter.spool):
-        return
-    if call.started_ns - last.failed_ns > _RETRY_NS:
-        return
-    retry = call.exchange.retry
+        return None
+    if before.activity is not _ref(activity) or before.spool is not weakref.ref(spool):
+        return None
+    if now - before.failed_ns > _RETRY_NS:
+        return None
+    retry = exchange.retry
     told = retry is not None and retry.isdecimal()
-    if (told and retry != "0") or (not told and last.fingerprint == _fingerprint(call.exchange)):
-        call.group, call.attempt = last.group, last.attempt + 1
+    if (told and retry != "0") or (not told and before.fingerprint == _fingerprint(exchange)):
+        return before.group, before.attempt + 1
+    return None
 
 
 def _fingerprint(exchange: Exchange) -> int:

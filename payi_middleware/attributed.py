@@ -13,48 +13,15 @@ import msgspec
 
 from . import health
 from .attribution import Given, laid, merge
+from .encoded import Attributed, with_instance
 from .events import Attribution, Inbound, format_id
 from .face import Face, Source
 from .frames import Activity, Frame, told_by_blocks
 from .record import new_id
 
-__all__ = ["Attributed", "attributed", "with_own"]
+__all__ = ["attributed", "with_own"]
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Attributed:
-    """An attribution and its encoded form, worked out once for all calls that share it."""
-
-    __slots__ = ("_instance", "attribution_raw", "inbound_raw", "key", "shared", "version")
-
-    def __init__(
-        self,
-        shared: Attribution,
-        instance: str | None,
-        attribution_raw: msgspec.Raw,
-        inbound_raw: msgspec.Raw,
-        version: int,
-        key: tuple[object, ...],
-    ) -> None:
-        self.shared = shared
-        """The attribution but for the id of the use case's instance, where that is the request's own."""
-        self._instance = instance
-        self.attribution_raw = attribution_raw
-        self.inbound_raw = inbound_raw
-        self.version = version
-        """The activity's, when this was worked out."""
-        self.key = key
-        """The face's, when this was worked out."""
-
-    @property
-    def attribution(self) -> Attribution:
-        """The whole of it."""
-        return self.shared if self._instance is None else _with_instance(self.shared, self._instance)
-
-    def recorded_as(self, attribution_raw: msgspec.Raw) -> Attributed:
-        """The same, with another form for the record."""
-        return Attributed(self.shared, self._instance, attribution_raw, self.inbound_raw, self.version, self.key)
 
 
 _NO_KEY: tuple[object, ...] = ()
@@ -91,7 +58,7 @@ def with_own(known: Attributed, own: Given, activity: Activity | None) -> Attrib
     """The attribution of one call that told something itself."""
     merged = merge(known.attribution, own)
     if merged.use_case_name is not None and merged.use_case_id is None:
-        merged = _with_instance(merged, _instance_id(merged.use_case_name, activity))
+        merged = with_instance(merged, _instance_id(merged.use_case_name, activity))
     return Attributed(merged, None, msgspec.Raw(_encode(merged)), known.inbound_raw, known.version, known.key)
 
 
@@ -100,7 +67,7 @@ def _anew(frame: Frame, activity: Activity, version: int, key: tuple[object, ...
     face = activity.face
     known = laid(_layers(frame, activity))
     if known.use_case_name is not None and known.use_case_id is None:
-        known = _with_instance(known, activity.instance_id(known.use_case_name))
+        known = with_instance(known, activity.instance_id(known.use_case_name))
     inbound = _NO_INBOUND
     if face is not None:
         inbound = msgspec.Raw(_encode(face.inbound(activity.request, face.route(activity.request))))
@@ -187,10 +154,6 @@ def _of_this_request(
 def _instance_id(name: str, activity: Activity | None) -> str:
     """The id of the use case's instance: the request's, or of this call alone."""
     return format_id(new_id(time.time_ns())) if activity is None else activity.instance_id(name)
-
-
-def _with_instance(known: Attribution, instance: str) -> Attribution:
-    return msgspec.structs.replace(known, use_case_id=instance)
 
 
 def _layers(frame: Frame, activity: Activity) -> list[Given]:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.endpoint import Endpoint
 
-from . import _raw, context, health
+from . import _raw, health
 from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, refused, sent, take_own
 from ._patches import Patches
-from .call import Call
+from .call import Call, owner
 from .limits.places import STATUS
-from .meter import Meter
 from .providers.base import Provider
 
 if TYPE_CHECKING:
     from .limits.answer import Refused
+    from .metering import Metering
 
 __all__ = ["hook"]
 
@@ -73,7 +73,7 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
         refusal = refused(call)
         if refusal is not None:
             return _instead(request, refusal)
-        token = context.owner.set(call)
+        token = owner.set(call)
         call.sending = True
         try:
             response = original(self, request)
@@ -96,7 +96,7 @@ def _instead(request: Any, refusal: Refused) -> AWSResponse:
     return answer
 
 
-def _begin(request: Any, meter: Meter, provider: Provider) -> Call | None:
+def _begin(request: Any, meter: Metering, provider: Provider) -> Call | None:
     try:
         method, path, body = request.method, path_of(request.url), body_of(request.body)
         own = {**request.__dict__.pop(_OWN, {}), **take_own(request.headers)}

@@ -11,14 +11,16 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from . import attempts, context, health, record
-from .attributed import Attributed, with_own
+from . import attempts, health, record
+from .attributed import with_own
 from .body import WHOLE, Body
 from .costing import Costed, conditions, cost_of
 from .counting.estimates import BY_LENGTH
 from .events import CallEvent, Cost, CostSource, Outcome, Units, Unpriced
+from .exchange import Exchange
 from .frames import Activity
 from .headers import given_by_headers
 from .limits.charges import Ended
@@ -28,10 +30,11 @@ from .providers._errors import headers_error
 from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
 
 if TYPE_CHECKING:
+    from .encoded import Attributed
     from .limits.answer import Refused
-    from .meter import Meter
+    from .metering import Holding, Metering
 
-__all__ = ["OVERHEAD", "Call", "Exchange"]
+__all__ = ["OVERHEAD", "Call", "owner"]
 
 _STREAM_STARTS = (b"data:", b"event:", b": ", b":\n", b"id:", b"retry:")
 _BLOCK = 64 << 10
@@ -42,36 +45,6 @@ _LONG = 64 << 10
 
 OVERHEAD = 48
 """Bytes of memory that a part takes besides its own."""
-
-
-class Exchange:
-    """One HTTP exchange as a face sees it before sending; knows no HTTP library."""
-
-    __slots__ = ("body", "hop", "host", "method", "own_headers", "path", "retry")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        own_headers: dict[str, str] | None = None,
-        retry: str | None = None,
-        hop: tuple[bytes, int] | None = None,
-        host: str = "",
-    ) -> None:
-        self.method = method
-        self.path = path
-        """Without the query."""
-        self.body = body
-        """The request's body; None if it is a stream, which only the transport may read."""
-        self.own_headers = own_headers
-        """xProxy headers of the SDK's call, already taken off it."""
-        self.retry = retry
-        """The SDK's count of retries (`x-stainless-retry-count`), where it tells one and the last call failed."""
-        self.hop = hop
-        """`call_group` and `attempt` of the call whose answer redirected to this one."""
-        self.host = host
-        """Without the port; needed only where the endpoint has a `refine`."""
 
 
 class Call:
@@ -109,7 +82,7 @@ class Call:
 
     def __init__(
         self,
-        meter: Meter,
+        meter: Metering,
         activity: Activity | None,
         attributed: Attributed,
         provider: Provider,
@@ -145,8 +118,8 @@ class Call:
         self.attempt = 1
         if exchange.hop is not None:
             self.group, self.attempt = exchange.hop
-        elif context.last_attempt.get() is not None:
-            attempts.join(self)
+        elif attempts.last.get() is not None:
+            self.group, self.attempt = attempts.joined(exchange, activity, meter.spool, now) or (call_id, 1)
         face = None if activity is None else activity.face
         self.origin = origin = "track" if face is None else face.origin
         meter.spool.append(
@@ -172,7 +145,7 @@ class Call:
             activity.begin_call()
         self.started = started = time.perf_counter_ns()
         limits = meter.limits
-        self.hold = None if started < limits.wakes else limits.hold()
+        self.hold: Holding | None = None if started < limits.wakes else limits.hold()
 
     def is_sending(self, method: str, path: str, body: bytes | None, provider: Provider) -> bool:
         """Whether a request that begins now, inside of this call, is this very exchange on its way out.
@@ -190,7 +163,11 @@ class Call:
     def give_way(self) -> None:
         """An inner face is about to begin this exchange anew: it shall find what is known of earlier attempts."""
         if self.attempt > 1 and not self.taken:
-            attempts.remember(self, self.attempt - 1)
+            self.remember(self.attempt - 1)
+
+    def remember(self, attempt: int) -> None:
+        """What comes next in the running context may be another attempt of this call, after that many."""
+        attempts.remember(self.exchange, self.activity, self.meter.spool, self.group, attempt)
 
     def take_over(self) -> None:
         """An inner face has this exchange from now on: this call will have no event of its own."""
@@ -243,7 +220,7 @@ class Call:
         if encoding and encoding != "identity":
             self.encoding = encoding
         if status >= 400:
-            attempts.remember(self, self.attempt)
+            self.remember(self.attempt)
 
     def told_parts(self) -> int:
         """Parts have come. Returns how many more bytes may come before this is to be called again. Never raises."""
@@ -355,7 +332,7 @@ class Call:
         else:
             outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
         if broke_off and outcome != "ok":
-            attempts.remember(self, self.attempt)
+            self.remember(self.attempt)
         model = reading.model or self.route.model or self.asked.model
         units, reason = reading.units, reading.reason
         if self.body is not None:
@@ -571,9 +548,14 @@ _process = object()
 """Stands for the process that a call began in: in a forked child there is another."""
 
 
+owner: ContextVar[Call | None] = ContextVar("payi_owner", default=None)
+"""The call of the outermost face that is sending now; inner faces see it and keep silent."""
+
+
 def _after_fork() -> None:
     global _process
     _process = object()
+    owner.set(None)
 
 
 if hasattr(os, "register_at_fork"):

@@ -18,7 +18,7 @@ from .events import Attribution
 from .identify import given_by
 
 if TYPE_CHECKING:
-    from .meter import Meter
+    from .metering import Metering
 
 __all__ = ["CARRIED", "SIGNATURE", "make", "read"]
 
@@ -32,7 +32,7 @@ _own_key = secrets.token_bytes(KEY_BYTES)
 """This process's, and its forked children's, where none can be kept."""
 
 
-def make(attribution: Attribution, meter: Meter) -> dict[str, str]:
+def make(attribution: Attribution, meter: Metering) -> dict[str, str]:
     """The mapping for one attribution; empty where nothing is to be done."""
     if meter.disabled:
         return {}
@@ -40,7 +40,7 @@ def make(attribution: Attribution, meter: Meter) -> dict[str, str]:
     return {CARRIED: carried, SIGNATURE: _signature(carried, meter)}
 
 
-def read(mapping: Mapping[str, Any], find_meter: Callable[[], Meter]) -> Given:
+def read(mapping: Mapping[str, Any], find_meter: Callable[[], Metering]) -> Given:
     """What a carrier tells; nothing if it is malformed, altered or signed with another key."""
     try:
         if not isinstance(mapping, Mapping):
@@ -65,11 +65,11 @@ def read(mapping: Mapping[str, Any], find_meter: Callable[[], Meter]) -> Given:
         return NOTHING
 
 
-def _signature(carried: str, meter: Meter) -> str:
+def _signature(carried: str, meter: Metering) -> str:
     return hmac.new(_key(meter), carried.encode(), "sha256").hexdigest()
 
 
-def _key(meter: Meter) -> bytes:
+def _key(meter: Metering) -> bytes:
     """The setting's key, or one beside the spool for processes of one machine."""
     if meter.settings.carrier_key:
         return meter.settings.carrier_key.encode()

@@ -1,6 +1,6 @@
 """What is running: the web request, and the `track` and `use_case` blocks inside it.
 
-The context variable holds the innermost frame. A frame is an `Activity` (one web request, or the outermost block of a script) or
+A frame is an `Activity` (one web request, or the outermost block of a script) or
 a `Block` inside one. Nothing is read from a request until its first call to a provider asks for whom it is (`attributed.py`).
 """
 
@@ -13,16 +13,16 @@ from concurrent.futures import Future
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import context, health
+from . import health
 from .attribution import MAX_LAYERS, Given, stacked
 from .events import format_id
 from .face import Face
 from .record import new_id
 
 if TYPE_CHECKING:
-    from .attributed import Attributed
     from .costing import Costed
-    from .meter import Meter
+    from .encoded import Attributed
+    from .metering import Metering
 
 __all__ = [
     "LATE_SECONDS",
@@ -80,7 +80,7 @@ class Activity:
     loop: Any = None
     """The event loop that serves the request, where an async `identify` may have to run on it."""
 
-    def __init__(self, meter: Meter | None, face: Face | None = None, request: Any = None) -> None:
+    def __init__(self, meter: Metering | None, face: Face | None = None, request: Any = None) -> None:
         self.meter = meter
         self.face = face
         self.request = request
@@ -268,12 +268,10 @@ _ANSWERED.set_result(None)
 
 
 def after_fork() -> None:
-    """In a forked child: another thread of the parent may have held the lock, and the parent's request is not its own."""
+    """In a forked child: another thread of the parent may have held a lock."""
     global _accounts, _adding_up
     _accounts = threading.RLock()
     _adding_up = threading.RLock()
-    context.frame.set(None)  # it may live on and work for others: what it does is nobody's, rather than somebody else's
-    context.owner.set(None)
 
 
 def told_by_blocks(frame: Frame) -> list[Given]:

@@ -13,7 +13,7 @@ import sys
 import uuid
 from collections.abc import Awaitable, Mapping
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from . import context, health
@@ -25,6 +25,9 @@ __all__ = ["ask", "ask_async", "given_by"]
 
 PATIENCE = 5.0
 """Seconds that a thread waits for an `identify` that runs elsewhere."""
+
+_identifying: ContextVar[Activity | None] = ContextVar("payi_identifying", default=None)
+"""The request whose `identify` is running here: a call that it makes itself must not ask it again."""
 
 
 _NOT_HERE = (
@@ -39,7 +42,7 @@ class _SuspendedError(RuntimeError):
 
 def ask(activity: Activity) -> None:
     """Ask `identify` from code that cannot await. Never raises."""
-    while activity.needs_identify() and context.identifying.get() is not activity:
+    while activity.needs_identify() and _identifying.get() is not activity:
         if activity.unsteppable and _running_loop() is not None:
             return
         asking = activity.claim()
@@ -50,7 +53,7 @@ def ask(activity: Activity) -> None:
 
 
 def _ask_now(activity: Activity) -> None:
-    token = context.identifying.set(activity)
+    token = _identifying.set(activity)
     given: Given | None = None
     try:
         answer = _identify(activity)
@@ -62,13 +65,13 @@ def _ask_now(activity: Activity) -> None:
         given = NOTHING
         _failed()
     finally:
-        context.restore(context.identifying, token)
+        context.restore(_identifying, token)
         activity.identified(given)
 
 
 async def ask_async(activity: Activity) -> None:
     """Ask `identify` from a coroutine. Raises nothing but the coroutine's own cancellation."""
-    while activity.needs_identify() and context.identifying.get() is not activity:
+    while activity.needs_identify() and _identifying.get() is not activity:
         asking = activity.claim()
         if asking is None:
             await _ask_first(activity)
@@ -77,7 +80,7 @@ async def ask_async(activity: Activity) -> None:
 
 
 async def _ask_first(activity: Activity) -> None:
-    token = context.identifying.set(activity)
+    token = _identifying.set(activity)
     given: Given | None = None
     try:
         answer = _identify(activity)
@@ -91,7 +94,7 @@ async def _ask_first(activity: Activity) -> None:
         _failed()
         given = NOTHING
     finally:  # also if this coroutine is cancelled: then the next call asks
-        context.restore(context.identifying, token)
+        context.restore(_identifying, token)
         activity.identified(given)
 
 

@@ -553,6 +553,7 @@ def _after_fork_in_child() -> None:
     health.reset()
     forks.reset()
     frames.after_fork()
+    context.frame.set(None)  # it may live on and work for others: what it does is nobody's, rather than somebody else's
     for meter in _held:
         meter.after_fork()
     _held.clear()

@@ -10,7 +10,7 @@ import hmac
 
 import msgspec
 
-from .attributed import Attributed
+from .encoded import Attributed
 from .events import Attribution
 
 __all__ = ["Pseudonyms", "pseudonym"]

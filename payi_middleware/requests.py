@@ -7,17 +7,19 @@ mocked, the application's own) is seen, redirect by redirect. urllib3 beneath it
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from . import _raw, context, health
+from . import _raw, health
 from ._outbound import HOOK, Seen, begin, body_of, find_at, is_owned, path_of, place_of, refused, sent, take_own
 from ._patches import Patches
-from .call import Call
-from .meter import Meter
+from .call import Call, owner
 from .providers.base import Provider
+
+if TYPE_CHECKING:
+    from .metering import Metering
 
 __all__ = ["hook"]
 
@@ -46,7 +48,7 @@ def _wrapping(original: Callable[..., Any]) -> Callable[..., Any]:
 class _Adapter(BaseAdapter):
     """An adapter around a session's adapter, for one exchange with a provider."""
 
-    def __init__(self, inner: Any, meter: Meter, provider: Provider) -> None:
+    def __init__(self, inner: Any, meter: Metering, provider: Provider) -> None:
         self._inner = inner
         self._meter = meter
         self._provider = provider
@@ -65,7 +67,7 @@ class _Adapter(BaseAdapter):
         refusal = refused(call)
         if refusal is not None:
             return _maker.build_response(request, _raw.made(refusal, request.method))
-        token = context.owner.set(call)
+        token = owner.set(call)
         call.sending = True
         try:
             response = self._inner.send(request, *args, **options)

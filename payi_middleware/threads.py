@@ -13,14 +13,12 @@ import threading
 import types
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from . import context
 from ._patches import Patches
+from .call import Call, owner
 from .frames import Frame
-
-if TYPE_CHECKING:
-    from .call import Call
 
 __all__ = ["patch", "unpatch"]
 
@@ -73,16 +71,16 @@ def unpatch() -> None:
 
 def _carried() -> Carried | None:
     """What runs here, for whoever is to carry on with it."""
-    frame, owner = context.frame.get(), context.owner.get()
-    return None if not _active or (frame is None and owner is None) else (frame, owner)
+    frame, call = context.frame.get(), owner.get()
+    return None if not _active or (frame is None and call is None) else (frame, call)
 
 
 def _run(carried: Carried, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-    frame, owner = context.frame.set(carried[0]), context.owner.set(carried[1])
+    frame, call = context.frame.set(carried[0]), owner.set(carried[1])
     try:
         return function(*args, **kwargs)
     finally:
-        context.restore(context.owner, owner)
+        context.restore(owner, call)
         context.restore(context.frame, frame)
 
 

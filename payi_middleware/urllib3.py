@@ -11,7 +11,7 @@ from typing import Any
 
 import urllib3
 
-from . import _raw, context, health
+from . import _raw, health
 from ._outbound import (
     HOOK,
     Seen,
@@ -28,7 +28,7 @@ from ._outbound import (
     take_own,
 )
 from ._patches import Patches
-from .call import Call
+from .call import Call, owner
 from .providers.base import Provider
 
 __all__ = ["hook"]
@@ -60,7 +60,7 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
         if refusal is not None:
             preload, decode = more.get("preload_content", True), more.get("decode_content", True)
             return _raw.made(refusal, method, preload=preload, decode=decode)
-        token = context.owner.set(call)
+        token = owner.set(call)
         call.sending = True
         try:
             response = original(self, method, url, body, headers, *args, **more)

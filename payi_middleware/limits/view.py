@@ -11,14 +11,14 @@ from .matching import Facts
 from .snapshot import LimitStanding
 
 if TYPE_CHECKING:
-    from ..meter import Meter
+    from ..metering import Metering
 
 __all__ = ["REMAINING", "remaining", "standings_of"]
 
 REMAINING: Final = "x-payi-limit-remaining"
 
 
-def standings_of(meter: Meter, frame: Frame | None) -> tuple[LimitStanding, ...]:
+def standings_of(meter: Metering, frame: Frame | None) -> tuple[LimitStanding, ...]:
     """How the limits stand that a call begun now would meet, but for those that go by its model or provider."""
     limits = meter.limits
     if limits.wakes == FOREVER:
@@ -28,7 +28,7 @@ def standings_of(meter: Meter, frame: Frame | None) -> tuple[LimitStanding, ...]
     return limits.standings(Facts(who, meter.application, "", None, None), known.inbound_raw)
 
 
-def remaining(meter: Meter, frame: Frame) -> str | None:
+def remaining(meter: Metering, frame: Frame) -> str | None:
     """What is left of the block limits that count the user or the customer alone: a list as of RFC 9651, `"premium";usd=4.98`.
 
     It goes to the end user, whom what others spent is nobody's business of.

@@ -13,7 +13,7 @@ import msgspec
 
 from .. import context, health, identify
 from .. import record as records
-from ..attributed import Attributed, attributed, with_own
+from ..attributed import attributed, with_own
 from ..attribution import NOTHING
 from ..costing import Costed, conditions, cost_of, provider_of
 from ..events import Attribution, CallEvent, CostSource, Inbound, Outcome, Units, format_id
@@ -23,14 +23,15 @@ from .arguments import Told
 from .naming import model_of, plain
 
 if TYPE_CHECKING:
-    from ..meter import Meter
+    from ..encoded import Attributed
+    from ..metering import Metering
 
 __all__ = ["recorded"]
 
 _inbound_of = msgspec.msgpack.Decoder(Inbound).decode
 
 
-def recorded(meter: Meter, told: Told) -> str:
+def recorded(meter: Metering, told: Told) -> str:
     """Keep the event; its id. Never raises."""
     now = time.time_ns()
     own_id = _id_of(meter, told, now)
@@ -42,14 +43,14 @@ def recorded(meter: Meter, told: Told) -> str:
     return format_id(own_id)
 
 
-def _id_of(meter: Meter, told: Told, now: int) -> bytes:
+def _id_of(meter: Metering, told: Told, now: int) -> bytes:
     """Made of what the provider calls it, where that is told: as the server does, so that both ways count it once."""
     if told.response_id is None:
         return records.new_id(now)
     return event_id(f"{meter.application}\n{told.category}", told.response_id)
 
 
-def _keep(meter: Meter, told: Told, own_id: bytes, now: int) -> None:
+def _keep(meter: Metering, told: Told, own_id: bytes, now: int) -> None:
     if meter.cold:
         meter.warm()  # before it is priced, as a request does
     activity, known = _running(told)
@@ -82,7 +83,7 @@ def _running(told: Told) -> tuple[Activity | None, Attributed]:
 
 
 def _event(
-    meter: Meter, told: Told, own_id: bytes, began: int, activity: Activity | None, known: Attributed
+    meter: Metering, told: Told, own_id: bytes, began: int, activity: Activity | None, known: Attributed
 ) -> tuple[CallEvent, bool]:
     """The event, and whether it is still to be priced, by the draining thread."""
     provider, model, units = provider_of(told.category), model_of(told.category, told.resource), plain(told.units)
@@ -122,7 +123,7 @@ def _event(
 
 
 def _costed(
-    meter: Meter, told: Told, provider: str, model: str | None, units: Units, began: int, who: Attribution
+    meter: Metering, told: Told, provider: str, model: str | None, units: Units, began: int, who: Attribution
 ) -> tuple[bool, Costed]:
     """(whether the rates are not loaded yet, the cost)."""
     prices, source = meter.prices, _USAGE

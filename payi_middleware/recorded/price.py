@@ -9,10 +9,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import forms, health
 from ..attributed import attributed
-from ..call import Call, Exchange
+from ..call import Call
 from ..costing import cost_of
 from ..counting.estimates import Estimates
 from ..events import CallEvent, Cost, CostSource, Units, Unpriced, format_time
+from ..exchange import Exchange
 from ..meter import Meter
 from ..pending import finished
 from ..providers.base import Provider, Route
