@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from .exceptions import LimitError, SettingsError
 from .store_url import FORMS, SQLITE, is_postgresql, is_store, shown_store, state_path
 
 if TYPE_CHECKING:
-    from .limits.alerts import LimitAlert
+    from .limits.alert import OnAlert
     from .limits.ledger import Ledger
     from .limits.limit import Limit
 
@@ -43,7 +43,7 @@ class Options(TypedDict, total=False):
     ledger_timeout: float
     hold_ceiling: int
     limit_responses: bool
-    on_alert: Callable[[LimitAlert], None] | str | None
+    on_alert: OnAlert | str | None
     alert_webhooks: Sequence[str]
     alert_key: str | None
     alert_networks: Sequence[str]

@@ -60,9 +60,9 @@ def rebuild(store: _URL = None, as_json: _JSON = False) -> None:
 def upgrade(store: _URL = None, as_json: _JSON = False) -> None:
     """Bring an older store up to date, with all sums that make reports quick; applications may run, and do it too, by and by."""
     with told():
+        from ..store.catching_up import tended
         from ..store.schema import VERSION
         from ..store.store import schema_version
-        from ..store.tending import tended
         from .progress import counted
 
         settings = settings_of(store)

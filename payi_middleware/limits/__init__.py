@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from .limit import Limit
 
 if TYPE_CHECKING:
-    from .alerts import LimitAlert
+    from .alert import LimitAlert
 
 __all__ = ["Limit", "LimitAlert"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "LimitAlert":  # who has no alerts pays for no webhooks
-        from .alerts import LimitAlert
+    if name == "LimitAlert":  # who has no alerts does not make its class
+        from .alert import LimitAlert
 
         return LimitAlert
     raise AttributeError(name)

@@ -8,9 +8,6 @@ dimension of routes ends there.
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from . import corrections
 from .adding import MEASURES
 from .connection import Connection
@@ -19,10 +16,7 @@ from .fold import add_up, gather, name, narrow, prepare, spill
 from .keeping import kept
 from .schema import CORRECTED, EVER, HOUR, NARROW, ROUTED, WIDE
 
-if TYPE_CHECKING:
-    from .store import Store
-
-__all__ = ["fill", "fill_day"]
+__all__ = ["fill_day"]
 
 _WIDES = f"dim IN ({WIDE}, {WIDE | CORRECTED})"
 _NEWEST = f"""
@@ -38,20 +32,6 @@ WHERE {_WIDES} AND grain = {HOUR} AND period >= ? AND period < ?
 _NO_WIDE = f"DELETE FROM temp.delta WHERE {_WIDES}"
 _GATHER_ROUTED = gather(ROUTED, "hour >= ? AND hour < ? AND id <= (SELECT event FROM folded)")
 _GATHER_CORRECTED = [corrections.gather(ROUTED, "e.hour >= ? AND e.hour < ?", after=after) for after in (False, True)]
-
-
-def fill(store: Store) -> Iterator[int]:
-    """Fill in all that lacks, a day a transaction, and tell each day when it is done.
-
-    Raises:
-        StoreError: A day failed; those before it hold.
-    """
-    while True:
-        with store.transaction() as connection:
-            day = fill_day(connection, store.most_keys)
-        if day is None:
-            return
-        yield day
 
 
 def fill_day(connection: Connection, most_keys: int) -> int | None:

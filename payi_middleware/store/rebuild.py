@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .. import forks
-from . import corrections, filling, tending, windows
+from . import corrections, windows
 from .adding import DIMS
+from .catching_up import fill, tended
 from .connection import Connection
 from .filled import leave_out
 from .fold import KEYS, add_hours, gather, name, narrow, prepare, spill
@@ -68,7 +69,7 @@ def rebuild(store: Store) -> Iterator[int]:
         there: int = connection.execute("SELECT count(*) FROM events").fetchone()[0]
         connection.execute("UPDATE keeping SET removed = ?", (last(connection) - there,))
         windows.reset(connection)
-    for _ in filling.fill(store):
+    for _ in fill(store):
         forks.rest(_REST)
     with store.snapshot() as connection:
         found, found_months = days(connection), months(connection)
@@ -83,7 +84,7 @@ def rebuild(store: Store) -> Iterator[int]:
             with store.transaction() as connection:
                 month_again(connection, dim, month)
             forks.rest(_REST)
-    for _ in tending.tended(store):
+    for _ in tended(store):
         pass
 
 

@@ -1,28 +1,22 @@
 """What is done beside the writing, so that reports are quick: sums that lack are filled in, running ones move on with the days.
 
 Each step is a day's, some hundred milliseconds where a day has a hundred thousand users, so steps are taken one at a time:
-one with each fold, others while nobody waits.
+one with each fold, others while nobody waits. A command takes all at once (`catching_up.py`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
-from .. import forks
 from .connection import Connection
 from .filling import fill_day
 from .periods import HOUR_NS
 from .windows import turn
 
-if TYPE_CHECKING:
-    from .store import Store
-
-__all__ = ["tend", "tended", "today"]
+__all__ = ["tend", "today"]
 
 _SHORT = 0.03  # seconds in which small steps are taken together
-_REST = 0.02  # seconds between two of them, at least, in which others get the lock
 
 
 def today() -> int:
@@ -44,19 +38,3 @@ def tend(connection: Connection, most_keys: int, besides: Collection[int] = ()) 
         if time.monotonic() - began > _SHORT:
             break
     return done
-
-
-def tended(store: Store) -> Iterator[None]:
-    """Take all steps, some at a time, and tell of each time.
-
-    Raises:
-        StoreError: A step failed; those before it hold.
-    """
-    while True:
-        began = time.monotonic()
-        with store.transaction() as connection:
-            done = tend(connection, store.most_keys)
-        if not done:
-            return
-        yield
-        forks.rest(max(_REST, time.monotonic() - began))

@@ -13,7 +13,8 @@ from made import DAY, START_NS, call
 
 from payi_middleware import forks
 from payi_middleware.events import Cost
-from payi_middleware.store import Store, filling, open_store, tending, windows
+from payi_middleware.store import Store, open_store, tending, windows
+from payi_middleware.store.catching_up import fill, tended
 from payi_middleware.store.filled import filled
 from payi_middleware.store.forget import Person, forget
 from payi_middleware.store.prune import day_before, prune
@@ -82,7 +83,7 @@ def test_it_is_filled_in_a_day_at_a_time(tmp_path: Path, is_corrected: bool) -> 
         assert set(state(store).values()) == {(TODAY + 1) * 24}
         assert reports(store) == before
         assert problems(store) == []
-        for number, _ in enumerate(filling.fill(store)):
+        for number, _ in enumerate(fill(store)):
             if number == 30:
                 assert reports(store) == before
                 assert problems(store) == []
@@ -104,7 +105,7 @@ def test_what_comes_meanwhile(tmp_path: Path) -> None:
             if len(more) in (140, 60):
                 repriced(store)
                 assert problems(store) == []
-        list(tending.tended(store))
+        list(tended(store))
         assert problems(store) == []
         assert set(state(store).values()) == {EVER}
         with store.snapshot() as connection:
@@ -125,14 +126,14 @@ def test_days_whose_events_were_pruned(tmp_path: Path) -> None:
         missing = store.report(("model", "route"), since_ns=(TODAY - 20) * DAY).to_dict()
     older(tmp_path)
     with open_store(url(tmp_path), create=True) as store:
-        list(filling.fill(store))
+        list(fill(store))
         assert [store.report(by).to_dict() for by in BYS[:5]] == before
         assert {state(store)[dim] for dim in NARROW} == {EVER}
         assert state(store)[ROUTED] >= (TODAY - 20) * 24
         assert store.report(("model", "route"), since_ns=(TODAY - 20) * DAY).to_dict() == missing
         assert "were pruned" in str(store.report(("model", "route")).note)
         assert problems(store) == []
-        assert list(filling.fill(store)) == []
+        assert list(fill(store)) == []
 
 
 def test_it_is_forgotten_and_made_anew_in_between(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_it_is_forgotten_and_made_anew_in_between(tmp_path: Path) -> None:
         pass
     older(tmp_path)
     with open_store(url(tmp_path), create=True) as store:
-        for number, _ in enumerate(filling.fill(store)):
+        for number, _ in enumerate(fill(store)):
             if number == 20:
                 break
         list(forget(store, Person("user-4", events=True)))
@@ -161,7 +162,7 @@ def test_a_store_without_calls_has_nothing_to_be_filled_in(tmp_path: Path) -> No
     older(tmp_path)
     with open_store(url(tmp_path), create=True) as store:  # of its only call just the sums are left
         assert set(state(store).values()) == {(TODAY + 1) * 24}
-        list(filling.fill(store))
+        list(fill(store))
         assert [row.sums.calls for row in store.report(("model",)).rows] == [1]
         assert problems(store) == []
 

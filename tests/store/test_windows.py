@@ -17,6 +17,7 @@ from truth import KEYS, told, truth
 from payi_middleware import forks
 from payi_middleware.events import CallEvent, Cost
 from payi_middleware.store import Store, open_store, query, tending, windows
+from payi_middleware.store.catching_up import tended
 from payi_middleware.store.forget import Person, forget
 from payi_middleware.store.prune import day_before, prune
 from payi_middleware.store.query import BY
@@ -46,7 +47,7 @@ def made(folder: Path, events: list[CallEvent] | None = None, **more: Any) -> St
     events = EVENTS if events is None else events
     for start in range(0, len(events), 100):
         store.write(events[start : start + 100])
-    list(tending.tended(store))
+    list(tended(store))
     return store
 
 
@@ -78,12 +79,12 @@ def test_they_move_on_with_the_days(tmp_path: Path, today: list[int]) -> None:
     with made(tmp_path, FEW) as store:
         for now in (TODAY + 1, TODAY - 1, TODAY - 60, TODAY + 400, TODAY):
             today[0] = now
-            list(tending.tended(store))
+            list(tended(store))
             assert members(store) == {grain: {*range(now - n, now)} for grain, n in WINDOWS.items()}
             assert problems(store) == []
             assert rows(store, f"grain >= {LAST_7} AND calls = 0") == []
         today[0] = TODAY + 400
-        list(tending.tended(store))
+        list(tended(store))
         assert rows(store, f"grain >= {LAST_7}") == []
 
 
@@ -102,7 +103,7 @@ def test_late_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int,
         assert (found["late"].calls, found["late"].cost_ticks) == (10, 50)
 
         store.write([call(started_ns=TODAY * DAY + n) for n in range(10)])
-        list(tending.tended(store))
+        list(tended(store))
         assert [late in days for days in members(store).values()] == [True] * 3
         assert problems(store) == []
 
@@ -196,7 +197,7 @@ def test_corrections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int)
         repriced(store, 70)
         repriced(store, 80)
         assert problems(store) == []
-        list(tending.tended(store))
+        list(tended(store))
         assert problems(store) == []
         whole = {"since_ns": (TODAY - 30) * DAY, "until_ns": (TODAY + 1) * DAY}
         now = {row.key[0]: row.sums.cost_ticks for row in store.report(("user",), **whole).rows}
@@ -217,7 +218,7 @@ def test_pruning(tmp_path: Path, keep_sums: bool) -> None:
         before = store.report(("user",), since_ns=(TODAY - 90) * DAY).to_dict()
         list(prune(store, TODAY - 20, keep_sums=keep_sums))
         assert problems(store) == []
-        list(tending.tended(store))
+        list(tended(store))
         assert problems(store) == []
         found = store.report(("user",), since_ns=(TODAY - 90) * DAY).to_dict()
     if keep_sums:
