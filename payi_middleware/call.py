@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 from . import attempts, health, record
 from .attributed import with_own
 from .body import WHOLE, Body
-from .costing import Costed, conditions, cost_of
+from .costing import Costed, cost_read
 from .counting.estimates import BY_LENGTH
-from .events import CallEvent, Cost, CostSource, Outcome, Units, Unpriced
+from .events import CallEvent, Cost, CostSource, Outcome, Units
 from .exchange import Exchange
 from .frames import Activity
 from .headers import given_by_headers
 from .limits.charges import Ended
 from .once import event_id, with_firsts
-from .outcomes import outcome_of, why_nothing
-from .providers._errors import headers_error
+from .outcomes import outcome_of, outcome_read
 from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
+from .reading import CUT_SHORT, is_worth_counting, read_kept, unseen
 
 if TYPE_CHECKING:
     from .encoded import Attributed
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OVERHEAD", "Call", "owner"]
 
-_STREAM_STARTS = (b"data:", b"event:", b": ", b":\n", b"id:", b"retry:")
 _BLOCK = 64 << 10
 _ANSWERS = 16 << 20
 """Bytes that are kept of an answer, at most, where it is one and not the results of a batch."""
@@ -312,12 +311,15 @@ class Call:
         served = status is not None and 200 <= status < 300
         cut_short = endpoint.lines and outcome is not None and status is not None and status < 300
         if cut_short:
-            reading, answer, streamed = _CUT_SHORT, b"", False
+            reading, answer, streamed = CUT_SHORT, b"", False
         elif served and self.body is None and not self.encoding and len(self.parts) == 1 and self.parts[0][:1] == b"{":
             answer, streamed = self.parts[0], self.asked.streamed
             reading = endpoint.read(answer)
         else:
-            reading, answer, streamed = self._read()
+            if status is not None and (self.encoding or self.body is not None):
+                self._spill()
+                assert self.body is not None
+            reading, answer, streamed = read_kept(endpoint, status, self.asked.streamed, self.parts, self.body)
         if (endpoint.refine is not None or endpoint.repeats) and served and not cut_short:
             if endpoint.refine is not None:
                 reading = endpoint.refine(reading, self._facts(answer, streamed))
@@ -330,28 +332,43 @@ class Call:
         if served and answer and reading.complete and reading.units is not None and not reading.error_type:
             outcome, error_type = "ok", None
         else:
-            outcome, error_type = self._outcome(reading, bool(answer), outcome, error_type)
+            came, is_cut = bool(answer), self.body is not None and bool(self.body.note)
+            outcome, error_type = outcome_read(
+                endpoint, status, self.headers, reading, came, is_cut, outcome, error_type
+            )
         if broke_off and outcome != "ok":
             self.remember(self.attempt)
         model = reading.model or self.route.model or self.asked.model
         units, reason = reading.units, reading.reason
         if self.body is not None:
-            reason = self._bounds(self.body, units) or reason
+            reason = unseen(self.body, units) or reason
         source: CostSource = "estimate" if reading.estimated else "usage"
         estimates = self.meter.estimates
-        if units is None and self._is_worth_counting(reading, answer):
+        if units is None and served and answer and is_worth_counting(endpoint, reading):
             sent = self.exchange.body
             units, source = estimates.rough(sent, answer, self._cut), "estimate"
             reading = reading._replace(unpriced=reading.unpriced + estimates.uncounted(sent))
             reason = f"no usage was told{f' ({reason})' if reason else ''}; {BY_LENGTH}"
         elif model not in estimates.settled and model and units is not None and reading.complete and source == "usage":
-            estimates.learn(self.route.endpoint, self.exchange.body, answer, streamed, model, units)
-        costed, price = self._costed(reading, model, units, source, reason, outcome)
+            estimates.learn(endpoint, self.exchange.body, answer, streamed, model, units)
+        costed, price = cost_read(
+            self.meter.prices,
+            self.provider.id,
+            self.started_ns,
+            self.attributed.shared,
+            status,
+            reading,
+            model,
+            units,
+            source,
+            reason,
+            outcome,
+            self.hold is not None,
+        )
         told = reading.units
         if source == "estimate" and costed.cost is None and (told is None or reading.by_length):
             # counted better by the draining thread
-            endpoint, sent = self.route.endpoint, self.exchange.body
-            estimates.keep(self.id, endpoint, sent, answer, streamed, model, self._cut, told)
+            estimates.keep(self.id, endpoint, self.exchange.body, answer, streamed, model, self._cut, told)
         self._record(now, reading, model, units, costed, outcome, error_type, streamed, price=price)
 
     def _facts(self, answer: bytes, streamed: bool) -> Facts:
@@ -369,103 +386,9 @@ class Call:
         self.id = shared
         return True
 
-    def _read(self) -> tuple[Reading, bytes, bool]:
-        """What the answer tells, its bytes (for counting, if need be), and whether it is a stream."""
-        status, asked = self.status, self.asked.streamed
-        if status is None:
-            return _NO_ANSWER, b"", asked
-        if self.body is None and not self.encoding:
-            parts = self.parts
-            head, tail = (parts[0] if len(parts) == 1 else b"".join(parts)), b""
-        else:
-            self._spill()
-            assert self.body is not None
-            head, tail = self.body.parts()
-        endpoint = self.route.endpoint
-        if (asked and 200 <= status < 300 and head[:1] != b"{") or head.startswith(_STREAM_STARTS):
-            return endpoint.read_stream(head, tail, self._cut), (head + b"\n\n" + tail if tail else head), True
-        if tail:
-            return endpoint.read_cut(head, tail), head, asked
-        return endpoint.read(head), head, asked
-
     @property
     def _cut(self) -> int:
         return 0 if self.body is None else self.body.cut
-
-    def _bounds(self, body: Body, units: Units | None) -> str | None:
-        """What of the answer could not be looked at, as a reason."""
-        if units is None and body.unknown and not body.note:
-            return f"the answer's content-encoding {body.unknown!r} is unknown here"
-        return body.note
-
-    def _outcome(
-        self, reading: Reading, came: bool, outcome: Outcome | None, error_type: str | None
-    ) -> tuple[Outcome, str | None]:
-        status = self.status
-        if status is not None and not 200 <= status < 300:  # a redirect is an answer of its own, and no help either
-            return "error", reading.error_type or headers_error(self.headers) or f"http_{status}"
-        if reading.error_type:
-            return "error", reading.error_type
-        if came and reading.complete and (reading.units is not None or self.route.endpoint.texts is not None):
-            return "ok", None  # the provider had said everything, even if the reader stopped or it broke off after that
-        if outcome is None and (self.route.endpoint.texts is None or (self.body is not None and self.body.note)):
-            return "ok", None  # exhausted, and we cannot read whether the end is one
-        return outcome or "aborted", error_type
-
-    def _is_worth_counting(self, reading: Reading, answer: bytes) -> bool:
-        return (
-            bool(answer)
-            and reading.stated_ticks is None
-            and (not reading.error_type or reading.estimated)
-            and not reading.pending
-            and self.status is not None
-            and 200 <= self.status < 300
-            and self.route.endpoint.texts is not None
-        )
-
-    def _costed(
-        self,
-        reading: Reading,
-        model: str | None,
-        units: Units | None,
-        source: CostSource,
-        reason: str | None,
-        outcome: Outcome,
-    ) -> tuple[Costed, Callable[[], Costed] | None]:
-        """The cost; of source `estimate` or `usage` without a cost if it is left to the draining thread.
-
-        That thread prices what nobody asks for here: no limit is to count it, and the running request only if it is asked
-        itself, to which end it gets to know how. If this process dies, whoever finds the call prices it: by the same rates, unless
-        their owner sets some.
-        """
-        stated = reading.stated_ticks
-        if units is None and stated is None:
-            return Costed(None, "none", reading.unpriced, why_nothing(outcome, self.status, reason)), None
-        prices = self.meter.prices
-        if stated is None and (reading.units is None or not prices.ready or (reading.estimated and reading.by_length)):
-            return Costed(None, source, reading.unpriced, reason), None
-        who, terms = self.attributed.shared, reading.terms
-        if who.resource_scope or prices.accounts:
-            terms = conditions(prices, who, terms)
-        price = functools.partial(
-            cost_of,
-            prices,
-            self.provider.id,
-            model,
-            units or {},
-            self.started_ns,
-            reading.service_tier,
-            stated,
-            who.price_as,
-            source,
-            reading.unpriced,
-            reason,
-            terms,
-            reading.parts,
-        )
-        if stated is not None or self.hold is not None or prices.owned:
-            return price(), None
-        return tuple.__new__(Costed, (None, source, reading.unpriced, reason)), price
 
     def _record(
         self,
@@ -564,7 +487,3 @@ if hasattr(os, "register_at_fork"):
 _LIMITS = CallEvent.__struct_fields__.index("limits")
 _ASKED_NOTHING = Asked()
 _NO_HEADERS: Headers = {}
-_NO_ANSWER = Reading(complete=False, reason="no answer came")
-_UNREAD = "the results were not read to their end; they are counted when they are read whole"
-_CUT_SHORT = Reading(complete=False, reason=_UNREAD, unpriced=(Unpriced("batch_line", 1, _UNREAD),), pending=True)
-"""Half of the results, counted under the id of the whole, would keep the whole from being counted."""

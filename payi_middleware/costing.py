@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from .events import TICKS_PER_USD, Attribution, Cost, CostSource, Line, Part, Units, Unpriced, usd
+from .events import TICKS_PER_USD, Attribution, Cost, CostSource, Line, Outcome, Part, Units, Unpriced, usd
+from .outcomes import why_nothing
 from .pricing import Prices, cost_of_lines
 from .providers import PROVIDERS
+from .providers.base import Reading
 
-__all__ = ["Costed", "conditions", "cost_of", "provider_of"]
+__all__ = ["Costed", "conditions", "cost_of", "cost_read", "provider_of"]
 
 _MOST_TICKS = (
     10**6 * TICKS_PER_USD
@@ -85,6 +88,55 @@ def cost_of(
     if cost.total_ticks > _MOST_TICKS:
         return Costed(None, "none", unpriced, _ABSURD)
     return _new(Costed, (cost, source, unpriced, reason))
+
+
+def cost_read(
+    prices: Prices,
+    provider: str,
+    at_ns: int,
+    who: Attribution,
+    status: int | None,
+    reading: Reading,
+    model: str | None,
+    units: Units | None,
+    source: CostSource,
+    reason: str | None,
+    outcome: Outcome,
+    is_held: bool,
+) -> tuple[Costed, Callable[[], Costed] | None]:
+    """The cost of an answer as it was read; of source `estimate` or `usage` without a cost if it is left to the draining thread.
+
+    That thread prices what nobody asks for here: no limit is to count it (`is_held`), and the running request only if it is asked
+    itself, to which end it gets to know how. If this process dies, whoever finds the call prices it: by the same rates, unless
+    their owner sets some.
+    """
+    stated = reading.stated_ticks
+    if units is None and stated is None:
+        return Costed(None, "none", reading.unpriced, why_nothing(outcome, status, reason)), None
+    if stated is None and (reading.units is None or not prices.ready or (reading.estimated and reading.by_length)):
+        return Costed(None, source, reading.unpriced, reason), None
+    terms = reading.terms
+    if who.resource_scope or prices.accounts:
+        terms = conditions(prices, who, terms)
+    price = functools.partial(
+        cost_of,
+        prices,
+        provider,
+        model,
+        units or {},
+        at_ns,
+        reading.service_tier,
+        stated,
+        who.price_as,
+        source,
+        reading.unpriced,
+        reason,
+        terms,
+        reading.parts,
+    )
+    if stated is not None or is_held or prices.owned:
+        return price(), None
+    return tuple.__new__(Costed, (None, source, reading.unpriced, reason)), price
 
 
 def _no_rates(provider: str, model: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from asking import Asking
 
-from payi_middleware import Meter, call, current, health, instrument, track
+from payi_middleware import Meter, costing, current, health, instrument, track
 from payi_middleware.costing import Costed
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.events import Cost
@@ -94,7 +94,7 @@ def test_a_fault_while_it_is_asked(
     def broken(*_: object) -> Costed:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(call, "cost_of", broken)
+    monkeypatch.setattr(costing, "cost_of", broken)
     with track(user_id="jane"):
         blocking_sdk.ask()
         assert current().cost == 0

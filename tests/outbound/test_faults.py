@@ -107,7 +107,7 @@ def test_an_answer_that_our_reader_fails_on(
 
 
 ENDING = {
-    "cost": (Call, "_costed"),
+    "cost": (call, "cost_read"),
     "decoding": (Body, "parts"),
 }
 
