@@ -23,7 +23,6 @@ __all__ = ["attributed", "with_own"]
 
 _encode = msgspec.msgpack.Encoder().encode
 
-
 _NO_KEY: tuple[object, ...] = ()
 _NO_INBOUND = msgspec.Raw(_encode(Inbound()))
 _UNATTRIBUTED = Attributed(Attribution(), None, msgspec.Raw(_encode(Attribution())), _NO_INBOUND, 0, _NO_KEY)

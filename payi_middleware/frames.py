@@ -1,7 +1,7 @@
 """What is running: the web request, and the `track` and `use_case` blocks inside it.
 
-A frame is an `Activity` (one web request, or the outermost block of a script) or
-a `Block` inside one. Nothing is read from a request until its first call to a provider asks for whom it is (`attributed.py`).
+A frame is an `Activity` (one web request, or the outermost block of a script) or a `Block` inside one; the innermost is in
+`context.frame`. Nothing is read from a request until its first call to a provider asks for whom it is (`attributed.py`).
 """
 
 from __future__ import annotations
