@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,36 @@ def test_imports_go_downward(file: Path) -> None:
         assert used <= ground | pure
     elif room not in FACES:
         assert not used & FACES
+
+
+KNOWN = {("limits.admission", "limits.limits")}
+"""What imports back, for its types alone: a hold and the limits that it is of."""
+
+
+def module(file: Path) -> str:
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module(file): file for file in PACKAGE.rglob("*.py")}
+
+
+def known_to(file: Path) -> set[str]:
+    """The modules of the package that a file imports anywhere: at its head, for types alone, or in a function."""
+    folder = file.relative_to(PACKAGE).parent.parts
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (*folder[: len(folder) + 1 - node.level], *(node.module or "").split("."))
+            for alias in node.names:
+                inner = ".".join(filter(None, (*base, alias.name)))
+                found.add(inner if inner in MODULES else ".".join(filter(None, base)))
+    return found - {module(file)}
+
+
+def test_no_files_import_each_other() -> None:
+    """Neither straight nor by way of others, be it for types alone or late: each can be read after those that it knows."""
+    graph = {name: {one for one in known_to(file) if (name, one) not in KNOWN} for name, file in MODULES.items()}
+    assert len(graph["call"]) > 10
+    assert set().union(*graph.values()) <= MODULES.keys()
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the files
