@@ -348,6 +348,8 @@ class Call:
                 self._forget()
                 return
             if reading.firsts:
+                if endpoint.refine_firsts is not None:
+                    reading = endpoint.refine_firsts(reading, self._facts(answer, streamed))
                 reading = with_firsts(reading, self.provider.id, self.meter.told)
         broke_off = error_type is not None
         if served and answer and reading.complete and reading.units is not None and not reading.error_type:

@@ -122,6 +122,10 @@ class Facts(NamedTuple):
     streamed: bool
 
 
+Refine: TypeAlias = Callable[[Reading, Facts], Reading]
+"""Completes a reading by what the body does not tell."""
+
+
 class Attached(NamedTuple):
     """A picture, sound or document that came with a request, as far as its first bytes tell."""
 
@@ -184,20 +188,18 @@ class Endpoint:
     """Reads a stream."""
     texts: Callable[[bytes, bytes, bool], Texts] | None = None
     """(request body, answer, streamed) -> the texts to count; None where an estimate makes no sense."""
-    refine: Callable[[Reading, Facts], Reading] | None = None
+    refine: Refine | None = None
     """Completes what was read of a successful answer by what its body does not tell: the request, the host, headers."""
     repeats: bool = False
     """Whether `once`, `untold` and `firsts` of what is read are to be looked at; an endpoint with a `refine` needs no word."""
+    refine_firsts: Refine | None = None
+    """Completes a reading that has `firsts`, and no other, by what the body does not tell: what the request offered."""
     whole: int = WHOLE
     """Bytes of an answer that are kept whole: more where every line counts (the results of a batch, which are not read
     on the application's path if they are long)."""
     lines: bool = False
     """Whether an answer is results, one a line, that can be asked for again: one that broke off is counted when it is read
     whole."""
-
-
-Refine: TypeAlias = Callable[[Reading, Facts], Reading]
-"""Completes a reading by what the body does not tell."""
 
 
 def refined_by(endpoint: Endpoint, refine: Refine) -> Endpoint:
