@@ -24,6 +24,7 @@ __all__ = [
     "arrays",
     "ends",
     "fill",
+    "holds",
     "key_string",
     "last_object",
     "last_string",
@@ -82,6 +83,7 @@ def _number(text: str) -> int | Decimal:
 
 _objects = json.JSONDecoder(parse_float=_number)
 _OPENS: Final = re.compile(rb"\s*:\s*\{")
+_OPENS_EITHER: Final = re.compile(rb"\s*:\s*[{\[]")
 _OPENS_ARRAY: Final = re.compile(rb"\s*:\s*\[")
 
 
@@ -171,6 +173,17 @@ def objects(data: bytes, key: bytes) -> Iterator[int]:
         if opens is not None:
             yield opens.end() - 1
         end = at
+
+
+def holds(data: bytes, key: bytes) -> bool:
+    """Whether an object or an array opens somewhere under `key` (with its quotes)."""
+    at = data.find(key)
+    while at >= 0:
+        at += len(key)
+        if _OPENS_EITHER.match(data, at) is not None:
+            return True
+        at = data.find(key, at)
+    return False
 
 
 def object_at(data: bytes, at: int) -> dict[str, Any] | None:

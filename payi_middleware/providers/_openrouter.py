@@ -36,7 +36,7 @@ def refine(reading: Reading, facts: Facts) -> Reading:
         searches = Counts(last_object(facts.answer, _TOOLS)).get("web_search_requests", _MOST)
         if searches:
             reading = reading._replace(units={**(reading.units or {}), "web_search_request": (0, searches)})
-    if _FILE.search(facts.answer) is not None:
+    if b'"file"' in facts.answer and _FILE.search(facts.answer) is not None:
         why = "a file that was read may have a fee by the page, and its pages are not told"
         reading = reading._replace(unpriced=(*reading.unpriced, Unpriced("file", 1, why)))
     return reading
