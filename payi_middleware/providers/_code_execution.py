@@ -17,7 +17,7 @@ from ..events import Part, Unpriced
 from ._json import Name
 from .base import Facts, First, Reading
 
-__all__ = ["UNNAMED", "Container", "firsts_of", "runs_for_the_web", "settled"]
+__all__ = ["UNNAMED", "Container", "costs_nothing", "firsts_of", "settled"]
 
 CONTAINER: Final = "code-execution-container"
 """Under which model the rate of a container stands."""
@@ -25,6 +25,7 @@ CONTAINER: Final = "code-execution-container"
 UNNAMED: Final = Unpriced("container_session_request", 1, "the answer does not name the container in which code ran")
 _AGAIN: Final = "code ran in a container that an earlier call made, and tells of"
 
+_CODE: Final = b"code_execution"
 _WEB_TOOL: Final = re.compile(rb'"name"\s*:\s*"web_(?:search|fetch)"')
 _BY_CODE: Final = re.compile(rb'"caller"\s*:\s*\{[^{}]*"code_execution_')
 _OFFERED: Final = re.compile(rb'"type"\s*:\s*"web_(?:search|fetch)_(20\d{6})"')
@@ -44,8 +45,13 @@ def firsts_of(container: Container) -> tuple[First, ...]:
     return (First(container.id, Part(CONTAINER, {"container_session_request": (0, 1)})),)
 
 
-def runs_for_the_web(answer: bytes) -> bool:
-    """Whether code ran to search or fetch: only the newer web tools are called by code, and beside them it is free."""
+def costs_nothing(container: Container, answer: bytes) -> bool:
+    """Whether a container is free: code ran to search or fetch, or none ran (SDKs write an empty one where there is none).
+
+    Only the newer web tools are called by code.
+    """
+    if not container.id and _CODE not in answer:
+        return True
     return _WEB_TOOL.search(answer) is not None and _BY_CODE.search(answer) is not None
 
 

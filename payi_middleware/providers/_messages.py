@@ -13,7 +13,7 @@ import msgspec
 from ..events import Units, Unpriced
 from . import _sse
 from ._asking import ask
-from ._code_execution import UNNAMED, Container, firsts_of, runs_for_the_web, settled
+from ._code_execution import UNNAMED, Container, costs_nothing, firsts_of, settled
 from ._errors import Error, error_type
 from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, lenient
 from ._messages_usage import Usage, merged, parts_of, terms_of, tier_of, units_of
@@ -78,7 +78,7 @@ def read(body: bytes) -> Reading:
         answer = _decode(body)
     except BAD:
         return _read_patiently(body)
-    if answer.container is not None and runs_for_the_web(body):
+    if answer.container is not None and costs_nothing(answer.container, body):
         answer.container = None
     return _reading(answer)
 
@@ -187,7 +187,7 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
             answer.stop_reason, answer.stop_details = delta.delta.stop_reason, delta.delta.stop_details
     elif answer.usage is not None and not _tells_input(answer.usage):
         answer.usage = None  # hosts that speak Anthropic's language may tell the input last
-    if answer.container is not None and runs_for_the_web(head + tail):
+    if answer.container is not None and costs_nothing(answer.container, head + tail):
         answer.container = None
     complete = b'"message_stop"' in data[-256:] or (
         delta is not None and delta.delta is not None and delta.delta.stop_reason is not None

@@ -141,11 +141,16 @@ def test_a_container_that_was_there_beside_another_reason() -> None:
 
 
 def test_a_container_without_a_name_is_listed() -> None:
-    """Nobody could count it once."""
-    reading = MESSAGES.read(body(message({"input_tokens": 1, "output_tokens": 2}, container={"id": None})))
+    """Nobody could count it once. Where no code ran, it is a blank that an SDK wrote."""
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    ran = {"type": "server_tool_use", "id": "t", "name": "code_execution", "input": {}}
 
-    assert [(u.unit, u.quantity) for u in reading.unpriced] == [("container_session_request", 1)]
-    assert reading.firsts == ()
+    listed = MESSAGES.read(body(message(usage, content=[ran], container={"id": None})))
+    blank = MESSAGES.read(body(message(usage, container={"id": "", "expires_at": "0001-01-01T00:00:00Z"})))
+
+    assert [(u.unit, u.quantity) for u in listed.unpriced] == [("container_session_request", 1)]
+    assert listed.firsts == ()
+    assert (blank.units, blank.unpriced, blank.firsts) == ({"text": (1, 2)}, (), ())
 
 
 def test_fast_mode_is_a_tier() -> None:

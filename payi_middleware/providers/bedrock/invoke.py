@@ -16,6 +16,7 @@ import msgspec
 from ...events import Units
 from .. import _chat, _eventstream, _messages
 from .._json import BAD, NOT_JSON, Count, Name, lenient, parse
+from .._openai_usage import COUNTS_NOTHING
 from ..base import Reading
 from . import converse
 from .guardrails import UNTOLD, units_of_trace
@@ -123,7 +124,9 @@ def _with_guardrail(reading: Reading, body: bytes) -> Reading:
     units = units_of_trace(value.get("amazon-bedrock-trace")) if isinstance(value, dict) else {}
     if not units:
         return reading._replace(unpriced=(*reading.unpriced, UNTOLD))
-    return reading._replace(units=(reading.units or {}) | units)
+    # A blocked prompt asked no model: what counts no token tells the guardrail's share, and that is all there was.
+    reason = None if reading.reason == COUNTS_NOTHING else reading.reason
+    return reading._replace(units=(reading.units or {}) | units, reason=reason)
 
 
 def read_cut(head: bytes, tail: bytes) -> Reading:
