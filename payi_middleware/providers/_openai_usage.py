@@ -22,6 +22,7 @@ COUNTS_NOTHING: Final = "usage counts nothing"
 
 _MOST_USD: Final = 10**6
 _MOST_SECONDS: Final = 10**6
+_MOST_TOKENS: Final = 1 << 40
 
 
 class _WriteDetails(msgspec.Struct, gc=False):
@@ -73,6 +74,8 @@ class Usage(msgspec.Struct, gc=False):
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
     cached_tokens: Count | None = None  # Together, Moonshot
+    cached_input_tokens: Count | None = None  # Inception
+    reasoning_tokens: Any = None  # Inception, which counts them on top; Perplexity's are read elsewhere
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
     prompt_audio_seconds: Any = None  # Mistral; an empty object where there is no audio
     server_tool_use_details: _Tools | None = None  # OpenRouter
@@ -182,7 +185,7 @@ def _input(
     cached = details.cached_tokens if details is not None else None
     if cached is None:
         # Mistral's num_cached_tokens, of early 2026, is from before it billed cached tokens otherwise; see prompt_tokens_details.
-        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
+        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or usage.cached_input_tokens or 0
     if cached > prompt:
         if dialect.cached_may_be_extra:
             prompt += cached
@@ -217,6 +220,8 @@ def _output(
     """Puts the parts of the output into `units`; gives what is left as text."""
     total = usage.total_tokens
     reasoning = details.reasoning_tokens or 0 if details is not None else 0
+    if not reasoning and total is not None and total == prompt + completion + _beside(usage.reasoning_tokens):
+        reasoning = _beside(usage.reasoning_tokens)
     rest = completion
     if dialect.rest_is_reasoning and total is not None and total > prompt + completion:
         reasoning = total - prompt - completion
@@ -236,6 +241,11 @@ def _output(
         return rest
     parts = {"audio": details.audio_tokens, "image": details.image_tokens, "video": details.video_tokens}
     return _part(parts, rest, "output", units, faults)
+
+
+def _beside(told: object) -> int:
+    """Thoughts that a host counts beside the other tokens; 0 for anything that is no count."""
+    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MOST_TOKENS else 0
 
 
 def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, faults: list[str]) -> int:

@@ -65,6 +65,7 @@ def test_modalities_and_cache_writes_are_parts() -> None:
         ("api.deepseek.com", {"prompt_tokens": 50, "completion_tokens": 5, "prompt_cache_hit_tokens": 32}, (18, 32)),
         ("api.together.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 10}, (40, 10)),
         ("api.moonshot.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 50}, (0, 50)),
+        ("api.inceptionlabs.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_input_tokens": 10}, (40, 10)),
     ],
 )
 def test_hosts_name_cached_tokens_their_own_way(host: str, usage: dict[str, Any], units: tuple[int, int]) -> None:
@@ -85,6 +86,29 @@ def test_xai_reasoning_comes_on_top() -> None:
     assert reading.units == {"text": (32, 9), "reasoning": (0, 120)}
     assert reading.stated_ticks == 37_756_000
     assert reading.reason is None
+
+
+@pytest.mark.parametrize(
+    ("told", "total", "units"),
+    [
+        (33, 51, {"text": (8, 10), "reasoning": (0, 33)}),
+        (33, 18, {"text": (8, 10)}),  # a part of the completion, if anything
+        (33, None, {"text": (8, 10)}),
+        (0, 18, {"text": (8, 10)}),
+        (None, 18, {"text": (8, 10)}),
+        ("33", 18, {"text": (8, 10)}),
+        (True, 19, {"text": (8, 10)}),
+        (-3, 15, {"text": (8, 10)}),
+    ],
+)
+def test_reasoning_beside_the_other_counts(told: object, total: int | None, units: dict[str, Any]) -> None:
+    """Inception's stands at the top of the usage, and comes on top where the total says so."""
+    usage = {"prompt_tokens": 8, "completion_tokens": 10, "reasoning_tokens": told, "total_tokens": total}
+    reading = endpoint("api.inceptionlabs.ai", "/v1/chat/completions").read(
+        body({"model": "mercury-2", "usage": usage})
+    )
+
+    assert (reading.units, reading.reason) == (units, None)
 
 
 def test_azure_cached_may_exceed_the_prompt() -> None:
