@@ -225,6 +225,10 @@ def _output(
     rest = completion
     if dialect.rest_is_reasoning and total is not None and total > prompt + completion:
         reasoning = total - prompt - completion
+    elif not reasoning and total is not None and total > prompt + completion and not _is_extra(usage, dialect):
+        faults.append(
+            f"usage tells {total} tokens, {total - prompt - completion} more than it names: those are not counted"
+        )
     elif not reasoning or total == prompt + completion + reasoning:
         pass  # xAI's chat counts reasoning on top of completion_tokens, as its total shows
     elif reasoning > completion:
@@ -241,6 +245,11 @@ def _output(
         return rest
     parts = {"audio": details.audio_tokens, "image": details.image_tokens, "video": details.video_tokens}
     return _part(parts, rest, "output", units, faults)
+
+
+def _is_extra(usage: Usage, dialect: Dialect) -> bool:
+    """Whether what a total has more than its parts is counted elsewhere: audio that was heard, cached tokens on top."""
+    return dialect.rest_is_audio or dialect.cached_may_be_extra or bool(usage.prompt_audio_seconds)
 
 
 def _beside(told: object) -> int:

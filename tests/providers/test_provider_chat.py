@@ -97,7 +97,7 @@ def test_xai_reasoning_comes_on_top() -> None:
         (0, 18, {"text": (8, 10)}),
         (None, 18, {"text": (8, 10)}),
         ("33", 18, {"text": (8, 10)}),
-        (True, 19, {"text": (8, 10)}),
+        (True, 18, {"text": (8, 10)}),
         (-3, 15, {"text": (8, 10)}),
     ],
 )
@@ -109,6 +109,17 @@ def test_reasoning_beside_the_other_counts(told: object, total: int | None, unit
     )
 
     assert (reading.units, reading.reason) == (units, None)
+
+
+def test_a_total_that_is_more_than_its_parts_is_said() -> None:
+    """What it is nobody tells; a gateway passes Gemini's thoughts on that way."""
+    raw = body({"model": "m", "usage": {"prompt_tokens": 8, "completion_tokens": 10, "total_tokens": 51}})
+    nobody_s = endpoint("api.openai.com", "/v1/chat/completions").read(raw)
+    passed_on = endpoint("api.portkey.ai", "/v1/chat/completions").read(raw)
+
+    assert nobody_s.units == {"text": (8, 10)}
+    assert nobody_s.reason == "usage tells 51 tokens, 33 more than it names: those are not counted"
+    assert (passed_on.units, passed_on.reason) == ({"text": (8, 10), "reasoning": (0, 33)}, None)
 
 
 def test_azure_cached_may_exceed_the_prompt() -> None:
