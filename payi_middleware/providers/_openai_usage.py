@@ -205,7 +205,7 @@ def _input(
         "vision": details.image_tokens,
         "video": details.video_tokens,
     }
-    return _part(parts, prompt - cached, "input", units, faults)
+    return _part(parts, prompt - cached, "input", units, faults, cached)
 
 
 def _output(
@@ -257,14 +257,15 @@ def _beside(told: object) -> int:
     return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MOST_TOKENS else 0
 
 
-def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, faults: list[str]) -> int:
-    """Takes each part out of what is left, and never more than is left."""
+def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, faults: list[str], cached: int = 0) -> int:
+    """Takes each part out of what is left, and never more than is left. A picture may be among what was cached."""
     for unit, part in parts.items():
         if not part:
             continue
-        if part > rest:
+        if part > rest + cached:
             faults.append(f"usage tells {part} {unit} tokens where {rest} {side} tokens are left: counted as {rest}")
-            part = rest
+        if not (part := min(part, rest)):
+            continue
         before = units.get(unit, (0, 0))
         units[unit] = (part, before[1]) if side == "input" else (before[0], part)
         rest -= part

@@ -240,6 +240,26 @@ def test_contradictions_are_cut_and_said(usage: dict[str, Any], units: dict[str,
     assert word in reading.reason
 
 
+@pytest.mark.parametrize(
+    ("image", "units"), [(90, {"vision": (50, 0)}), (100, {"vision": (50, 0)}), (0, {"text": (50, 5)})]
+)
+def test_a_picture_may_be_among_what_was_cached(image: int, units: dict[str, Any]) -> None:
+    """Then it is more than what is left of the input, and no contradiction."""
+    details = {"cached_tokens": 50, "image_tokens": image}
+    told = CHAT.read(answer({"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": details}))
+
+    assert told.units == {"text": (0, 5), "text_cache_read": (50, 0)} | units
+    assert told.reason is None
+
+
+def test_a_picture_that_was_cached_whole() -> None:
+    """Nothing of it is left to be counted by itself."""
+    details = {"cached_tokens": 100, "image_tokens": 90}
+    told = CHAT.read(answer({"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": details}))
+
+    assert (told.units, told.reason) == ({"text": (0, 5), "text_cache_read": (100, 0)}, None)
+
+
 def test_embeddings() -> None:
     """Embeddings have an input alone; the vectors are not read."""
     vectors = [{"object": "embedding", "index": 0, "embedding": [0.1] * 1000}]
