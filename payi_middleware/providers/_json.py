@@ -177,12 +177,11 @@ def objects(data: bytes, key: bytes) -> Iterator[int]:
 
 def holds(data: bytes, key: bytes) -> bool:
     """Whether an object or an array opens somewhere under `key` (with its quotes)."""
-    at = data.find(key)
-    while at >= 0:
-        at += len(key)
-        if _OPENS_EITHER.match(data, at) is not None:
+    end = len(data)
+    while (at := data.rfind(key, 0, end)) >= 0:
+        if _OPENS_EITHER.match(data, at + len(key)) is not None:
             return True
-        at = data.find(key, at)
+        end = at
     return False
 
 

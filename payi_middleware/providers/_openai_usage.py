@@ -20,7 +20,8 @@ __all__ = ["COUNTS_NOTHING", "OPENAI", "Dialect", "Usage", "stated", "told"]
 COUNTS_NOTHING: Final = "usage counts nothing"
 """Why counts that are all 0 are none: an answer was made of something."""
 
-_MOST_USD: Final = 10**6
+_MOST_USD: Final = Decimal(10**6)
+_PER_USD: Final = Decimal(TICKS_PER_USD)
 _MOST_SECONDS: Final = 10**6
 _MOST_TOKENS: Final = 1 << 40
 
@@ -360,7 +361,7 @@ def stated(usage: Usage) -> int | None:
 
 
 def _ticks(cost: Decimal, more: Decimal | None) -> int | None:
-    for amount in (cost, more):
-        if amount is not None and not (amount.is_finite() and 0 <= amount <= _MOST_USD):
+    for amount in (cost,) if more is None else (cost, more):
+        if not (amount.is_finite() and 0 <= amount <= _MOST_USD):
             return None
-    return round((cost + (more or 0)) * TICKS_PER_USD)
+    return round((cost if more is None else cost + more) * _PER_USD)

@@ -14,7 +14,7 @@ from ..events import Units, Unpriced
 from ._json import BAD, Name, last_object
 from ._plain import Counts, dollars, name_of, plain, told
 from ._polls import begun, poll
-from .base import Facts, Reading
+from .base import Facts, Reading, on_terms
 
 __all__ = ["ASYNC", "ASYNC_POLL", "SEARCH", "refine"]
 
@@ -56,7 +56,7 @@ def refine(reading: Reading, facts: Facts) -> Reading:
         return reading
     size = _size_of_chat(facts)
     if size is not None and "web_search_request" not in reading.units:
-        return reading._replace(terms=(*reading.terms, f"context:{size}"))
+        return on_terms(reading, f"context:{size}")
     return _refine_fully(reading, reading.units, facts)
 
 
@@ -66,10 +66,17 @@ def _size_of_chat(facts: Facts) -> str | None:
         usage = _decode(facts.answer).usage
     except BAD:
         return None
-    size, *more = msgspec.structs.astuple(usage)
-    if any(member is not None for member in more):
+    more = (
+        usage.citation_tokens
+        or usage.input_tokens
+        or usage.input_tokens_details
+        or usage.num_search_queries
+        or usage.reasoning_tokens
+        or usage.tool_calls_details
+    )
+    if more:
         return None
-    return size if size in _SIZES else _asked_size(facts)
+    return usage.search_context_size if usage.search_context_size in _SIZES else _asked_size(facts)
 
 
 def _refine_fully(reading: Reading, seen: Units, facts: Facts) -> Reading:

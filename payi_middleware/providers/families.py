@@ -58,7 +58,7 @@ _FAMILIES: Final = tuple(
             r"(?:^|[/:.])(?:gpt-4(?:-|$)|gpt-4-|gpt-3)",
             Family("GPT-4", encoding="cl100k_base", tool_percent=0, error=0),
         ),
-        (r"(?:^|[/:])(?:text-embedding-|babbage|davinci)", Family("cl100k", encoding="cl100k_base", error=0)),
+        (r"(?:^|[/:])(?:text-embedding-(?!00)|babbage|davinci)", Family("cl100k", encoding="cl100k_base", error=0)),
         (r"(?:^|[/:.])(?:gpt-4|chatgpt)", Family("GPT-4o", tool_percent=0, error=0)),
         (
             r"(?:^|[/:.])(?:gpt-|o\d(?:-|$)|codex|computer-use)",

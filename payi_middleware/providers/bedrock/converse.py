@@ -68,7 +68,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 def read(body: bytes) -> Reading:
     """Reads a whole answer; also a stream, where the request did not tell that it asks for one."""
-    if _eventstream.looks_like_messages(body):
+    if body[:1] != b"{" and _eventstream.looks_like_messages(body):
         return read_stream(body)
     answer, wrong = _decoded(body)
     if answer is None:

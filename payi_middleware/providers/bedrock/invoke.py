@@ -68,18 +68,18 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 def read(body: bytes) -> Reading:
-    """Reads a whole body by the names of its members."""
-    if _eventstream.looks_like_messages(body):
+    """Reads a whole body by the names of its members, looked for from the end, where they stand."""
+    if body[:1] != b"{" and _eventstream.looks_like_messages(body):
         return read_stream(body)
-    if b'"input_tokens"' in body:
+    if body.rfind(b'"input_tokens"') >= 0:
         reading = _messages.read(body)
-    elif b'"prompt_tokens"' in body:
+    elif body.rfind(b'"prompt_tokens"') >= 0:
         reading = _chat.read(body)
-    elif b'"inputTokens"' in body:
+    elif body.rfind(b'"inputTokens"') >= 0:
         reading = converse.read(body)
     else:
         reading = _read_counts(body)
-    return _with_guardrail(reading, body) if _GUARDED in body else reading
+    return _with_guardrail(reading, body) if body.rfind(_GUARDED) >= 0 else reading
 
 
 def _read_counts(body: bytes) -> Reading:

@@ -23,6 +23,7 @@ _COUNTS: Final = {
     "text_cache_read": ("x-amzn-bedrock-cache-read-input-token-count", None),
     "text_cache_write": ("x-amzn-bedrock-cache-write-input-token-count", None),
 }
+_NONE: Final = (0, 0)
 _GUARDED: Final = b'"guardrailConfig"'
 _ELSEWHERE: Final = (
     "the ARN names no model; the answer names it, and not by which profile it was called: regional rate used"
@@ -52,7 +53,7 @@ def invoked(reading: Reading, facts: Facts) -> Reading:
         counted = _counted(headers) if reading.error_type is None else None
         if counted is not None:
             reading = reading._replace(units=counted, complete=True, reason=None, estimated=False)
-    elif not any(made for _, made in reading.units.values()):
+    elif not reading.units.get("text", _NONE)[1] and not any(made for _, made in reading.units.values()):
         # Of an answer that a guardrail changed, Nova's body tells the input alone.
         made = _count(headers, "x-amzn-bedrock-output-token-count")
         if made:
