@@ -13,7 +13,8 @@ from .providers.ollama import PORT as OLLAMA_PORT
 __all__ = ["Hosts"]
 
 _MOST = 8192
-_HERE = ("localhost", "127.0.0.1", "::1")
+_HERE = ("localhost", "127.0.0.1", "0.0.0.0", "::1", "host.docker.internal", "ollama")  # noqa: S104 - called, not bound
+"""This machine, also as containers call it, and the name that Ollama's service has in most compose files."""
 
 
 class Hosts:
@@ -38,7 +39,7 @@ class Hosts:
                 ports.setdefault(None, providers.find(host))
 
     def _keep_ollama(self, host: str) -> None:
-        """On this machine Ollama is known by its port, unless the owner says what the host is."""
+        """At its usual places Ollama is known by its port, unless the owner says what the host is."""
         ports = self._known.setdefault(host, {})
         if isinstance(ports, dict) and None not in ports:
             ports.setdefault(OLLAMA_PORT, providers.named("ollama"))

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import msgspec
 
 from . import health, record
-from .costing import conditions, cost_of
-from .counting.estimates import BY_LENGTH, NOT_COUNTED, Estimates
-from .events import CallEvent
+from .costing import Costed, conditions, cost_of
+from .counting.estimates import BY_LENGTH, IF_CACHED, NOT_COUNTED, Estimates
+from .events import CallEvent, Units
 from .pricing import Prices
 from .spool import TO_PRICE
 
@@ -64,6 +64,8 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
         terms=conditions(prices, event.attribution, event.terms),
         parts=event.parts,
     )
+    if reason is not None and reason.endswith(IF_CACHED):
+        costed = _bounded(costed, event, units, prices)
     set_field(
         event, "units", units
     )  # it was decoded just now, and nobody else has it: to copy it takes as long as to price it
@@ -73,3 +75,23 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
     set_field(event, "reason", costed.reason)
     set_field(event, "price_version", prices.version)
     return event
+
+
+def _bounded(costed: Costed, event: CallEvent, units: Units, prices: Prices) -> Costed:
+    """A cost with how much less it is if all of the prompt was read from the cache; no word of it where that saves nothing."""
+    sent, made = units.get("text", (0, 0))
+    cached = cost_of(
+        prices,
+        event.provider,
+        event.resource,
+        units | {"text": (0, made), "text_cache_read": (sent, 0)},
+        event.started_ns,
+        tier=event.service_tier,
+        price_as=event.attribution.price_as,
+        terms=conditions(prices, event.attribution, event.terms),
+    ).cost
+    reason = (costed.reason or "").removesuffix(IF_CACHED)
+    if costed.cost is None or cached is None or cached.total_ticks >= costed.cost.total_ticks:
+        return costed._replace(reason=reason)
+    percent = -(-(costed.cost.total_ticks - cached.total_ticks) * 100 // costed.cost.total_ticks)
+    return costed._replace(reason=f"{reason}; up to {percent} % less if the prompt was cached")

@@ -15,12 +15,12 @@ from ..events import Units, Unpriced
 from ..providers import media
 from ..providers.attached import attached_tokens
 from ..providers.base import Endpoint, Texts
-from ..providers.families import family_of
+from ..providers.families import cached_from, family_of
 from ..providers.media import BY_LENGTH, NOT_COUNTED
 from .learned import ENOUGH, Learned
 from .tokens import Counted, Tokens
 
-__all__ = ["BY_LENGTH", "NOT_COUNTED", "Estimates"]
+__all__ = ["BY_LENGTH", "IF_CACHED", "NOT_COUNTED", "Estimates"]
 
 MAX_WAITING = 32 << 20
 """Bytes of requests and answers that may wait to be counted."""
@@ -41,10 +41,11 @@ PATIENCE = 2.0
 
 _UNREAD = (Unpriced("input", 1, f"{NOT_COUNTED}: the request's body is a stream"),)
 _HIDDEN = "; reasoning that was not shown is not counted"
-_CACHED = "; less if the prompt was cached"
-_CACHED_FROM = 1024
-"""Tokens from which prompts are cached unasked (OpenAI's guide "Prompt caching"; others are about the same): nothing but the
-usage tells that one was, and it costs a tenth to a half of what is counted."""
+IF_CACHED = "; less if the prompt was cached"
+"""Ends the reason of a count whose prompt may have been cached, which only usage tells; what that saves, the rates tell."""
+_ASKS_FOR_CACHE = (b'"cache_control"', b'"cachePoint"')
+_SELDOM = 3
+"""Times the median error, which nearly no estimate of a recorded stream that was cut exceeded what was billed by."""
 _INPUT = ("text", "text_cache_read", "text_cache_write", "text_cache_write_1h")
 """The units of a prompt's words."""
 
@@ -209,24 +210,24 @@ class Estimates:
         if told is not None:
             return _broken_off(told, made), how, ()
         units, uncounted = _attached(texts, counted, made, waiting.model)
-        if answer and counted.prompt >= _CACHED_FROM:
-            how += _CACHED
         if request is None:
             return units, f"{how}, the request not at all", _UNREAD + uncounted
+        if answer and _may_be_cached(request, counted.prompt, waiting.model):
+            how += IF_CACHED
         return units, how, uncounted
 
     def _corrected(self, counted: Counted, model: str | None) -> tuple[Counted, str]:
         """The counts as the owner's own calls correct them, and how they came to be, with their error."""
         learned = None if family_of(model).error == 0 else self._learned.of(model, counted.mode)
-        how, error = counted.how, counted.error
+        how, error, most = counted.how, counted.error, counted.error * _SELDOM
         if learned is not None:
             prompt, answer = -(-counted.prompt * learned.prompt // 1), -(-counted.answer * learned.answer // 1)
             counted = counted._replace(prompt=prompt, answer=answer)
             how = f"{how}, as {learned.calls} calls of the model taught"
-            error = learned.error
-            if not error:
-                return counted, f"{how}, error under 1 %"
-        return counted, f"{how}, error about {error} %" if error else how
+            error, most = learned.error, max(most, learned.most)
+        if learned is None and not error:
+            return counted, how
+        return counted, f"{how}, error {f'about {error}' if error else 'under 1'} %, seldom over {most} %"
 
     def _load(self) -> None:
         """Load the ranks in a thread of their own: a download that hangs must not hold the drainer."""
@@ -238,6 +239,12 @@ class Estimates:
     def _load_ranks(self) -> None:
         self._tokens.load()
         self.settled = {None}  # what was learned by length is not what is learned by ranks
+
+
+def _may_be_cached(request: bytes, prompt: int, model: str | None) -> bool:
+    """Whether a prompt of so many tokens may have been served from a cache."""
+    least = cached_from(model)
+    return prompt >= least if least else any(word in request for word in _ASKS_FOR_CACHE)
 
 
 def _attached(texts: Texts, counted: Counted, made: int, model: str | None) -> tuple[Units, tuple[Unpriced, ...]]:

@@ -34,6 +34,8 @@ class Correction(NamedTuple):
     answer: Fraction
     error: int
     """Per cent, in the median, that corrected counts of these calls were off."""
+    most: int
+    """Per cent that one of them was too high, at most."""
     calls: int
 
 
@@ -75,15 +77,16 @@ class Learned:
             prompt, answer = (list(pairs.prompt), list(pairs.answer)) if pairs is not None else ([], [])
         if len(prompt) < _LEAST and len(answer) < _LEAST:
             return None
-        times_in, error_in = _fit(prompt)
-        times_out, error_out = _fit(answer)
-        return Correction(times_in, times_out, max(error_in, error_out), max(len(prompt), len(answer)))
+        times_in, *errors_in = _fit(prompt)
+        times_out, *errors_out = _fit(answer)
+        error, most = map(max, errors_in, errors_out)
+        return Correction(times_in, times_out, error, most, max(len(prompt), len(answer)))
 
 
-def _fit(pairs: list[tuple[int, int]]) -> tuple[Fraction, int]:
-    """(factor, error in per cent), both medians; 1 and 0 for too few."""
+def _fit(pairs: list[tuple[int, int]]) -> tuple[Fraction, int, int]:
+    """(factor, error in per cent), both medians, and how much too high one was at most; 1, 0 and 0 for too few."""
     if len(pairs) < _LEAST:
-        return Fraction(1), 0
+        return Fraction(1), 0, 0
     times = median(Fraction(told, counted) for counted, told in pairs)
-    off = median(abs(counted * times - told) / told for counted, told in pairs)
-    return times, -(-off * 100 // 1)
+    off = [(counted * times - told) / told for counted, told in pairs]
+    return times, -(-median(map(abs, off)) * 100 // 1), max(0, -(-max(off) * 100 // 1))

@@ -92,9 +92,15 @@ class Catalogue:
     def _of_another_maker(
         self, provider: str, model: str, at_ns: int, tier: str | None, terms: tuple[str, ...]
     ) -> Plan | None:
-        """A host that answers with another maker's model, as a proxy does that nobody named in `hosts`: at that maker's rate."""
+        """A host that answers with another maker's model, as a proxy does that nobody named in `hosts`: at that maker's rate.
+
+        So does the provider behind a gateway, which passes that on.
+        """
+        behind = maker_of(provider, model)
+        if behind is not None:
+            return None if behind[0] == provider else self._of_another_maker(*behind, at_ns, tier, terms)
         maker = named_maker(model)
-        if maker is None or maker[0] == provider or maker_of(provider, model) is not None:
+        if maker is None or maker[0] == provider:
             return None
         plan = self.plan(*maker, at_ns, tier, terms)
         if plan is None or plan.refusal is not None:

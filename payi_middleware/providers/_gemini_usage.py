@@ -72,10 +72,23 @@ def units_of(usage: Usage, faults: list[str]) -> Units | None:
     output = usage.candidates_token_count if usage.candidates_token_count is not None else usage.response_token_count
     if prompt is None and output is None:
         return None
-    units: Units = {"text": (0, 0)}
+    if not (usage.cached_content_token_count or usage.tool_use_prompt_token_count):
+        sent = usage.prompt_tokens_details or usage.prompt_token_details
+        made = usage.candidates_tokens_details or usage.response_tokens_details
+        if _is_text(prompt or 0, sent) and _is_text(output or 0, made):  # what most calls are
+            units: Units = {"text": (prompt or 0, output or 0)}
+            if usage.thoughts_token_count:
+                units["reasoning"] = (0, usage.thoughts_token_count)
+            return units
+    units = {"text": (0, 0)}
     _input(usage, prompt or 0, units, faults)
     _output(usage, output or 0, units, faults)
     return units
+
+
+def _is_text(total: int, details: list[ModalityTokens] | None) -> bool:
+    """Whether all of a total is plain text."""
+    return not details or (len(details) == 1 and details[0].modality == "TEXT" and details[0].token_count == total)
 
 
 def _input(usage: Usage, prompt: int, units: Units, faults: list[str]) -> None:

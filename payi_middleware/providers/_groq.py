@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..events import Part, Units, Unpriced
 from . import _sse
-from ._json import last_object, parse
+from ._json import holds, last_object, parse
 from ._plain import Counts, name_of, plain, told
 from .base import Facts, Reading, summed
 
@@ -34,8 +34,8 @@ _TIMED: Final = "billed by the time it runs, which is not told"
 
 def compound(reading: Reading, facts: Facts) -> Reading:
     """Prices each model of a compound system by itself, and counts the tools it executed."""
-    if reading.units is None or (_BREAKDOWN not in facts.answer and _TOOLS not in facts.answer):
-        return reading
+    if reading.units is None or not (holds(facts.answer, _BREAKDOWN) or holds(facts.answer, _TOOLS)):
+        return reading  # a single model's answer has null there, or nothing
     parts = _parts(last_object(facts.answer, _BREAKDOWN), reading.service_tier)
     fees, unpriced = _tools(facts.answer, facts.streamed)
     if not parts:

@@ -24,6 +24,7 @@ __all__ = [
     "arrays",
     "ends",
     "fill",
+    "holds",
     "key_string",
     "last_object",
     "last_string",
@@ -82,6 +83,7 @@ def _number(text: str) -> int | Decimal:
 
 _objects = json.JSONDecoder(parse_float=_number)
 _OPENS: Final = re.compile(rb"\s*:\s*\{")
+_OPENS_EITHER: Final = re.compile(rb"\s*:\s*[{\[]")
 _OPENS_ARRAY: Final = re.compile(rb"\s*:\s*\[")
 
 
@@ -171,6 +173,16 @@ def objects(data: bytes, key: bytes) -> Iterator[int]:
         if opens is not None:
             yield opens.end() - 1
         end = at
+
+
+def holds(data: bytes, key: bytes) -> bool:
+    """Whether an object or an array opens somewhere under `key` (with its quotes)."""
+    end = len(data)
+    while (at := data.rfind(key, 0, end)) >= 0:
+        if _OPENS_EITHER.match(data, at + len(key)) is not None:
+            return True
+        end = at
+    return False
 
 
 def object_at(data: bytes, at: int) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ In a stream the first event tells the input, and the last replaces what it tells
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import msgspec
 from ..events import Units, Unpriced
 from . import _sse
 from ._asking import ask
+from ._code_execution import UNNAMED, Container, costs_nothing, firsts_of, settled
 from ._errors import Error, error_type
 from ._json import BAD, NOT_JSON, Name, fill, key_string, last_object, lenient
 from ._messages_usage import Usage, merged, parts_of, terms_of, tier_of, units_of
@@ -34,19 +34,10 @@ _INPUT_UNKNOWN: Final = "the input was not told"
 # published, so they keep their price.
 _BILLED_REFUSALS: Final = frozenset({"frontier_llm", "reasoning_extraction"})
 
-# Source: the page of the code execution tool, "Usage and pricing": billed by the container's time, with five minutes at
-# least and free hours every month; free beside web_search_20260209, web_fetch_20260209 and later, which are called by code.
-_CODE_EXECUTION: Final = Unpriced("code_execution", 1, "the time of the container is not told")
-_WEB_TOOL: Final = re.compile(rb'"name"\s*:\s*"web_(?:search|fetch)"')
-_BY_CODE: Final = re.compile(rb'"caller"\s*:\s*\{[^{}]*"code_execution_')
 
 _CREDIT: Final = Unpriced(
     "fallback_credit", 1, "the credit for a refused request lowers the cost of cache writes, by how much is not told"
 )
-
-
-class _Container(msgspec.Struct, gc=False):
-    id: Name | None = None
 
 
 class _Refused(msgspec.Struct, gc=False):
@@ -58,7 +49,7 @@ class _Answer(msgspec.Struct, gc=False):
     model: Name | None = None
     usage: Usage | None = None
     error: Error | None = None
-    container: _Container | None = None
+    container: Container | None = None
     stop_reason: Name | None = None
     stop_details: _Refused | None = None
 
@@ -66,7 +57,7 @@ class _Answer(msgspec.Struct, gc=False):
 class _Delta(msgspec.Struct, gc=False):
     stop_reason: Name | None = None
     stop_details: _Refused | None = None
-    container: _Container | None = None
+    container: Container | None = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -87,14 +78,9 @@ def read(body: bytes) -> Reading:
         answer = _decode(body)
     except BAD:
         return _read_patiently(body)
-    if answer.container is not None and _runs_for_the_web(body):
+    if answer.container is not None and costs_nothing(answer.container, body):
         answer.container = None
     return _reading(answer)
-
-
-def _runs_for_the_web(answer: bytes) -> bool:
-    """Whether code ran to search or fetch, in a container that costs nothing."""
-    return _WEB_TOOL.search(answer) is not None and _BY_CODE.search(answer) is not None
 
 
 def _read_patiently(body: bytes) -> Reading:
@@ -121,7 +107,7 @@ def _reading(answer: _Answer, complete: bool = True, wrong: str | None = None) -
     if answer.stop_reason == "refusal" and not usage.output_tokens:
         units, why = _refused(answer, units)
         faults.append(why)
-    return Reading(
+    reading = Reading(
         model,
         answer.id,
         units,
@@ -130,11 +116,12 @@ def _reading(answer: _Answer, complete: bool = True, wrong: str | None = None) -
         None,
         wrong or "; ".join(faults) or None,
         failed,
-        () if answer.container is None and usage.fallback_credit is None else _besides(answer, usage),
+        (),
         False,
         False,
         () if usage.inference_geo != "us" else terms_of(usage, model),
     )
+    return reading if answer.container is None and usage.fallback_credit is None else _besides(reading, answer, usage)
 
 
 def _of_passes(answer: _Answer, usage: Usage, complete: bool, wrong: str | None, failed: str | None) -> Reading:
@@ -145,11 +132,12 @@ def _of_passes(answer: _Answer, usage: Usage, complete: bool, wrong: str | None,
         usage.iterations = None
         return _reading(answer, complete, wrong)
     units = summed(parts)
-    unpriced = _besides(answer, usage) + doubts
     tier, reason = tier_of(usage), wrong or "; ".join(faults) or None
     if not any(map(any, units.values())):
         return Reading(answer.model or None, answer.id, None, complete, reason=COUNTS_NOTHING, error_type=failed)
-    return Reading(answer.model or None, answer.id, units, complete, tier, None, reason, failed, unpriced, parts=parts)
+    reading = Reading(answer.model or None, answer.id, units, complete, tier, None, reason, failed, parts=parts)
+    reading = _besides(reading, answer, usage)
+    return reading._replace(unpriced=reading.unpriced + doubts)
 
 
 def _refused(answer: _Answer, units: Units) -> tuple[Units, str]:
@@ -168,15 +156,16 @@ def _why_missing(usage: Usage | None, failed: str | None) -> str:
     return "usage has no token counts" if usage.output_tokens is None else _INPUT_UNKNOWN
 
 
-def _besides(answer: _Answer, usage: Usage) -> tuple[Unpriced, ...]:
-    """What is billed besides, and by how much nobody tells."""
+def _besides(reading: Reading, answer: _Answer, usage: Usage) -> Reading:
+    """The reading with what is billed besides tokens: the container in which code ran, a credit of which nobody tells how much."""
     found: tuple[Unpriced, ...] = ()
-    if answer.container is not None:
-        found += (_CODE_EXECUTION,)
+    firsts = () if answer.container is None else firsts_of(answer.container)
+    if answer.container is not None and not firsts:
+        found += (UNNAMED,)
     credit = usage.fallback_credit
     if credit is not None and credit.status is not None and credit.status.type == "redeemed":
         found += (_CREDIT,)
-    return found
+    return reading._replace(unpriced=found, firsts=firsts)
 
 
 def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
@@ -198,7 +187,7 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
             answer.stop_reason, answer.stop_details = delta.delta.stop_reason, delta.delta.stop_details
     elif answer.usage is not None and not _tells_input(answer.usage):
         answer.usage = None  # hosts that speak Anthropic's language may tell the input last
-    if answer.container is not None and _runs_for_the_web(head + tail):
+    if answer.container is not None and costs_nothing(answer.container, head + tail):
         answer.container = None
     complete = b'"message_stop"' in data[-256:] or (
         delta is not None and delta.delta is not None and delta.delta.stop_reason is not None
@@ -252,4 +241,6 @@ def messages(
     refine: Callable[[Reading, Facts], Reading] | None = None,
 ) -> Endpoint:
     """Messages; the same under another template where a cloud hosts them."""
-    return Endpoint(template, asks, read, read_cut, read_stream, anthropic_texts, refine)
+    return Endpoint(
+        template, asks, read, read_cut, read_stream, anthropic_texts, refine, repeats=True, refine_firsts=settled
+    )

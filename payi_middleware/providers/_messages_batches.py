@@ -12,6 +12,7 @@ import msgspec
 
 from ..events import Unpriced
 from . import _messages
+from ._code_execution import settled
 from ._json import BAD
 from ._packing import packed, parts_of_line
 from .base import Asked, Endpoint, Facts, Reading, summed
@@ -64,7 +65,12 @@ def _together(readings: list[Reading], faulty: int) -> Reading:
     units = summed(parts) if parts else None if reasons else dict(_NOTHING)
     unpriced = tuple(dict.fromkeys(note for reading in told for note in reading.unpriced))
     return Reading(
-        units=units, service_tier=_TIER, reason="; ".join(reasons)[:512] or None, unpriced=unpriced, parts=parts
+        units=units,
+        service_tier=_TIER,
+        reason="; ".join(reasons)[:512] or None,
+        unpriced=unpriced,
+        parts=parts,
+        firsts=tuple(dict.fromkeys(first for reading in told for first in reading.firsts)),
     )
 
 
@@ -95,6 +101,7 @@ RESULTS: Final = Endpoint(
     read_cut,
     read_stream,
     refine=_refine,
+    refine_firsts=settled,
     whole=_WHOLE,
     lines=True,
 )

@@ -20,8 +20,10 @@ __all__ = ["COUNTS_NOTHING", "OPENAI", "Dialect", "Usage", "stated", "told"]
 COUNTS_NOTHING: Final = "usage counts nothing"
 """Why counts that are all 0 are none: an answer was made of something."""
 
-_MOST_USD: Final = 10**6
+_MOST_USD: Final = Decimal(10**6)
+_PER_USD: Final = Decimal(TICKS_PER_USD)
 _MOST_SECONDS: Final = 10**6
+_MOST_TOKENS: Final = 1 << 40
 
 
 class _WriteDetails(msgspec.Struct, gc=False):
@@ -73,6 +75,8 @@ class Usage(msgspec.Struct, gc=False):
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
     cached_tokens: Count | None = None  # Together, Moonshot
+    cached_input_tokens: Count | None = None  # Inception
+    reasoning_tokens: Any = None  # Inception, which counts them on top; Perplexity's are read elsewhere
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
     prompt_audio_seconds: Any = None  # Mistral; an empty object where there is no audio
     server_tool_use_details: _Tools | None = None  # OpenRouter
@@ -182,7 +186,7 @@ def _input(
     cached = details.cached_tokens if details is not None else None
     if cached is None:
         # Mistral's num_cached_tokens, of early 2026, is from before it billed cached tokens otherwise; see prompt_tokens_details.
-        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
+        cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or usage.cached_input_tokens or 0
     if cached > prompt:
         if dialect.cached_may_be_extra:
             prompt += cached
@@ -202,7 +206,7 @@ def _input(
         "vision": details.image_tokens,
         "video": details.video_tokens,
     }
-    return _part(parts, prompt - cached, "input", units, faults)
+    return _part(parts, prompt - cached, "input", units, faults, cached)
 
 
 def _output(
@@ -217,9 +221,15 @@ def _output(
     """Puts the parts of the output into `units`; gives what is left as text."""
     total = usage.total_tokens
     reasoning = details.reasoning_tokens or 0 if details is not None else 0
+    if not reasoning and total is not None and total == prompt + completion + _beside(usage.reasoning_tokens):
+        reasoning = _beside(usage.reasoning_tokens)
     rest = completion
     if dialect.rest_is_reasoning and total is not None and total > prompt + completion:
         reasoning = total - prompt - completion
+    elif not reasoning and total is not None and total > prompt + completion and not _is_extra(usage, dialect):
+        faults.append(
+            f"usage tells {total} tokens, {total - prompt - completion} more than it names: those are not counted"
+        )
     elif not reasoning or total == prompt + completion + reasoning:
         pass  # xAI's chat counts reasoning on top of completion_tokens, as its total shows
     elif reasoning > completion:
@@ -238,14 +248,25 @@ def _output(
     return _part(parts, rest, "output", units, faults)
 
 
-def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, faults: list[str]) -> int:
-    """Takes each part out of what is left, and never more than is left."""
+def _is_extra(usage: Usage, dialect: Dialect) -> bool:
+    """Whether what a total has more than its parts is counted elsewhere: audio that was heard, cached tokens on top."""
+    return dialect.rest_is_audio or dialect.cached_may_be_extra or bool(usage.prompt_audio_seconds)
+
+
+def _beside(told: object) -> int:
+    """Thoughts that a host counts beside the other tokens; 0 for anything that is no count."""
+    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MOST_TOKENS else 0
+
+
+def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, faults: list[str], cached: int = 0) -> int:
+    """Takes each part out of what is left, and never more than is left. A picture may be among what was cached."""
     for unit, part in parts.items():
         if not part:
             continue
-        if part > rest:
+        if part > rest + cached:
             faults.append(f"usage tells {part} {unit} tokens where {rest} {side} tokens are left: counted as {rest}")
-            part = rest
+        if not (part := min(part, rest)):
+            continue
         before = units.get(unit, (0, 0))
         units[unit] = (part, before[1]) if side == "input" else (before[0], part)
         rest -= part
@@ -340,7 +361,7 @@ def stated(usage: Usage) -> int | None:
 
 
 def _ticks(cost: Decimal, more: Decimal | None) -> int | None:
-    for amount in (cost, more):
-        if amount is not None and not (amount.is_finite() and 0 <= amount <= _MOST_USD):
+    for amount in (cost,) if more is None else (cost, more):
+        if not (amount.is_finite() and 0 <= amount <= _MOST_USD):
             return None
-    return round((cost + (more or 0)) * TICKS_PER_USD)
+    return round((cost if more is None else cost + more) * _PER_USD)

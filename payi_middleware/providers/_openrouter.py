@@ -32,11 +32,11 @@ def refine(reading: Reading, facts: Facts) -> Reading:
     if reading.stated_ticks is None and _COST in facts.answer:
         usage = last_object(facts.answer, _USAGE)
         reading = reading._replace(stated_ticks=_stated(usage or {}))
-    if _TOOLS in facts.answer and "web_search_request" not in (reading.units or {}):
+    if facts.answer.rfind(_TOOLS) >= 0 and "web_search_request" not in (reading.units or {}):
         searches = Counts(last_object(facts.answer, _TOOLS)).get("web_search_requests", _MOST)
         if searches:
             reading = reading._replace(units={**(reading.units or {}), "web_search_request": (0, searches)})
-    if _FILE.search(facts.answer) is not None:
+    if facts.answer.rfind(b'"file"') >= 0 and _FILE.search(facts.answer) is not None:
         why = "a file that was read may have a fee by the page, and its pages are not told"
         reading = reading._replace(unpriced=(*reading.unpriced, Unpriced("file", 1, why)))
     return reading

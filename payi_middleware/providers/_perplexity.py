@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import msgspec
+
 from ..events import Units, Unpriced
-from ._json import last_object
+from ._json import BAD, Name, last_object
 from ._plain import Counts, dollars, name_of, plain, told
 from ._polls import begun, poll
-from .base import Facts, Reading
+from .base import Facts, Reading, on_terms
 
 __all__ = ["ASYNC", "ASYNC_POLL", "SEARCH", "refine"]
 
@@ -29,13 +31,58 @@ _TOOLS: Final = {
 }
 
 
+class _Usage(msgspec.Struct, gc=False):
+    """The size of the context, and what tells more than a chat has."""
+
+    search_context_size: Name | None = None
+    citation_tokens: Any = None
+    input_tokens: Any = None
+    input_tokens_details: Any = None
+    num_search_queries: Any = None
+    reasoning_tokens: Any = None
+    tool_calls_details: Any = None
+
+
+class _Chat(msgspec.Struct, gc=False):
+    usage: _Usage
+
+
+_decode = msgspec.json.Decoder(_Chat).decode
+
+
 def refine(reading: Reading, facts: Facts) -> Reading:
     """Units and terms of a chat, of deep research and of the agent API."""
     if reading.units is None:
         return reading
+    size = _size_of_chat(facts)
+    if size is not None and "web_search_request" not in reading.units:
+        return on_terms(reading, f"context:{size}")
+    return _refine_fully(reading, reading.units, facts)
+
+
+def _size_of_chat(facts: Facts) -> str | None:
+    """The context of a plain chat; None for any other answer, and for one that is not as it should be."""
+    try:
+        usage = _decode(facts.answer).usage
+    except BAD:
+        return None
+    more = (
+        usage.citation_tokens
+        or usage.input_tokens
+        or usage.input_tokens_details
+        or usage.num_search_queries
+        or usage.reasoning_tokens
+        or usage.tool_calls_details
+    )
+    if more:
+        return None
+    return usage.search_context_size if usage.search_context_size in _SIZES else _asked_size(facts)
+
+
+def _refine_fully(reading: Reading, seen: Units, facts: Facts) -> Reading:
     usage = last_object(facts.answer, _USAGE) or {}
     counts = Counts(usage)
-    units = {**reading.units, **_research(counts), **_cached(counts, reading.units)}
+    units = {**seen, **_research(counts), **_cached(counts, seen)}
     called, unpriced = _tools(counts.inner("tool_calls_details"))
     terms = reading.terms
     if not called and "input_tokens" not in counts and "web_search_request" not in units:
@@ -47,8 +94,10 @@ def refine(reading: Reading, facts: Facts) -> Reading:
 def _size(usage: dict[str, Any], facts: Facts) -> str:
     """As the answer tells it, else as it was asked for."""
     told = name_of(usage, "search_context_size")
-    if told in _SIZES:
-        return told
+    return told if told in _SIZES else _asked_size(facts)
+
+
+def _asked_size(facts: Facts) -> str:
     asked = _ASKED.search(facts.request or b"")
     return asked[1].decode() if asked else _DEFAULT
 

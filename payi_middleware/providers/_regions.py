@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from .base import Endpoint, Facts, Reading, refined_by
+from .base import Endpoint, Facts, Reading, on_terms, refined_by
 
 __all__ = ["in_a_region", "openai_costs_more"]
 
@@ -28,6 +28,6 @@ def in_a_region(endpoint: Endpoint, costs_more: Callable[[str | None], bool]) ->
     def scoped(reading: Reading, facts: Facts) -> Reading:
         if not costs_more(reading.model or facts.asked.model):
             return reading
-        return reading._replace(terms=(*reading.terms, "scope:region"))
+        return on_terms(reading, "scope:region")
 
     return refined_by(endpoint, scoped)

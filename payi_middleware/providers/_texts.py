@@ -164,17 +164,45 @@ def _prompt(request: bytes, members: tuple[str, ...], listed: str) -> _Prompt:
     if not isinstance(body, dict):
         return _Prompt(found)
     found.detail = _resolution(body)
+    if listed in members:
+        body[listed] = _compacted(body.get(listed))
     for name in members:
         found.walk(body.get(name), name if name in _IDS else "text")
-    tools = [*_list(body.get("tools")), *_list(body.get("functions"))]
+    tools = [tool for tool in (*_list(body.get("tools")), *_list(body.get("functions"))) if not _is_deferred(tool)]
     messages = body.get(listed)
     number = len(messages) if isinstance(messages, list) else int(bool(messages))
     return _Prompt(found, number, tuple(tools), _schema(body), _unseen(body, tools))
 
 
+def _is_deferred(tool: Any) -> bool:
+    """Whether a tool is found by search only, and so not in the prompt (OpenAI's and Anthropic's guides, "Tool search")."""
+    return isinstance(tool, dict) and tool.get("defer_loading") is True
+
+
+def _compacted(items: Any) -> Any:
+    """The turns of a prompt from the last compaction on, which stands for all before it (the makers' guides, "Compaction")."""
+    if not isinstance(items, list):
+        return items
+    for at in range(len(items) - 1, -1, -1):
+        if _is_compaction(items[at]):
+            return items[at:]
+        blocks = _list(items[at].get("content")) if isinstance(items[at], dict) else []
+        places = [n for n, block in enumerate(blocks) if _is_compaction(block)]
+        if places:
+            return [items[at] | {"content": blocks[places[-1] :]}, *items[at + 1 :]]
+    return items
+
+
+def _is_compaction(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("type") in _COMPACTIONS
+
+
 def _unseen(body: dict[str, Any], tools: list[Any]) -> tuple[Unpriced, ...]:
     """What of the input is not in the request: earlier turns that the provider keeps, what its own tools bring in."""
     found: list[Unpriced] = []
+    sealed = sum(_is_compaction(item) and bool(item.get("encrypted_content")) for item in _list(body.get("input")))
+    if sealed:
+        found.append(Unpriced("input", sealed, f"{NOT_COUNTED}: earlier turns that are sealed in a compaction"))
     if any(body.get(name) for name in _KEPT):
         found.append(Unpriced("input", 1, f"{NOT_COUNTED}: what the provider keeps of earlier calls"))
     hosted = sum(next(functions([tool]), None) is None for tool in tools)
@@ -187,6 +215,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+_COMPACTIONS: Final = frozenset({"compaction", "compaction_summary"})
 _KEPT: Final = ("cachedContent", "cached_content", "conversation", "previous_interaction_id", "previous_response_id")
 _SCHEMAS: Final = (
     ("response_format", "json_schema", "schema"),  # chat completions

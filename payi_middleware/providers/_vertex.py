@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import msgspec
 
-from .base import Facts, Reading
+from .base import Facts, Reading, on_terms
 
 __all__ = ["in_a_region"]
 
@@ -19,14 +20,19 @@ _REGION: Final = "scope:region"
 _Refine: TypeAlias = Callable[[Reading, Facts], Reading]
 
 
+@functools.lru_cache(maxsize=1024)
+def _paths_model(path: str) -> str | None:
+    found = _MODEL.search(path)
+    return None if found is None else found[1]
+
+
 def in_a_region(costs_more: Callable[[str | None], bool], inner: _Refine | None = None) -> _Refine:
     """Completes what was read at a location other than `global`, after `inner`: the term that newer models are dearer by."""
 
     def refine(reading: Reading, facts: Facts) -> Reading:
         if inner is not None:
             reading = inner(reading, facts)
-        found = _MODEL.search(facts.path)
-        asked = found[1] if found is not None else None
+        asked = _paths_model(facts.path)
         if reading.parts:
             parts = tuple(
                 msgspec.structs.replace(part, terms=(*part.terms, _REGION))
@@ -35,6 +41,6 @@ def in_a_region(costs_more: Callable[[str | None], bool], inner: _Refine | None 
                 for part in reading.parts
             )
             return reading._replace(parts=parts)
-        return reading._replace(terms=(*reading.terms, _REGION)) if costs_more(reading.model or asked) else reading
+        return on_terms(reading, _REGION) if costs_more(reading.model or asked) else reading
 
     return refine

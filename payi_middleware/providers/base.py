@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ..body import WHOLE
 from ..events import Part, Units, Unpriced
@@ -28,6 +28,7 @@ __all__ = [
     "Route",
     "StreamReader",
     "Texts",
+    "on_terms",
     "refined_by",
     "summed",
 ]
@@ -88,6 +89,14 @@ class Reading(NamedTuple):
         return self.estimated and self.reason is not None and self.reason.endswith(BY_LENGTH)
 
 
+def on_terms(reading: Reading, *terms: str) -> Reading:
+    """A reading whose rates depend on more besides; `_replace` takes twice as long."""
+    return tuple.__new__(Reading, (*reading[:_TERMS], (*reading.terms, *terms), *reading[_TERMS + 1 :]))
+
+
+_TERMS: Final = Reading._fields.index("terms")
+
+
 def summed(parts: Iterable[Part]) -> Units:
     """The units of all parts."""
     total: Units = {}
@@ -120,6 +129,10 @@ class Facts(NamedTuple):
     answer: bytes
     """The answer's body, or the head of it."""
     streamed: bool
+
+
+Refine: TypeAlias = Callable[[Reading, Facts], Reading]
+"""Completes a reading by what the body does not tell."""
 
 
 class Attached(NamedTuple):
@@ -184,20 +197,18 @@ class Endpoint:
     """Reads a stream."""
     texts: Callable[[bytes, bytes, bool], Texts] | None = None
     """(request body, answer, streamed) -> the texts to count; None where an estimate makes no sense."""
-    refine: Callable[[Reading, Facts], Reading] | None = None
+    refine: Refine | None = None
     """Completes what was read of a successful answer by what its body does not tell: the request, the host, headers."""
     repeats: bool = False
     """Whether `once`, `untold` and `firsts` of what is read are to be looked at; an endpoint with a `refine` needs no word."""
+    refine_firsts: Refine | None = None
+    """Completes a reading that has `firsts`, and no other, by what the body does not tell: what the request offered."""
     whole: int = WHOLE
     """Bytes of an answer that are kept whole: more where every line counts (the results of a batch, which are not read
     on the application's path if they are long)."""
     lines: bool = False
     """Whether an answer is results, one a line, that can be asked for again: one that broke off is counted when it is read
     whole."""
-
-
-Refine: TypeAlias = Callable[[Reading, Facts], Reading]
-"""Completes a reading by what the body does not tell."""
 
 
 def refined_by(endpoint: Endpoint, refine: Refine) -> Endpoint:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Family", "family_of"]
+__all__ = ["Family", "cached_from", "family_of"]
 
 
 class Family(NamedTuple):
@@ -58,7 +58,7 @@ _FAMILIES: Final = tuple(
             r"(?:^|[/:.])(?:gpt-4(?:-|$)|gpt-4-|gpt-3)",
             Family("GPT-4", encoding="cl100k_base", tool_percent=0, error=0),
         ),
-        (r"(?:^|[/:])(?:text-embedding-|babbage|davinci)", Family("cl100k", encoding="cl100k_base", error=0)),
+        (r"(?:^|[/:])(?:text-embedding-(?!00)|babbage|davinci)", Family("cl100k", encoding="cl100k_base", error=0)),
         (r"(?:^|[/:.])(?:gpt-4|chatgpt)", Family("GPT-4o", tool_percent=0, error=0)),
         (
             r"(?:^|[/:.])(?:gpt-|o\d(?:-|$)|codex|computer-use)",
@@ -136,3 +136,13 @@ def family_of(model: str | None) -> Family:
         if names.search(name):
             return family
     return _OTHER
+
+
+_UNASKED: Final = {"Claude": 0, "GPT-4": 1024, "GPT-4o": 1024, "GPT-5": 1024, "Gemini": 1024, "cl100k": 1024}
+"""Sources: the makers' guides "Prompt caching" (OpenAI, Anthropic) and "Context caching" (Google, DeepSeek: 64)."""
+_LEAST_RECORDED: Final = 64
+
+
+def cached_from(model: str | None) -> int:
+    """Tokens from which a prompt may be served from a cache that nobody asked for; 0 where a request has to ask for it."""
+    return _UNASKED.get(family_of(model).name.partition(" ")[0], _LEAST_RECORDED)

@@ -18,7 +18,7 @@ from ..events import Part
 from ..pricing.makers import maker_of, provider_named
 from . import openai
 from ._json import last_object
-from ._openai_usage import OPENAI, Dialect
+from ._openai_usage import Dialect
 from ._paths import FindRoute
 from ._plain import dollars
 from .base import Facts, Provider, Reading, Refine, Route, refined_by
@@ -54,6 +54,8 @@ _BASES: Final = {
 }
 
 
+_PASSED_ON: Final = Dialect(rest_is_reasoning=True)
+"""Whatever answers, a gateway passes it on: of Gemini's thoughts only the total tells."""
 _DIALECTS: Final = {"vercel": Dialect(thoughts_are_extra=True)}
 
 
@@ -183,6 +185,6 @@ def gateways(by_host: Find, by_id: Find) -> dict[str, Provider]:
     }
     found: dict[str, Provider] = {}
     for id, refine in refines.items():
-        find_route = _routed(by_id, _BASES.get(id), _shared(refine, _DIALECTS.get(id, OPENAI)), refine)
+        find_route = _routed(by_id, _BASES.get(id), _shared(refine, _DIALECTS.get(id, _PASSED_ON)), refine)
         found[id] = Provider(id, f"system.{id}", find_route)
     return found

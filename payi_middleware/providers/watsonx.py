@@ -14,7 +14,7 @@ import msgspec
 
 from ..events import Units
 from . import _chat, _sse, openai
-from ._json import BAD, NOT_JSON, Name, key_string, parse
+from ._json import BAD, NOT_JSON, Count, Name, key_string, parse
 from ._paths import by_path
 from ._received import broken_off, strings
 from ._texts import named_texts
@@ -41,7 +41,19 @@ class _Request(msgspec.Struct, gc=False):
     model: Name | None = None
 
 
+class _Result(msgspec.Struct, gc=False):
+    generated_token_count: Count
+    input_token_count: Count
+
+
+class _Body(msgspec.Struct, gc=False):
+    model_id: Name
+    results: list[_Result]
+
+
 _decode = msgspec.json.Decoder(_Request).decode
+_decode_body = msgspec.json.Decoder(_Body).decode
+_ODD: Final = (*BAD, ValueError)
 
 
 def _ask(body: bytes) -> Asked:
@@ -59,6 +71,27 @@ def _ask_stream(body: bytes) -> Asked:
 
 def read(body: bytes) -> Reading:
     """Reads a whole body: each result tells what it generated, and what went in."""
+    try:
+        return _read_results(_decode_body(body))
+    except _ODD:
+        return _read_patiently(body)
+
+
+def _read_results(told: _Body) -> Reading:
+    """Reads what is as the API documents it.
+
+    Raises:
+        ValueError: It is not.
+    """
+    made = [result.generated_token_count for result in told.results]
+    taken = max([result.input_token_count for result in told.results], default=0)
+    generated = made[0] if len(made) == 1 else _generated(made)
+    if not (taken or generated):
+        raise ValueError(told.model_id)
+    return Reading(told.model_id, None, {"text": (taken, generated)})
+
+
+def _read_patiently(body: bytes) -> Reading:
     if _sse.looks_like_events(body):
         return read_stream(body)
     if any(name in body for name in _NAMES):

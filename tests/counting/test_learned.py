@@ -27,6 +27,7 @@ def test_the_median_of_what_was_told() -> None:
     assert found is not None
     assert (found.prompt, found.answer, found.calls) == (Fraction(6, 5), Fraction(1, 2), 5)
     assert found.error == 0  # three of five are told exactly
+    assert found.most == 10  # 120 for 110, rounded up
     assert learned.of("m", "bytes") is None
     assert learned.of("other", "o200k_base") is None
     assert learned.of(None, "o200k_base") is None

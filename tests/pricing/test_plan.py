@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from payi_middleware.events import TICK, Cost, Side, Units, Unpriced
 from payi_middleware.pricing import Plan, Rate, RateTable
-from payi_middleware.pricing.plan import REQUEST, round_half_even
+from payi_middleware.pricing.plan import REQUEST, cost_of_lines, round_half_even
 
 NAMES = ["text", "text_cache_read", "audio", "image", "web_search_request"]
 
@@ -21,6 +22,8 @@ keys: st.SearchStrategy[tuple[str, Side]] = st.tuples(st.sampled_from(NAMES), st
 pers = st.sampled_from([1, 1_000, 3_600, 1_000_000])
 rate_values = st.builds(Rate, usds, pers, st.just("a list"), doubt=st.sampled_from([None, None, "no"]))
 rate_maps = st.dictionaries(keys, rate_values)
+fees: st.SearchStrategy[dict[tuple[str, Side], Rate]] = st.dictionaries(st.just((REQUEST, "input")), rate_values)
+rate_maps_with_fees = st.builds(operator.or_, rate_maps, fees)
 unit_maps = st.dictionaries(st.sampled_from([*NAMES, "unheard-of"]), st.tuples(quantities, quantities))
 
 
@@ -78,13 +81,22 @@ def test_the_total_is_the_exact_sum_rounded_once(rates: dict[tuple[str, Side], R
 
 
 @steady
-@given(rate_maps, unit_maps)
+@given(rate_maps_with_fees, unit_maps)
 def test_the_fast_path_and_the_general_one_agree(rates: dict[tuple[str, Side], Rate], units: Units) -> None:
     """A call that the fast path can price costs the same on the path for every case."""
     table = RateTable(-1, rates)
     everything_general = Plan("a-model", [table, RateTable(0, rates)])  # any prompt is beyond its first mark
 
     assert Plan("a-model", [table]).price(units) == everything_general.price(units)
+
+
+@steady
+@given(rate_maps_with_fees, unit_maps)
+def test_lines_come_to_the_cost_of_their_plan(rates: dict[tuple[str, Side], Rate], units: Units) -> None:
+    """Added up again, whatever their denominators, they make the same cost."""
+    cost = Plan("a-model", [RateTable(-1, rates)]).price(units).cost
+
+    assert cost is None or cost_of_lines(cost.lines) == cost
 
 
 def test_a_line_tells_its_rate() -> None:

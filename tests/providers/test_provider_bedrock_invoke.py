@@ -205,6 +205,21 @@ def test_a_guardrail_and_its_trace() -> None:
     assert INVOKE.read(body(told)).unpriced == (GUARDED,)
 
 
+def test_a_prompt_that_a_guardrail_blocked() -> None:
+    """No model was asked: the guardrail's units are all there is, and nothing is missing."""
+    guardrail = {"input": {"g": {"invocationMetrics": {"usage": {"topicPolicyUnits": 1}}}}}
+    blocked = {
+        "type": "message",
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+        "amazon-bedrock-guardrailAction": "INTERVENED",
+        "amazon-bedrock-trace": {"guardrail": guardrail},
+    }
+
+    reading = INVOKE.read(body(blocked))
+
+    assert (reading.units, reading.reason, reading.unpriced) == ({"guardrail_topic": (1, 0)}, None, ())
+
+
 # Streams
 
 

@@ -65,6 +65,7 @@ def test_modalities_and_cache_writes_are_parts() -> None:
         ("api.deepseek.com", {"prompt_tokens": 50, "completion_tokens": 5, "prompt_cache_hit_tokens": 32}, (18, 32)),
         ("api.together.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 10}, (40, 10)),
         ("api.moonshot.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_tokens": 50}, (0, 50)),
+        ("api.inceptionlabs.ai", {"prompt_tokens": 50, "completion_tokens": 5, "cached_input_tokens": 10}, (40, 10)),
     ],
 )
 def test_hosts_name_cached_tokens_their_own_way(host: str, usage: dict[str, Any], units: tuple[int, int]) -> None:
@@ -85,6 +86,40 @@ def test_xai_reasoning_comes_on_top() -> None:
     assert reading.units == {"text": (32, 9), "reasoning": (0, 120)}
     assert reading.stated_ticks == 37_756_000
     assert reading.reason is None
+
+
+@pytest.mark.parametrize(
+    ("told", "total", "units"),
+    [
+        (33, 51, {"text": (8, 10), "reasoning": (0, 33)}),
+        (33, 18, {"text": (8, 10)}),  # a part of the completion, if anything
+        (33, None, {"text": (8, 10)}),
+        (0, 18, {"text": (8, 10)}),
+        (None, 18, {"text": (8, 10)}),
+        ("33", 18, {"text": (8, 10)}),
+        (True, 18, {"text": (8, 10)}),
+        (-3, 15, {"text": (8, 10)}),
+    ],
+)
+def test_reasoning_beside_the_other_counts(told: object, total: int | None, units: dict[str, Any]) -> None:
+    """Inception's stands at the top of the usage, and comes on top where the total says so."""
+    usage = {"prompt_tokens": 8, "completion_tokens": 10, "reasoning_tokens": told, "total_tokens": total}
+    reading = endpoint("api.inceptionlabs.ai", "/v1/chat/completions").read(
+        body({"model": "mercury-2", "usage": usage})
+    )
+
+    assert (reading.units, reading.reason) == (units, None)
+
+
+def test_a_total_that_is_more_than_its_parts_is_said() -> None:
+    """What it is nobody tells; a gateway passes Gemini's thoughts on that way."""
+    raw = body({"model": "m", "usage": {"prompt_tokens": 8, "completion_tokens": 10, "total_tokens": 51}})
+    nobody_s = endpoint("api.openai.com", "/v1/chat/completions").read(raw)
+    passed_on = endpoint("api.portkey.ai", "/v1/chat/completions").read(raw)
+
+    assert nobody_s.units == {"text": (8, 10)}
+    assert nobody_s.reason == "usage tells 51 tokens, 33 more than it names: those are not counted"
+    assert (passed_on.units, passed_on.reason) == ({"text": (8, 10), "reasoning": (0, 33)}, None)
 
 
 def test_azure_cached_may_exceed_the_prompt() -> None:
@@ -203,6 +238,26 @@ def test_contradictions_are_cut_and_said(usage: dict[str, Any], units: dict[str,
     assert reading.units == units
     assert reading.reason is not None
     assert word in reading.reason
+
+
+@pytest.mark.parametrize(
+    ("image", "units"), [(90, {"vision": (50, 0)}), (100, {"vision": (50, 0)}), (0, {"text": (50, 5)})]
+)
+def test_a_picture_may_be_among_what_was_cached(image: int, units: dict[str, Any]) -> None:
+    """Then it is more than what is left of the input, and no contradiction."""
+    details = {"cached_tokens": 50, "image_tokens": image}
+    told = CHAT.read(answer({"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": details}))
+
+    assert told.units == {"text": (0, 5), "text_cache_read": (50, 0)} | units
+    assert told.reason is None
+
+
+def test_a_picture_that_was_cached_whole() -> None:
+    """Nothing of it is left to be counted by itself."""
+    details = {"cached_tokens": 100, "image_tokens": 90}
+    told = CHAT.read(answer({"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": details}))
+
+    assert (told.units, told.reason) == ({"text": (0, 5), "text_cache_read": (100, 0)}, None)
 
 
 def test_embeddings() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from answers import body, endpoint, named_events
+from answers import body, endpoint, exchanged, named_events
 
+from payi_middleware.events import Part
 from payi_middleware.providers import Reading
+from payi_middleware.providers.base import First
 
 MESSAGES = endpoint("api.anthropic.com", "/v1/messages")
 
@@ -96,11 +98,59 @@ def test_contradictions_are_said() -> None:
     assert "3 written tokens and splits 5" in reading.reason
 
 
-def test_code_execution_is_listed() -> None:
-    """The time of a container has a price that the answer does not tell."""
-    raw = body(message({"input_tokens": 1, "output_tokens": 2}, container={"id": "c"}))
+CONTAINER = First("c_1", Part("code-execution-container", {"container_session_request": (0, 1)}))
+RAN = body(message({"input_tokens": 1, "output_tokens": 2}, container={"id": "c_1"}))
 
-    assert [u.unit for u in MESSAGES.read(raw).unpriced] == ["code_execution"]
+
+@pytest.mark.parametrize(
+    ("request_", "firsts", "reason"),
+    [
+        (None, (CONTAINER,), None),
+        ({"tools": [{"type": "code_execution_20260120"}, {"type": "web_search_20250305"}]}, (CONTAINER,), None),
+        ({"tools": [{"type": "code_execution_20260120"}, {"type": "web_search_20260209"}]}, (), None),
+        ({"tools": [{"type": "web_fetch_20260318"}, {"type": "code_execution_20260120"}]}, (), None),
+        ({"container": "c_1"}, (), "code ran in a container that an earlier call made, and tells of"),
+        (
+            {"container": {"id": "c_1", "skills": []}},
+            (),
+            "code ran in a container that an earlier call made, and tells of",
+        ),
+        ({"container": {"skills": [{"skill_id": "c"}]}}, (CONTAINER,), None),
+    ],
+)
+def test_a_container_of_code_execution(request_: Any, firsts: tuple[First, ...], reason: str | None) -> None:
+    """It counts with the call that makes it, unless the request offers the newer web tools, beside which it is free."""
+    reading = exchanged("api.anthropic.com", "/v1/messages", RAN, request_)
+
+    assert (reading.firsts, reading.reason, reading.unpriced) == (firsts, reason, ())
+
+
+def test_a_container_that_was_there_beside_another_reason() -> None:
+    """Both are told."""
+    odd = body(
+        message(
+            {"input_tokens": 1, "output_tokens": 2, "output_tokens_details": {"thinking_tokens": 9}},
+            container={"id": "c_1"},
+        )
+    )
+    reading = exchanged("api.anthropic.com", "/v1/messages", odd, {"container": "c_1"})
+
+    assert reading.reason is not None
+    assert "9 thinking of 2" in reading.reason
+    assert reading.reason.endswith("; code ran in a container that an earlier call made, and tells of")
+
+
+def test_a_container_without_a_name_is_listed() -> None:
+    """Nobody could count it once. Where no code ran, it is a blank that an SDK wrote."""
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    ran = {"type": "server_tool_use", "id": "t", "name": "code_execution", "input": {}}
+
+    listed = MESSAGES.read(body(message(usage, content=[ran], container={"id": None})))
+    blank = MESSAGES.read(body(message(usage, container={"id": "", "expires_at": "0001-01-01T00:00:00Z"})))
+
+    assert [(u.unit, u.quantity) for u in listed.unpriced] == [("container_session_request", 1)]
+    assert listed.firsts == ()
+    assert (blank.units, blank.unpriced, blank.firsts) == ({"text": (1, 2)}, (), ())
 
 
 def test_fast_mode_is_a_tier() -> None:
@@ -133,11 +183,11 @@ def test_stream_replaces_cumulative_figures() -> None:
 def test_stream_with_a_container() -> None:
     """A container shows in the last delta."""
     last = delta(output_tokens=3)
-    last["delta"]["container"] = {"id": "c"}
+    last["delta"]["container"] = {"id": "c_1"}
 
     reading = MESSAGES.read_stream(named_events(start(input_tokens=1, output_tokens=1), last, STOP))
 
-    assert [u.unit for u in reading.unpriced] == ["code_execution"]
+    assert reading.firsts == (CONTAINER,)
 
 
 def test_stream_closed_before_its_stop() -> None:
@@ -302,7 +352,7 @@ def test_containers_of_the_newer_web_tools_are_free(name: str, caller: Any, note
     begun = {"type": "content_block_start", "index": 0, "content_block": block}
 
     for reading in (MESSAGES.read(whole), MESSAGES.read_stream(named_events(start(**usage), begun, last, STOP))):
-        assert [u.unit for u in reading.unpriced] == ["code_execution"] * noted
+        assert [first.id for first in reading.firsts] == ["c"] * noted
 
 
 @pytest.mark.parametrize(

@@ -195,3 +195,40 @@ def test_parts_that_are_no_text_are_listed() -> None:
         "file",
         "video",
     ]
+
+
+def test_tools_that_are_found_by_search_are_not_in_the_prompt() -> None:
+    """They are sent with every request, and are no part of the prompt before the model has found them."""
+    tools = [{"type": "function", "name": "here"}, {"type": "function", "name": "away", "defer_loading": True}]
+
+    for texter in (RESPONSES, MESSAGES):
+        assert texter is not None
+        assert texter(body({"tools": tools}), b"{}", False).tools == (tools[0],)
+        assert texter(body({"tools": [*tools, "odd"]}), b"{}", False).tools == (tools[0], "odd")
+
+
+def test_a_compaction_stands_for_what_was_before_it() -> None:
+    """OpenAI's is sealed, which is said; Anthropic's is text."""
+    assert RESPONSES is not None
+    assert MESSAGES is not None
+    sealed = {"type": "compaction", "encrypted_content": "AAAA"}
+    asked = ["odd", {"role": "user", "content": "before"}, sealed, {"role": "user", "content": "after"}]
+    blocks = [
+        {"type": "text", "text": "old"},
+        {"type": "compaction", "content": "sum"},
+        {"type": "text", "text": "new"},
+    ]
+    turns = [
+        {"role": "user", "content": "before"},
+        {"role": "assistant", "content": blocks},
+        {"role": "user", "content": "?"},
+    ]
+
+    by_openai = RESPONSES(body({"input": asked}), b"{}", False)
+    by_anthropic = MESSAGES(body({"messages": turns}), b"{}", False)
+
+    assert (by_openai.prompt, by_openai.messages) == (["after"], 2)
+    assert [(u.unit, u.reason) for u in by_openai.uncounted] == [
+        ("input", "not counted: earlier turns that are sealed in a compaction")
+    ]
+    assert (by_anthropic.prompt, by_anthropic.messages, by_anthropic.uncounted) == (["sum", "new", "?"], 2, ())

@@ -78,6 +78,9 @@ def exchanged(
     asked = route.endpoint.ask(sent) if sent else Asked()
     streamed = answer.startswith((b"data:", b"event:"))
     reading = route.endpoint.read_stream(answer) if streamed else route.endpoint.read(answer)
-    if route.endpoint.refine is None:
-        return reading
-    return route.endpoint.refine(reading, Facts(host, path, sent, asked, headers or {}, answer, streamed))
+    facts = Facts(host, path, sent, asked, headers or {}, answer, streamed)
+    if route.endpoint.refine is not None:
+        reading = route.endpoint.refine(reading, facts)
+    if reading.firsts and route.endpoint.refine_firsts is not None:
+        reading = route.endpoint.refine_firsts(reading, facts)
+    return reading

@@ -68,7 +68,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 def read(body: bytes) -> Reading:
     """Reads a whole answer; also a stream, where the request did not tell that it asks for one."""
-    if _eventstream.looks_like_messages(body):
+    if body[:1] != b"{" and _eventstream.looks_like_messages(body):
         return read_stream(body)
     answer, wrong = _decoded(body)
     if answer is None:
@@ -98,15 +98,8 @@ def _reading(answer: _Answer, wrong: str | None = None) -> Reading:
         others += () if len(units) > 1 else (UNTOLD,)
     elif not others and not any(map(any, units.values())):
         return Reading(model, reason=COUNTS_NOTHING, service_tier=_tier(answer))
-    return Reading(
-        model,
-        None,
-        units,
-        service_tier=_tier(answer),
-        reason=wrong or "; ".join(faults) or None,
-        unpriced=others,
-        terms=_terms(answer),
-    )
+    reason = wrong or ("; ".join(faults) if faults else None)
+    return Reading(model, None, units, True, _tier(answer), None, reason, None, others, False, False, _terms(answer))
 
 
 def _units(usage: _Usage, faults: list[str]) -> Units:

@@ -16,6 +16,7 @@ import msgspec
 from ...events import Units
 from .. import _chat, _eventstream, _messages
 from .._json import BAD, NOT_JSON, Count, Name, lenient, parse
+from .._openai_usage import COUNTS_NOTHING
 from ..base import Reading
 from . import converse
 from .guardrails import UNTOLD, units_of_trace
@@ -67,18 +68,18 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 def read(body: bytes) -> Reading:
-    """Reads a whole body by the names of its members."""
-    if _eventstream.looks_like_messages(body):
+    """Reads a whole body by the names of its members, looked for from the end, where they stand."""
+    if body[:1] != b"{" and _eventstream.looks_like_messages(body):
         return read_stream(body)
-    if b'"input_tokens"' in body:
+    if body.rfind(b'"input_tokens"') >= 0:
         reading = _messages.read(body)
-    elif b'"prompt_tokens"' in body:
+    elif body.rfind(b'"prompt_tokens"') >= 0:
         reading = _chat.read(body)
-    elif b'"inputTokens"' in body:
+    elif body.rfind(b'"inputTokens"') >= 0:
         reading = converse.read(body)
     else:
         reading = _read_counts(body)
-    return _with_guardrail(reading, body) if _GUARDED in body else reading
+    return _with_guardrail(reading, body) if body.rfind(_GUARDED) >= 0 else reading
 
 
 def _read_counts(body: bytes) -> Reading:
@@ -123,7 +124,9 @@ def _with_guardrail(reading: Reading, body: bytes) -> Reading:
     units = units_of_trace(value.get("amazon-bedrock-trace")) if isinstance(value, dict) else {}
     if not units:
         return reading._replace(unpriced=(*reading.unpriced, UNTOLD))
-    return reading._replace(units=(reading.units or {}) | units)
+    # A blocked prompt asked no model: what counts no token tells the guardrail's share, and that is all there was.
+    reason = None if reading.reason == COUNTS_NOTHING else reading.reason
+    return reading._replace(units=(reading.units or {}) | units, reason=reason)
 
 
 def read_cut(head: bytes, tail: bytes) -> Reading:

@@ -36,6 +36,7 @@ _SAME_EVERYWHERE: Final = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=1024)
 def model_of(segment: str) -> str:
     """The name in a segment of a path, percent-encoded or not, or in a member of a body.
 
@@ -58,6 +59,7 @@ def why_unnamed(name: str) -> str:
     return _OTHERWISE.get(name.partition("/")[0], _UNNAMED)
 
 
+@functools.lru_cache(maxsize=1024)
 def full_name(asked: str | None, answered: str | None) -> str | None:
     """The model that answered, by the name under which it was called: answers leave out the profile and the maker."""
     if not answered or not asked:

@@ -6,6 +6,7 @@ kept. Sources: AWS's pages "Amazon Bedrock pricing" and "Inference request param
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from ...events import Units, Unpriced
 from .._json import BAD, parse
 from ..base import Facts, Reading
 
-__all__ = ["embedded", "pieces_of", "reranked", "started"]
+__all__ = ["embedded", "is_by_the_piece", "pieces_of", "reranked", "started"]
 
 _PICTURES: Final = re.compile(r"(?:\w[\w-]*\.)?(?:amazon\.(?:titan-image|nova-canvas)|stability\.)")
 _RERANKERS: Final = re.compile(r"(?:\w[\w-]*\.)?(?:amazon|cohere)\.rerank")
@@ -45,6 +46,12 @@ class _Pictures(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Pictures).decode
+
+
+@functools.lru_cache(maxsize=1024)
+def is_by_the_piece(model: str) -> bool:
+    """Whether a model makes or embeds what is no text, or ranks, so that its answers are to be looked at."""
+    return any(names.match(model) for names in (_PICTURES, _RERANKERS, _EMBEDDERS))
 
 
 def pieces_of(model: str, facts: Facts) -> tuple[Units, tuple[str, ...], tuple[Unpriced, ...]] | None:

@@ -13,7 +13,7 @@ from .._json import parse
 from ..base import Asked, Endpoint, Facts, Headers, Reading
 from .guardrails import UNTOLD
 from .names import full_name, is_named, model_of, terms_of, why_unnamed
-from .pieces import embedded, pieces_of, reranked, started
+from .pieces import embedded, is_by_the_piece, pieces_of, reranked, started
 
 __all__ = ["ask_model_id", "at_bedrock", "conversed", "invoked", "invoked_later", "paths_model", "ranked"]
 
@@ -23,6 +23,7 @@ _COUNTS: Final = {
     "text_cache_read": ("x-amzn-bedrock-cache-read-input-token-count", None),
     "text_cache_write": ("x-amzn-bedrock-cache-write-input-token-count", None),
 }
+_NONE: Final = (0, 0)
 _GUARDED: Final = b'"guardrailConfig"'
 _ELSEWHERE: Final = (
     "the ARN names no model; the answer names it, and not by which profile it was called: regional rate used"
@@ -47,26 +48,27 @@ def invoked(reading: Reading, facts: Facts) -> Reading:
     """Completes what a maker's own body told, or counts what it did not tell."""
     called = paths_model(facts.path)
     model = called if is_named(called) else reading.model or called
-    if reading.units is None and reading.error_type is None:
-        counted = _counted(facts.headers)
+    headers = facts.headers
+    if reading.units is None:
+        counted = _counted(headers) if reading.error_type is None else None
         if counted is not None:
             reading = reading._replace(units=counted, complete=True, reason=None, estimated=False)
-    elif reading.units is not None and not any(made for _, made in reading.units.values()):
+    elif not reading.units.get("text", _NONE)[1] and not any(made for _, made in reading.units.values()):
         # Of an answer that a guardrail changed, Nova's body tells the input alone.
-        made = _count(facts.headers, "x-amzn-bedrock-output-token-count")
+        made = _count(headers, "x-amzn-bedrock-output-token-count")
         if made:
             taken, _ = reading.units.get("text", (0, 0))
             reading = reading._replace(units=reading.units | {"text": (taken, made)})
-    if model is not None and reading.error_type is None:
+    if model is not None and reading.error_type is None and is_by_the_piece(model):
         reading = _by_the_piece(reading, model, facts)
-    headers = facts.headers
-    tier = headers.get("x-amzn-bedrock-service-tier") or reading.service_tier
-    terms = tuple(
-        term for term in reading.terms if not term.startswith("geo:")
-    )  # Anthropic's, with a rate at home alone
+    terms = _without(reading.terms, "geo:")  # Anthropic's, with a rate at home alone
     if headers.get("x-amzn-bedrock-performanceconfig-latency") == "optimized":
         terms = (*terms, "latency:optimized")
-    return _completed(reading._replace(service_tier=tier, terms=terms), facts, model)
+    return _completed(reading, facts, model, terms, headers.get("x-amzn-bedrock-service-tier"))
+
+
+def _without(terms: tuple[str, ...], *kinds: str) -> tuple[str, ...]:
+    return tuple([term for term in terms if not term.startswith(kinds)]) if terms else ()
 
 
 def _by_the_piece(reading: Reading, model: str, facts: Facts) -> Reading:
@@ -85,19 +87,33 @@ def _guarded(reading: Reading) -> Reading:
     return reading._replace(unpriced=(*reading.unpriced, UNTOLD))
 
 
-def _completed(reading: Reading, facts: Facts, model: str | None) -> Reading:
-    """The model by its full name, where it was processed, and the id by which AWS knows the call."""
-    request_id = reading.response_id or facts.headers.get("x-amzn-requestid")
+def _completed(
+    reading: Reading, facts: Facts, model: str | None, own: tuple[str, ...] | None = None, tier: str | None = None
+) -> Reading:
+    """The model by its full name, where it was processed, and the id by which AWS knows the call.
+
+    Args:
+        reading: What was read.
+        facts: What is known besides.
+        model: The name under which it was called.
+        own: The reading's terms, where they are others than it has.
+        tier: The tier, where a header tells it.
+    """
+    own = reading.terms if own is None else own
+    reason, terms = reading.reason, own
     if model is None:
-        return reading._replace(response_id=request_id)
-    reason, terms = reading.reason, terms_of(model, facts.host)
-    if not is_named(model):
-        reason = "; ".join(filter(None, (why_unnamed(model), reason)))
-    elif not is_named(paths_model(facts.path) or model):
-        reason = "; ".join(filter(None, (_ELSEWHERE, reason)))
-    if terms and reading.terms:
-        terms = (*reading.terms, *terms)
-    return reading._replace(model=model, response_id=request_id, reason=reason, terms=terms or reading.terms)
+        model = reading.model
+    else:
+        terms += terms_of(model, facts.host)
+        if not is_named(model):
+            reason = "; ".join(filter(None, (why_unnamed(model), reason)))
+        elif not is_named(paths_model(facts.path) or model):
+            reason = "; ".join(filter(None, (_ELSEWHERE, reason)))
+    request_id = reading.response_id or facts.headers.get("x-amzn-requestid")
+    _, _, units, complete, served, stated, _, failed, unpriced, estimated, pending, _, *others = reading
+    # The tuple made directly: every answer of Bedrock's comes by here, and `_replace` takes twice as long.
+    told = (model, request_id, units, complete, tier or served, stated, reason, failed, unpriced, estimated, pending)
+    return tuple.__new__(Reading, (*told, terms, *others))
 
 
 def _counted(headers: Headers) -> Units | None:
@@ -125,8 +141,8 @@ def _after(refine: Callable[[Reading, Facts], Reading] | None) -> Callable[[Read
         if refine is not None:
             reading = refine(reading, facts)
         asked = None if facts.asked.model is None else model_of(facts.asked.model)
-        terms = tuple(term for term in reading.terms if not term.startswith(("geo:", "scope:")))
-        return _completed(reading._replace(terms=terms), facts, full_name(asked, reading.model))
+        terms = _without(reading.terms, "geo:", "scope:")
+        return _completed(reading, facts, full_name(asked, reading.model), terms)
 
     return refined
 
