@@ -24,6 +24,7 @@ from ..record import new_id
 from ..settings import Settings
 from ..store_url import SQLITE, shown_store
 from .admission import Hold, route_of
+from .asking import MAX_READ
 from .charges import ended_of, settle_of, waits_for_price
 from .dearest import Dearest
 from .errands import Errands
@@ -44,6 +45,7 @@ from .ledger import (
 )
 from .limit import Definition, Limit
 from .matching import Facts, accounts_of, facts_of
+from .outline import outline
 from .recent import Recent
 from .snapshot import LimitStanding, Snapshot, standing_of
 from .straight import Straight, Way
@@ -260,6 +262,10 @@ class Limits:
         if body is None or len(body) > _COUNTED or endpoint.texts is None or any(mark in body for mark in _NOT_EXACT):
             return None
         return self._estimates.exactly(endpoint, body, model)
+
+    def outlined(self, body: bytes) -> Future[bytes | None]:
+        """Have the outline of a long body made: it takes milliseconds."""
+        return self._errands.do(lambda: outline(body, MAX_READ))
 
     def find_dearest(self, provider: str) -> Future[Any]:
         """Have the dearest model of a maker found: it takes milliseconds."""
