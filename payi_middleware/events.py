@@ -15,6 +15,7 @@ import msgspec
 
 __all__ = [
     "COST_SOURCES",
+    "NO_LEDGER",
     "OUTCOMES",
     "SCHEMA",
     "TICK",
@@ -39,6 +40,8 @@ SCHEMA = 1
 """Version of the JSON form of a `CallEvent`."""
 
 TICKS_PER_USD = 10**10
+NO_LEDGER = "none"
+"""In place of a ledger's name in an event that is to be counted to no limit: it never went out."""
 TICK = Decimal(1).scaleb(-10)
 
 Outcome: TypeAlias = Literal["ok", "error", "aborted", "timeout", "blocked", "unknown"]
@@ -239,7 +242,8 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     """Of a call that several models served, what each consumed; `units` is the sum of them."""
     ledger: str | None = None
-    """The ledger that counted it to its limits (`sqlite:5f0c...`), so that no other counts it again; None if none did."""
+    """The ledger that counted it to its limits (`sqlite:5f0c...`), so that no other counts it again; None if none did yet, and
+    `NO_LEDGER` if none is to."""
 
     @property
     def user_id(self) -> str | None:
