@@ -29,7 +29,8 @@ from .snapshot import is_own
 
 if TYPE_CHECKING:
     from ..call import Call
-    from .limits import Known, Limits
+    from .known import Known
+    from .limits import Limits
 
 __all__ = ["Hold"]
 
