@@ -265,7 +265,8 @@ class Hold:
     def _refused(self, call: Call, known: Known, standings: Sequence[Standing], why: Why) -> Refused:
         own = [name for name, definition in known.by_id.items() if is_own(definition)]
         told = reached(format_id(call.id), standings, why, own=own, message=_words(why, standings, call))
-        refusal = refused(told, standings, call.attributed.attribution, call.asked.model or call.route.model)
+        model = call.asked.model or call.route.model
+        refusal = refused(told, standings, call.attributed.attribution, model, call.provider.id)
         call.refuse(refusal, self._limits.ledger_id)
         return refusal
 
