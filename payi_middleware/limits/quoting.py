@@ -135,9 +135,8 @@ def _known_before(call: Call, model: str | None, seen: bytes | None) -> Reading:
     refine, exchange, nothing = call.route.endpoint.refine, call.exchange, Reading(model, units={})
     if refine is None:
         return nothing
-    facts = Facts(exchange.host, exchange.path, seen, call.asked, {}, b"", False)
     try:
-        return refine(nothing, facts)
+        return refine(nothing, Facts(exchange.host, exchange.path, seen, call.asked, {}, b"", False))
     except Exception:
         health.note("limit_terms", "where a call is going to be processed could not be told beforehand", exc_info=True)
         return nothing

@@ -111,10 +111,12 @@ def test_a_strict_limit_is_not_passed_by_what_the_answer_tells(case: str, provid
     assert 0 < event.cost.total_ticks <= held[0]
 
 
-def held_for(provider: Loopback, limited: Limited, *bodies: dict[str, Any], strict: bool = True) -> list[int]:
+def held_for(
+    provider: Loopback, limited: Limited, *bodies: dict[str, Any], strict: bool = True, name: str = "openai"
+) -> list[int]:
     """Ticks that are held for requests."""
     ledger, held = MemoryLedger(), []
-    limited("openai", Limit("all", 100_000, strict=strict), ledger=ledger)
+    limited(name, Limit("all", 100_000, strict=strict), ledger=ledger)
 
     def answered(_: Any) -> Reply:
         held.append(ledger.held()[0].hold.ticks)
@@ -167,6 +169,45 @@ def test_code_and_pictures_that_the_provider_makes_are_held_for(provider: Loopba
     )
     assert code - plain > 4_000_000_000  # 0.48 USD, and less of a fee for a search
     assert drawn - plain > 2_000_000_000  # 6,540 tokens at 40 USD a million
+
+
+def test_what_is_billed_by_the_piece_is_in_the_request(provider: Loopback, limited: Limited) -> None:
+    """Speech by its characters: known to the tick, before anything is answered."""
+    ledger, held = MemoryLedger(), []
+    watched = limited("openai", Limit("all", 1000, strict=True), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.ticks)
+        return Reply([b"ID3 sound"], headers={"content-type": "audio/mpeg"})
+
+    provider.replies = [answered]
+    asked = {"model": "tts-1", "input": "Tell me of the fox. " * 50, "voice": "alloy"}
+    httpx2.post(provider.url.replace("chat/completions", "audio/speech"), json=asked, trust_env=False)
+    event = watched.one
+    assert event.cost is not None
+    assert 0 < event.cost.total_ticks <= held[0]
+
+
+def test_a_model_that_may_answer_and_has_no_price(provider: Loopback, limited: Limited) -> None:
+    """The call is held for as one without a price: at the dearest of its maker."""
+    known, unknown = held_for(
+        provider, limited, chat("gpt-4o-mini"), chat("gpt-4o-mini", models=["gpt-4o-mini", "gpt-nobody-knows"])
+    )
+    assert unknown > 50 * known
+
+
+def test_a_fault_in_telling_the_place_lets_the_call_be_held(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For what the request says by itself."""
+
+    def broken(*facts: Any) -> Any:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("payi_middleware.limits.quoting.Facts", broken)
+    (held,) = held_for(provider, limited, chat("gpt-4o"), name="azure")
+    assert held > 0
+    assert health.counters()["limit_terms"] == 1
 
 
 @pytest.mark.parametrize(

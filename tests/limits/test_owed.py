@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from children import run
 from typer.testing import CliRunner
 
-from payi_middleware import Limit, Meter, health
+from payi_middleware import Limit, Meter, PayiTransport, health
 from payi_middleware.cli import app as command_line
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.exceptions import LedgerError
@@ -101,6 +102,13 @@ def made_while_away(place: Place, *applications: str) -> None:
     place.back()
 
 
+def ask(meter: Meter, standin: StandIn) -> None:
+    told = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Tell me."}]}
+    with httpx2.Client(transport=PayiTransport(httpx2.HTTPTransport(), meter=meter), trust_env=False) as client:
+        assert client.post(f"{standin.url}/v1/chat/completions", json=told).status_code == 200
+    assert meter.flush(10)
+
+
 def until(told: Callable[[], bool]) -> None:
     ends = time.monotonic() + 10
     while not told():
@@ -181,24 +189,35 @@ def test_a_process_that_lives_counts_its_own(place: Place) -> None:
     place.define("one")
     place.away()
     with StandIn() as standin:
-        url = f"{standin.url}/v1/chat/completions"
         settings: Any = {"ledger": place.url, "application": "one", "hosts": {standin.host: "openai"}}
         with Meter(place.store, **settings, limits=[Limit("told", 9, type="allow", unit="calls")]) as meter:
-            import httpx2
-
-            from payi_middleware import PayiTransport
-
-            def ask() -> None:
-                with httpx2.Client(transport=PayiTransport(httpx2.HTTPTransport(), meter=meter)) as client:
-                    told = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Tell me."}]}
-                    assert client.post(url, json=told).status_code == 200
-                assert meter.flush(10)
-
-            ask()
+            ask(meter, standin)
             assert meter.limits.is_behind
             place.back()
             until(lambda: not meter.limits.is_away)
-            ask()
+            ask(meter, standin)
+            assert not meter.limits.is_behind
+    assert place.totals("one").spent == 2
+
+
+def test_calls_that_cannot_be_written_down_are_kept_in_memory(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are counted from there, if their process lives to see the ledger again."""
+    place.define("one")
+    place.away()
+
+    def full(self: Owed, event_ids: list[bytes]) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(Owed, "add", full)
+    with StandIn() as standin:
+        settings: Any = {"ledger": place.url, "application": "one", "hosts": {standin.host: "openai"}}
+        with Meter(place.store, **settings, limits=[Limit("told", 9, type="allow", unit="calls")]) as meter:
+            ask(meter, standin)
+            assert meter.health()["limits"]["unsettled"] == 1
+            assert health.counters()["limit_owed"] >= 1
+            place.back()
+            until(lambda: not meter.limits.is_away)
+            ask(meter, standin)
             assert not meter.limits.is_behind
     assert place.totals("one").spent == 2
 
