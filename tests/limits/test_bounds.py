@@ -24,8 +24,9 @@ from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.outline import outline
 
 Limited = Callable[..., Watched]
-WORDS = [{"role": "user", "content": "Tell me of the fox. " * 60}]
-TAKEN, MADE = 300, 100
+WORDS = [{"role": "user", "content": "Tell me of the fox. " * 1_000}]
+TAKEN, MADE = 20_000, 100
+"""A token a byte: as many as there can be."""
 
 
 def chat(model: str, **fields: Any) -> dict[str, Any]:
@@ -48,14 +49,14 @@ def passes(*models: str) -> list[dict[str, Any]]:
     ]
 
 
-CLAUDE = "claude-opus-4-6"
+CLAUDE, FAST = "claude-opus-4-6", "claude-opus-4-8"
 CASES: dict[str, tuple[str, str, dict[str, Any], bytes]] = {
     "a project's tier": ("openai", "", chat("gpt-4o"), told("gpt-4o-2024-08-06", service_tier="priority")),
     "auto": ("openai", "", chat("gpt-4o", service_tier="auto"), told("gpt-4o", service_tier="priority")),
     "another tier": ("openai", "", chat("gpt-4o", service_tier="flex"), told("gpt-4o", service_tier="default")),
     "a deployment's tier": ("azure", "", chat("gpt-4.1"), told("gpt-4.1", service_tier="priority")),
     "a workspace's place": ("anthropic", "/v1/messages", chat(CLAUDE), message(CLAUDE, inference_geo="us")),
-    "speed": ("anthropic", "/v1/messages", chat(CLAUDE, speed="fast"), message(CLAUDE, speed="fast")),
+    "speed": ("anthropic", "/v1/messages", chat(FAST, speed="fast"), message(FAST, speed="fast")),
     "an hour's cache": (
         "anthropic",
         "/v1/messages",
