@@ -89,9 +89,10 @@ def most(prices: Prices, call: Call, model: str | None, tier: str | None, beyond
 
     def dearest(name: str | None, units: Units) -> int | None:
         """None if the model has no rates; a tier or a place without one of its own is charged the model's."""
-        if rates.ticks(name, units, *ways[0]) is None:
+        ticks = rates.ticks(name, units, *ways[0])
+        if ticks is None:
             return None
-        return max(rates.ticks(name, units, *way) or 0 for way in ways)
+        return max(ticks, *(rates.ticks(name, units, *way) or 0 for way in ways[1:])) if len(ways) > 1 else ticks
 
     def price(units: Units) -> int | None:
         if known.units:  # what is billed by the piece is in the request
