@@ -59,9 +59,9 @@ def _count_what_waits(ledger: Ledger, settings: Settings) -> None:
     from ..limits.known import known_of
     from ..limits.owed import Owed, stored_events
     from ..limits.settling import late_steps
-    from ..pricing import Prices
+    from ..pricing import Prices, owners
 
-    owed, dearest = Owed.of(settings, label_of(settings)), Dearest(Prices())
+    owed, dearest = Owed.of(settings, label_of(settings)), Dearest(Prices(owners(settings.prices)))
     if owed is None or not ledger.waits:  # in memory, as there is no ledger to be looked at
         return
 
