@@ -242,7 +242,7 @@ class Hold:
         if by_dearest:
             return lambda units: sum(limits.dearest.price(call.provider.id, units, call.started_ns) or ())
         if group.is_strict:
-            return most(limits.prices, call, model, tier, besides, seen)
+            return most(limits.prices, call, model, tier, besides, seen, limits.ceiling)
         return likely(limits.prices, call, model, tier)
 
     def _unreachable(self, call: Call, known: Known) -> Refused | None:

@@ -22,7 +22,9 @@ class Beyond(NamedTuple):
     instead: tuple[str, ...] = ()
     """Models that may answer in place of the one that is asked."""
     also: tuple[str, ...] = ()
-    """Models that may be called as well, once for each time that they are here."""
+    """Models that may answer as well, and are paid for besides."""
+    advisors: tuple[str, ...] = ()
+    """Models that may be asked for advice, once for each time that they are here."""
     draws: str | None = None
     """The model of a tool that makes pictures."""
     uses: int = 0
@@ -84,7 +86,8 @@ def beyond(seen: bytes | None) -> Beyond:
     drawing = [tool for tool in run if _type(tool) == "image_generation"]
     return Beyond(
         instead=_names(asked.models),
-        also=_names(asked.fallbacks) + tuple(name for tool in advisors for name in _names([tool]) * _told(tool)),
+        also=_names(asked.fallbacks),
+        advisors=tuple(name for tool in advisors for name in _names([tool]) * _told(tool)),
         draws=next((name for tool in drawing for name in _names([tool])), _DRAWING) if drawing else None,
         uses=_uses(asked, run),
         runs_code=any(_type(tool).startswith(_CODE) for tool in run),

@@ -12,7 +12,7 @@ from ..events import Units
 from .asking import Asking
 from .beyond import Beyond
 
-__all__ = ["PICTURE", "most_input", "most_output", "most_ticks"]
+__all__ = ["PICTURE", "most_input", "most_output", "most_ticks", "most_tokens"]
 
 _BY_NAME: Final = (b'_id"', b'_url"', b'Uri"', b"cachedContent", b'conversation"', b"vector_store", b"prompt_cache")
 """Marks of an input that is named and not sent (an earlier answer, a file, a picture somewhere): its bytes tell nothing of it."""
@@ -77,6 +77,13 @@ def most_output(asked: Asking, into: int, window: int | None, ceiling: int) -> t
     if window is None:
         return ceiling * asked.choices, False
     return max(window - into, 0) * asked.choices, True
+
+
+def most_tokens(into: int, made: int, ceiling: int, beyond: Beyond) -> int:
+    """Of all models that may answer, advise or draw."""
+    drawn = into + PICTURE * max(beyond.uses, 1) if beyond.draws else 0
+    advised = len(beyond.advisors) * (into + max(made, ceiling))
+    return (into + made) * (1 + len(beyond.also)) + advised + drawn
 
 
 def most_ticks(

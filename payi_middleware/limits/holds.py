@@ -14,7 +14,7 @@ from ..events import Units
 from ..providers import media
 from .asking import Asking
 from .beyond import NOTHING, Beyond
-from .bounds import PICTURE, most_input, most_output, most_ticks
+from .bounds import PICTURE, most_input, most_output, most_ticks, most_tokens
 from .ledger import Amount
 
 __all__ = ["Sizes", "sized"]
@@ -71,14 +71,15 @@ def sized(
     if not strict:
         into = _by_length(body)
         made, is_bound = _output(asked, into, usual, window, ceiling) if makes_text else (0, True)
-        ticks = price({"text": (into, made)})
+        tokens, ticks = into + made, price({"text": (into, made)})
     else:
         taken = most_input(body, seen, window, counted, beyond)
         into = sum(sides[0] for sides in taken.values())
         ceiling = max(ceiling, PICTURE) if makes_images else ceiling
         made, is_bound = most_output(asked, into, window, ceiling) if makes_text else (0, True)
+        tokens = most_tokens(into, made, ceiling, beyond)
         ticks = most_ticks(seen, taken, made, price, makes_images=makes_images, may_write=may_write)
-    return None if ticks is None else Sizes(Amount(ticks, into + made), made, is_bound)
+    return None if ticks is None else Sizes(Amount(ticks, tokens), made, is_bound)
 
 
 def _by_length(body: bytes | None) -> int:

@@ -129,13 +129,15 @@ def _read(path: Path) -> Iterator[list[bytes]]:
     """The ids of a file that are not too old, some at a time; a torn one at its end is left out."""
     oldest = int(time.time() * 1000) - _KEPT_MS
     try:
-        data = path.read_bytes()
+        file = path.open("rb")
     except FileNotFoundError:  # another process was faster
         return
-    ids = [data[at : at + _ID] for at in range(0, len(data) - _ID + 1, _ID)]
-    young = [one for one in dict.fromkeys(ids) if int.from_bytes(one[:6], "big") >= oldest]
-    for start in range(0, len(young), _AT_ONCE):
-        yield young[start : start + _AT_ONCE]
+    with file:
+        while data := file.read(_ID * _AT_ONCE):
+            ids = [data[at : at + _ID] for at in range(0, len(data) - _ID + 1, _ID)]
+            young = [one for one in ids if int.from_bytes(one[:6], "big") >= oldest]
+            if young:
+                yield young
 
 
 def stored_events(settings: Settings, event_ids: list[bytes]) -> list[CallEvent]:

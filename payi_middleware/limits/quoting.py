@@ -71,7 +71,15 @@ def likely(prices: Prices, call: Call, model: str | None, tier: str | None) -> P
     return lambda units: rates.ticks(model, units, tier, terms)
 
 
-def most(prices: Prices, call: Call, model: str | None, tier: str | None, beyond: Beyond, seen: bytes | None) -> Price:
+def most(
+    prices: Prices,
+    call: Call,
+    model: str | None,
+    tier: str | None,
+    beyond: Beyond,
+    seen: bytes | None,
+    ceiling: int,
+) -> Price:
     """By the dearest tier, place and model that may serve it, with what the provider may do besides.
 
     Args:
@@ -81,6 +89,7 @@ def most(prices: Prices, call: Call, model: str | None, tier: str | None, beyond
         tier: The service tier that it asks for; None if it leaves that to the provider.
         beyond: What its request may take besides an answer of its model.
         seen: The request's body, or its outline.
+        ceiling: Tokens of an advice, which no request bounds.
     """
     who, provider = call.attributed.attribution, call.provider.id
     rates = _Rates(prices, provider, call.started_ns, who.price_as)
@@ -98,15 +107,16 @@ def most(prices: Prices, call: Call, model: str | None, tier: str | None, beyond
         if known.units:  # what is billed by the piece is in the request
             units = {**units, **known.units}
         answers = [dearest(name, units) for name in (model, *beyond.instead)]
-        besides = [dearest(name, units) for name in beyond.also]
+        taken, made = (sum(sides[side] for sides in units.values()) for side in (0, 1))
+        advice: Units = {"text": (taken, max(made, ceiling))}
+        besides = [dearest(name, units) for name in beyond.also] + [dearest(name, advice) for name in beyond.advisors]
         if None in answers or None in besides:
             return None
-        return max(filter(None, answers), default=0) + sum(filter(None, besides)) + _tools(units)
+        return max(filter(None, answers), default=0) + sum(filter(None, besides)) + tools(taken)
 
-    def _tools(units: Units) -> int:
+    def tools(taken: int) -> int:
         fees = max(rates.ticks(model, {fee: (0, beyond.uses)}, *ways[0]) or 0 for fee in _FEES) if beyond.uses else 0
         if beyond.draws:
-            taken = sum(sides[0] for sides in units.values())
             fees += dearest(beyond.draws, {"text": (taken, 0), "image": (0, PICTURE * max(beyond.uses, 1))}) or 0
         return fees + (_container(rates) if beyond.runs_code else 0)
 

@@ -19,7 +19,7 @@ from loopback import Loopback, Reply
 from payi_middleware import Limit, health
 from payi_middleware.limits.asking import MAX_READ, Asking, asked_of
 from payi_middleware.limits.beyond import NOTHING, Beyond, beyond
-from payi_middleware.limits.bounds import most_input
+from payi_middleware.limits.bounds import most_input, most_tokens
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.outline import outline
 
@@ -42,10 +42,16 @@ def message(model: str, **usage: Any) -> bytes:
     return json.dumps({"id": "m", "type": "message", "role": "assistant", "model": model, "usage": counts}).encode()
 
 
-def passes(*models: str) -> list[dict[str, Any]]:
+def passes(*models: str, made: int) -> list[dict[str, Any]]:
     return [
-        {"type": "message", "model": model, "input_tokens": TAKEN, "output_tokens": MADE, "cache_read_input_tokens": 0}
-        for model in models
+        {
+            "type": "message",
+            "model": model,
+            "input_tokens": TAKEN,
+            "output_tokens": tokens,
+            "cache_read_input_tokens": 0,
+        }
+        for model, tokens in zip(models, (MADE, made, made), strict=True)
     ]
 
 
@@ -81,7 +87,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], bytes]] = {
         "anthropic",
         "/v1/messages",
         chat("claude-haiku-4-5", tools=[{"type": "advisor_20260301", "name": "advisor", "model": CLAUDE, "max_uses": 2}]),
-        message("claude-haiku-4-5", iterations=passes("claude-haiku-4-5", CLAUDE, CLAUDE)),
+        message("claude-haiku-4-5", iterations=passes("claude-haiku-4-5", CLAUDE, CLAUDE, made=4_096)),
     ),
     "searches": (
         "anthropic",
@@ -228,7 +234,7 @@ def test_a_fault_in_telling_the_place_lets_the_call_be_held(
         ({"search_parameters": {"mode": "off"}}, NOTHING),
         ({"models": ["a", {"model": "b"}, 7]}, Beyond(instead=("a", "b"))),
         ({"fallbacks": [{"model": "a"}]}, Beyond(also=("a",))),
-        ({"tools": [{"type": "advisor_1", "model": "a", "max_uses": 2}]}, Beyond(also=("a", "a"), uses=2)),
+        ({"tools": [{"type": "advisor_1", "model": "a", "max_uses": 2}]}, Beyond(advisors=("a", "a"), uses=2)),
         ({"tools": [{"type": "image_generation", "model": "gpt-image-2"}]}, Beyond(draws="gpt-image-2", uses=1)),
         ({"tools": [{"type": "code_interpreter"}]}, Beyond(uses=1, runs_code=True)),
         ({"tools": [{"type": "web_search", "max_uses": True}]}, Beyond(uses=1)),
@@ -268,6 +274,13 @@ def test_a_picture_of_few_bytes_may_be_many_tokens() -> None:
     assert most_input(body, body, 10_000, None, NOTHING)["text"][0] == 10_000
     body = b'{"type": "document", "source": {"media_type": "application/pdf", "data": "JVBE"}}'
     assert most_input(body, body, 128_000, None, NOTHING)["text"][0] == 128_000
+
+
+def test_tokens_of_all_models_are_held_for() -> None:
+    """Two that answer, two pieces of advice as long as the ceiling, a picture."""
+    assert most_tokens(10, 5, 50, NOTHING) == 15
+    assert most_tokens(10, 5, 50, Beyond(also=("a",), advisors=("b", "b"))) == 2 * 15 + 2 * 60
+    assert most_tokens(10, 5, 50, Beyond(draws="c", uses=2)) == 15 + 10 + 2 * 6_540
 
 
 def test_tools_that_the_provider_runs_send_the_prompt_again() -> None:

@@ -237,7 +237,7 @@ def settled(owed: Owed) -> list[bytes]:
 
 
 def test_ids_are_handed_out_once_and_together(tmp_path: Path) -> None:
-    """What another process took and could not settle, too; the same id once."""
+    """What another process took and could not settle, too."""
     owed, some = Owed(tmp_path / "spool", "", ""), ids(1200)
     assert (owed.is_empty(), settled(owed)) == (True, [])
     owed.add(some[:700])
