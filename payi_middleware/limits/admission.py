@@ -15,16 +15,15 @@ import msgspec
 from .. import health
 from ..events import Inbound, format_id
 from .answer import Refused, refused
-from .asking import MAX_READ, asked_of
-from .beyond import NOTHING, Beyond, beyond
+from .asking import MAX_READ
 from .charges import Ended, settle_of, waits_for_price
 from .groups import Group
-from .holds import Sizes, sized
+from .holds import Sizes
 from .ledger import Account, Admitted, Amount, Blocked, Extend, Release, Reserve, Stale, Standing, State
 from .limit import Definition
 from .matching import Facts, accounts_of
-from .quoting import WRITES_UNASKED, Price, likely, most
 from .reached import Why, reached
+from .sizing import sizes_of
 from .snapshot import is_own
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ class Hold:
         limits, seen = self._limits, call.exchange.body
         if seen is not None and len(seen) > MAX_READ:
             seen = yield from self._outlined(seen)
-        self.sizes = sizes = self._sized(call, group, seen)
+        self.sizes = sizes = sizes_of(limits, call, group, seen)
         if sizes is None:
             if group.refuses_unknown:
                 return None
@@ -195,7 +194,7 @@ class Hold:
                     yield limits.find_dearest(call.provider.id), limits.patience
                 except Exception:
                     health.note("limit_dearest", "the dearest model of a maker could not be found", exc_info=True)
-            self.sizes = sizes = self._sized(call, group, seen, by_dearest=True)
+            self.sizes = sizes = sizes_of(limits, call, group, seen, by_dearest=True)
             assert sizes is not None
         self.output = sizes.output
         return sizes.amount
@@ -208,42 +207,6 @@ class Hold:
             health.count("limit_unread")
             return None
         return found
-
-    def _sized(self, call: Call, group: Group, seen: bytes | None, *, by_dearest: bool = False) -> Sizes | None:
-        limits, strict = self._limits, group.is_strict
-        prices, provider = limits.prices, call.provider.id
-        model = call.asked.model or call.route.model
-        asked, endpoint = asked_of(seen), call.route.endpoint.template.lower()
-        besides = beyond(seen) if strict else NOTHING
-        is_told = asked.limit is not None
-        return sized(
-            call.exchange.body,
-            asked,
-            makes_text="embed" not in endpoint,
-            makes_images="image" in endpoint,
-            usual=None if is_told else limits.recent.percentile(call.attributed.attribution.use_case_name, model),
-            window=None if is_told and not strict else prices.window(provider, model),
-            ceiling=limits.ceiling,
-            strict=strict,
-            counted=limits.counted(call, model) if strict else None,
-            price=self._price(call, group, asked.tier, besides, seen, by_dearest=by_dearest),
-            seen=seen,
-            beyond=besides,
-            may_write=provider in WRITES_UNASKED,
-        )
-
-    def _price(
-        self, call: Call, group: Group, tier: str | None, besides: Beyond, seen: bytes | None, *, by_dearest: bool
-    ) -> Price:
-        """By what the call is held: nothing where no limit counts money."""
-        limits, model = self._limits, call.asked.model or call.route.model
-        if not group.counts_money or (by_dearest and not group.pays_unknown):
-            return lambda units: 0
-        if by_dearest:
-            return lambda units: sum(limits.dearest.price(call.provider.id, units, call.started_ns) or ())
-        if group.is_strict:
-            return most(limits.prices, call, model, tier, besides, seen, limits.ceiling)
-        return likely(limits.prices, call, model, tier)
 
     def _unreachable(self, call: Call, known: Known) -> Refused | None:
         """The ledger does not answer: what the limits say of that."""

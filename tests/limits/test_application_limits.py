@@ -692,7 +692,7 @@ def test_a_fault_of_ours_lets_calls_through(
         async with httpx2.AsyncClient(trust_env=False) as client:
             return (await client.post(provider.url, json=body())).status_code
 
-    monkeypatch.setattr("payi_middleware.limits.admission.asked_of", None)
+    monkeypatch.setattr("payi_middleware.limits.sizing.asked_of", None)
     assert (ask(provider.url), asyncio.run(asked())) == (200, 200)
     monkeypatch.setattr("payi_middleware.limits.admission.settle_of", None)
     assert ask(provider.url) == 200
