@@ -116,10 +116,10 @@ def update(
         from .limits_shown import print_limit
 
         definition = definition_of(opened, limit, application)
-        values = given | {key: value for key, value in (("name", name), ("max", most)) if value is not None}
+        values: Given = given | {key: value for key, value in (("name", name), ("max", most)) if value is not None}
         if not values:
             raise WrongOption("update", "nothing is to be changed; see `payi limits update --help`")
-        before = {field: getattr(definition.limit, field) for field in definition.limit.__struct_fields__}
+        before: Given = {field: getattr(definition.limit, field) for field in definition.limit.__struct_fields__}
         changed = opened.define(msgspec.structs.replace(definition, limit=Limit(**before | values)))
         print_limit(opened, changed, as_json=as_json)
 
