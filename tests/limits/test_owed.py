@@ -90,15 +90,19 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def made_while_away(place: Place, *applications: str) -> None:
-    """Three calls of each application, by processes that died before the ledger was back."""
-    for application in applications:
-        place.define(application)
+def made_while_away(place: Place, application: str, *, dies: bool = False) -> None:
+    """Three calls of an application, whose process ends, or dies, before the ledger is back."""
+    place.define(application)
     place.away()
     with StandIn() as standin:
-        for application in applications:
+        if dies:
             ended = run(PROGRAM, place.store, place.url, standin.host, application)
             assert ended.returncode == 9, ended.stderr
+        else:
+            settings: Any = {"ledger": place.url, "application": application, "hosts": {standin.host: "openai"}}
+            with Meter(place.store, **settings, limits=[Limit("told", 9, type="allow", unit="calls")]) as meter:
+                for _ in range(3):
+                    ask(meter, standin)
     place.back()
 
 
@@ -118,7 +122,8 @@ def until(told: Callable[[], bool]) -> None:
 
 def test_the_next_process_has_them_counted(place: Place) -> None:
     """Those of each application that shares store and ledger, once; and nothing is left to be told."""
-    made_while_away(place, "one", "other")
+    made_while_away(place, "one", dies=True)
+    made_while_away(place, "other")
     assert (place.totals("one").spent, len(list(place.spool.glob("*.owed")))) == (0, 1)
 
     with Meter(place.store, ledger=place.url, application="one") as meter:
