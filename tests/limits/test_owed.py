@@ -23,9 +23,11 @@ from payi_middleware.demo.standin import StandIn
 from payi_middleware.exceptions import LedgerError
 from payi_middleware.limits.ledger import Totals
 from payi_middleware.limits.limit import Definition
+from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.owed import Owed
 from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.record import new_id
+from payi_middleware.settings import Settings
 from payi_middleware.sinks.memory import MemorySink
 
 PROGRAM = """
@@ -265,6 +267,45 @@ def test_stores_and_ledgers_have_files_of_their_own(tmp_path: Path) -> None:
     for n, (label, ledger) in enumerate([("", ""), ("a", ""), ("", "memory://"), ("a", "memory://")]):
         Owed(tmp_path, label, ledger).add(ids(1))
         assert len(list(tmp_path.glob("*.owed"))) == n + 1
+
+
+def test_processes_agree_on_a_ledgers_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However its URL is spelled, and whatever password is in it."""
+    monkeypatch.chdir(tmp_path)
+
+    def path(ledger: Any) -> Path:
+        owed = Owed.of(Settings(store=f"sqlite:///{tmp_path / 'payi.db'}", ledger=ledger), "")
+        assert owed is not None
+        return owed._path
+
+    assert path("sqlite:///limits") == path(f"sqlite:///{tmp_path / 'limits'}")
+    assert path("postgresql://me:one@host/db") == path("postgresql://me:two@host/db")
+    assert len({path(one) for one in (None, MemoryLedger(), "memory://", "valkey://host")}) == 4
+
+
+def test_what_is_all_too_old_is_left_out(tmp_path: Path) -> None:
+    """Of a file with nothing young in it, nothing is told."""
+    owed = Owed(tmp_path, "", "")
+    owed.add(ids(600, time.time_ns() - 20 * 86_400 * 10**9))
+    assert (settled(owed), owed.is_empty()) == ([], True)
+
+
+def test_a_file_that_was_taken_in_this_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening and locking: what is added goes to a new one."""
+    import fcntl
+
+    owed, some, lock = Owed(tmp_path, "", ""), ids(2), fcntl.flock
+    owed.add(some[:1])
+    found: list[bytes] = []
+
+    def late(fd: int, how: int) -> None:
+        monkeypatch.setattr("payi_middleware.limits.owed.fcntl.flock", lock)
+        owed.settle(found.extend)
+        lock(fd, how)
+
+    monkeypatch.setattr("payi_middleware.limits.owed.fcntl.flock", late)
+    owed.add(some[1:])
+    assert (found, settled(owed)) == (some[:1], some[1:])
 
 
 def test_many_add_while_one_takes(tmp_path: Path) -> None:
