@@ -19,7 +19,7 @@ from .attributed import with_own
 from .body import WHOLE, Body
 from .costing import Costed, cost_read
 from .counting.estimates import BY_LENGTH
-from .events import CallEvent, Cost, CostSource, Outcome, Units
+from .events import NO_LEDGER, CallEvent, Cost, CostSource, Outcome, Units
 from .exchange import Exchange
 from .frames import Activity
 from .headers import given_by_headers
@@ -208,7 +208,16 @@ class Call:
         costed = Costed(None, "none", (), "it was given up before it went out")
         model = self.asked.model or self.route.model
         self._record(
-            now, Reading(), model, None, costed, outcome_of(error), error_type, self.asked.streamed, {}, ledger
+            now,
+            Reading(),
+            model,
+            None,
+            costed,
+            outcome_of(error),
+            error_type,
+            self.asked.streamed,
+            {},
+            ledger or NO_LEDGER,
         )
 
     def answered(self, status: int, encoding: str | None, headers: Headers | None = None) -> None:

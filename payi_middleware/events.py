@@ -13,6 +13,7 @@ import msgspec
 
 from .values import (
     COST_SOURCES,
+    NO_LEDGER,
     OUTCOMES,
     SCHEMA,
     TICK,
@@ -35,6 +36,7 @@ from .values import (
 
 __all__ = [
     "COST_SOURCES",
+    "NO_LEDGER",
     "OUTCOMES",
     "SCHEMA",
     "TICK",
@@ -99,7 +101,8 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     """Of a call that several models served, what each consumed; `units` is the sum of them."""
     ledger: str | None = None
-    """The ledger that counted it to its limits (`sqlite:5f0c...`), so that no other counts it again; None if none did."""
+    """The ledger that counted it to its limits (`sqlite:5f0c...`), so that no other counts it again; None if none did yet, and
+    `NO_LEDGER` if none is to."""
 
     @property
     def user_id(self) -> str | None:

@@ -20,6 +20,7 @@ from .counting.estimates import Estimates
 from .events import CallEvent
 from .leftovers import adopt, any_left, sweep
 from .limits.limits import Limits
+from .limits.owed import Owed
 from .pending import finished
 from .pricing import Prices, owners
 from .segment import AGAIN, BEGUN, HEADER, VOID, Segment, fcntl
@@ -48,12 +49,15 @@ def take_in(settings: Settings) -> int:
     if settings.in_memory:  # a store in memory would take them with it
         return 0
     prices = Prices(owners(settings.prices), fetched=Updates(settings.files_path, 0).snapshot)
-    sink = StoreSink(settings)
-    limits = Limits(msgspec.structs.replace(settings, limits=()), prices, Estimates())
+    sink, label = StoreSink(settings), label_of(settings)
+    limits = Limits(msgspec.structs.replace(settings, limits=()), prices, Estimates(), owed=Owed.of(settings, label))
+
+    def write(events: Sequence[CallEvent]) -> None:
+        sink.write(limits.settled(events), {})
+        limits.stored()
+
     try:
-        return orphans(
-            settings.spool_path, label_of(settings), prices, lambda events: sink.write(limits.settled(events), {})
-        )
+        return orphans(settings.spool_path, label, prices, write)
     finally:
         sink.close()
         limits.close(settings.flush_timeout)

@@ -28,6 +28,7 @@ from .flush import Flusher
 from .hosts import Hosts
 from .intake import label_of, orphans
 from .limits.limits import Limits
+from .limits.owed import Owed
 from .manual.arguments import UnitsGiven, Who, told_of
 from .manual.recording import recorded
 from .once import Told
@@ -127,7 +128,9 @@ class Meter:
         self._delivers = given is None and bool(self.settings.api_key)
         self._delivery: Delivery | None = None
         """What sends events on to a server; made when there is something to send."""
-        self.limits = Limits(self._placed, self.prices, self.estimates, in_memory=captured is not None)
+        label = label_of(self._placed)
+        owed = Owed.of(self._placed, label) if given is None else None
+        self.limits = Limits(self._placed, self.prices, self.estimates, in_memory=captured is not None, owed=owed)
         self._late: deque[Callable[[], None]] = deque()
         """Long results that wait to be read."""
         self._batch: list[CallEvent] = []
@@ -141,7 +144,7 @@ class Meter:
             idle=self._look_around,
             ended=lambda: self.spool.listen(),
         )
-        self.spool = Spool(folder, limit=self.settings.spool_bytes, wake=self.flusher.arm, label=label_of(self._placed))
+        self.spool = Spool(folder, limit=self.settings.spool_bytes, wake=self.flusher.arm, label=label)
 
     def estimate(
         self,
@@ -330,10 +333,13 @@ class Meter:
             if self._batch or self._health_is_due():
                 self._write(self._batch)
                 self._batch = []
+                self.limits.stored()
             self.spool.commit()
             if is_over():
-                return
+                break
             forks.rest(0)
+        if self.limits.is_behind:
+            self.limits.catch_up()
 
     def _waits(self) -> bool:
         return bool(self._batch) or bool(self._late) or self.spool.waiting or self._health_is_due()
@@ -366,6 +372,7 @@ class Meter:
 
     def _look_around(self) -> None:
         """Take in what other processes left behind when they died, and see whether the rates are old."""
+        self.limits.catch_up()
         self.limits.look()
         self._updates.fetch_if_due(self.prices.load)
         path = self._placed.store_path
@@ -380,6 +387,7 @@ class Meter:
 
     def _take_in(self, events: Sequence[CallEvent]) -> None:
         self._write(self.limits.settled(events))
+        self.limits.stored()
         forks.rest(0)
         self.flusher.serve()  # who flushes must not wait for all that the dead left
 

@@ -277,13 +277,23 @@ LEDGERS = (
     "valkeys://",
     "redis://",
     "rediss://",
+    "valkey+unix://",
+    "redis+unix://",
     "memory://",
 )
+
+
+_SENTINEL = re.compile(r"[a-z+]*sentinel[a-z+]*://")
 
 
 def _check_ledger(ledger: Any) -> None:
     """A URL, or a ledger that the application made."""
     is_ledger = ledger is None or (ledger.startswith(LEDGERS) if isinstance(ledger, str) else hasattr(ledger, "run"))
+    if isinstance(ledger, str) and _SENTINEL.match(ledger):
+        raise SettingsError(
+            f"setting ledger={shown_setting('ledger', ledger)} names sentinels, which are not asked; name the primary by an "
+            "address that follows it, such as valkey://host:6379/0 of a proxy, or a node of a cluster"
+        )
     if not is_ledger:
         raise SettingsError(
             f"setting ledger={shown_setting('ledger', ledger)} is not a ledger; use {', '.join(f'{one}...' for one in LEDGERS)}"

@@ -14,6 +14,7 @@ import msgspec
 
 __all__ = [
     "COST_SOURCES",
+    "NO_LEDGER",
     "OUTCOMES",
     "SCHEMA",
     "TICK",
@@ -40,6 +41,9 @@ SCHEMA = 1
 
 TICKS_PER_USD = 10**10
 TICK = Decimal(1).scaleb(-10)
+
+NO_LEDGER = "none"
+"""In place of a ledger's name in an event that is to be counted to no limit: it never went out."""
 
 Outcome: TypeAlias = Literal["ok", "error", "aborted", "timeout", "blocked", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "error", "aborted", "timeout", "blocked", "unknown")

@@ -109,6 +109,14 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} calls could not be kept until the ledger was back",
         "run `payi limits audit`, which counts by the events",
     ),
+    "limit_owed": (
+        "calls that were stored while the ledger was away could not be written down or not be counted yet, {n} times",
+        "see the log for the reason; `payi limits audit` counts them",
+    ),
+    "limit_unread": (
+        "{n} requests of more than a megabyte took too long to read, and were held for as if they said nothing of their answers",
+        "raise ledger_timeout (PAYI_LEDGER_TIMEOUT), or send less at once",
+    ),
     "limit_stale": (
         "{n} calls met limits that changed faster than they could be read",
         "see who defines limits again and again",

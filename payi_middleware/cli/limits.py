@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .faults import WrongOption, told
 from .ledger_source import opened_ledger_of
+from .limit_fields import Given, with_fields
 from .source import settings_of
 
 if TYPE_CHECKING:
@@ -29,47 +30,20 @@ APPLICATION = Annotated[str | None, typer.Option("--application", metavar="NAME"
 JSON = Annotated[bool, typer.Option("--json", help="JSON: one object a line.")]
 LIMIT = Annotated[str, typer.Argument(metavar="LIMIT", help="Its name or its id.")]
 
-_Window = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="hour, day, week, month, quarter, year; 90m, 24h, 30d; or none: only a reset."),
-]
-_Zone = Annotated[str | None, typer.Option("--timezone", metavar="NAME", help="By which days and months turn.")]
-_Match = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--match", metavar="FIELD=VALUE", help="Only such calls, as properties.plan=pro. Several: all of them."
-    ),
-]
-_Tag = Annotated[list[str] | None, typer.Option("--tag", help="Only calls that have one of these limit tags.")]
-_Alert = Annotated[list[str] | None, typer.Option("--alert", help="A share of the maximum to tell at, or forecast.")]
-_Strict = Annotated[
-    bool | None, typer.Option("--strict/--no-strict", help="No call begins that could pass the maximum.")
-]
-_OnError = Annotated[str | None, typer.Option(metavar="open|closed", help="When the ledger is out of reach.")]
-_Unknown = Annotated[str | None, typer.Option(metavar="dearest|block|allow", help="Models without a known price.")]
-
 
 @app.command("create")
+@with_fields
 def create(
     name: Annotated[str, typer.Argument(help="What it is known by.")],
     most: Annotated[str, typer.Argument(metavar="MAX", help="The most: USD, calls or tokens.")],
-    kind: Annotated[str, typer.Option("--type", metavar="block|allow", help="Refuse calls, or only tell.")] = "block",
+    given: Given,
     unit: Annotated[str, typer.Option(metavar="usd|calls|tokens")] = "usd",
-    threshold: Annotated[float | None, typer.Option(help="Share of the maximum from which it is `exceeded`.")] = None,
-    window: _Window = None,
-    timezone: _Zone = None,
     per: Annotated[
         list[str] | None,
         typer.Option(
             help="An account for each user, account, use_case, request_tag, model, application. Several: combined."
         ),
     ] = None,
-    match: _Match = None,
-    tag: _Tag = None,
-    alert: _Alert = None,
-    strict: _Strict = None,
-    on_error: _OnError = None,
-    unknown_price: _Unknown = None,
     limit_id: Annotated[str | None, typer.Option("--id", help="Its id; by default one is made.")] = None,
     application: APPLICATION = None,
     store: STORE = None,
@@ -85,8 +59,7 @@ def create(
         from ..record import new_id
         from .limits_shown import print_limit
 
-        given = _given(window, timezone, match, tag, alert, strict, on_error, unknown_price)
-        limit = Limit(name, most, type=kind, unit=unit, threshold=threshold, per=per, **given)  # type: ignore[arg-type]
+        limit = Limit(name, most, unit=unit, per=per, **given)  # type: ignore[arg-type]
         whose = application or settings.application
         if limit_id is not None and any(one.limit_id == limit_id for one in opened.definitions(whose).limits):
             raise WrongOption("--id", f"{whose!r} has a limit of that id; change it with `payi limits update`")
@@ -124,20 +97,12 @@ def show(
 
 
 @app.command("update")
+@with_fields
 def update(
     limit: LIMIT,
+    given: Given,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     most: Annotated[str | None, typer.Option("--max", help="Another maximum; also one below what is spent.")] = None,
-    kind: Annotated[str | None, typer.Option("--type", metavar="block|allow")] = None,
-    threshold: Annotated[str | None, typer.Option(help="A share, or none.")] = None,
-    window: _Window = None,
-    timezone: _Zone = None,
-    match: _Match = None,
-    tag: _Tag = None,
-    alert: _Alert = None,
-    strict: _Strict = None,
-    on_error: _OnError = None,
-    unknown_price: _Unknown = None,
     application: APPLICATION = None,
     store: STORE = None,
     ledger: LEDGER = None,
@@ -151,13 +116,10 @@ def update(
         from .limits_shown import print_limit
 
         definition = definition_of(opened, limit, application)
-        values = _given(window, timezone, match, tag, alert, strict, on_error, unknown_price)
-        values |= {key: value for key, value in (("name", name), ("max", most), ("type", kind)) if value is not None}
-        if threshold is not None:
-            values["threshold"] = None if threshold in ("", "none") else _share("--threshold", threshold)
+        values: Given = given | {key: value for key, value in (("name", name), ("max", most)) if value is not None}
         if not values:
             raise WrongOption("update", "nothing is to be changed; see `payi limits update --help`")
-        before = {field: getattr(definition.limit, field) for field in definition.limit.__struct_fields__}
+        before: Given = {field: getattr(definition.limit, field) for field in definition.limit.__struct_fields__}
         changed = opened.define(msgspec.structs.replace(definition, limit=Limit(**before | values)))
         print_limit(opened, changed, as_json=as_json)
 
@@ -222,44 +184,6 @@ def definition_of(ledger: Ledger, named: str, application: str | None) -> Defini
         whose = ", ".join(sorted({one.application for one in found}))
         raise LimitError(f"limit {named!r}: several applications have one ({whose}); say which with --application")
     return found[0]
-
-
-def _given(
-    window: str | None,
-    timezone: str | None,
-    match: list[str] | None,
-    tag: list[str] | None,
-    alert: list[str] | None,
-    strict: bool | None,
-    on_error: str | None,
-    unknown_price: str | None,
-) -> dict[str, Any]:
-    """The fields of a limit that were given."""
-    values: dict[str, Any] = {}
-    if window is not None:
-        values["window"] = None if window in ("", "none") else window
-    if match is not None:
-        values["match"] = dict(_pair(text) for text in match if text)
-    if tag is not None:
-        values["tags"] = tuple(text for text in tag if text)
-    if alert is not None:
-        values["alerts"] = tuple(text if text == "forecast" else _share("--alert", text) for text in alert if text)
-    plain = {"timezone": timezone, "strict": strict, "on_error": on_error, "unknown_price": unknown_price}
-    return values | {name: value for name, value in plain.items() if value is not None}
-
-
-def _pair(text: str) -> tuple[str, str]:
-    field, sign, value = text.partition("=")
-    if not sign:
-        raise WrongOption("--match", f"{text!r} is no FIELD=VALUE; give for example properties.plan=pro")
-    return field, value
-
-
-def _share(option: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise WrongOption(option, f"{text!r} is no share of the maximum; give for example 0.8") from None
 
 
 def _key(definition: Definition, values: list[str]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..events import CallEvent
     from ..limits.audit import Checked, Events
     from ..limits.ledger import Ledger
+    from ..settings import Settings
     from ..store import Store
 
 __all__ = ["command"]
@@ -36,7 +37,8 @@ def command(
     """Hold what limits have counted against the calls in the store. Exit code 1 if something differs and is not mended."""
     from .source import opened
 
-    with told(), opened_ledger(store, ledger) as (asked, _), opened(store) as source:
+    with told(), opened_ledger(store, ledger) as (asked, settings), opened(store) as source:
+        _count_what_waits(asked, settings)
         definition = None if limit is None else definition_of(asked, limit, application)
         whose = (
             [definition.application] if definition else asked.applications() if application is None else [application]
@@ -48,6 +50,26 @@ def command(
         _print_json(checked, mended) if as_json else _print(checked, mended, mend=mend)
     if len(mended) < len(wrong):
         raise typer.Exit(1)
+
+
+def _count_what_waits(ledger: Ledger, settings: Settings) -> None:
+    """What was stored while the ledger was away: else it would be mended now and counted later."""
+    from ..intake import label_of
+    from ..limits.dearest import Dearest
+    from ..limits.known import known_of
+    from ..limits.owed import Owed, stored_events
+    from ..limits.settling import late_steps
+    from ..pricing import Prices, owners
+
+    owed, dearest = Owed.of(settings, label_of(settings)), Dearest(Prices(owners(settings.prices)))
+    if owed is None or not ledger.waits:  # in memory, as there is no ledger to be looked at
+        return
+
+    def count(event_ids: list[bytes]) -> None:
+        events = stored_events(settings, event_ids)
+        ledger.run(late_steps(events, lambda application: known_of(ledger.definitions(application)), dearest))
+
+    owed.settle(count)
 
 
 def _audited(ledger: Ledger, source: Store, application: str, limit_id: str | None) -> list[Checked]:

@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from .. import health
-from ..costing import conditions, cost_of
-from ..events import Inbound, Units, format_id
+from ..events import Inbound, format_id
 from .answer import Refused, refused
+from .asking import MAX_READ
 from .charges import Ended, settle_of, waits_for_price
 from .groups import Group
-from .holds import Sizes, asked_of, sized
+from .holds import Sizes
 from .ledger import Account, Admitted, Amount, Blocked, Extend, Release, Reserve, Stale, Standing, State
 from .limit import Definition
 from .matching import Facts, accounts_of
 from .reached import Why, reached
+from .sizing import sizes_of
 from .snapshot import is_own
 
 if TYPE_CHECKING:
     from ..call import Call
-    from .limits import Known, Limits
+    from .known import Known
+    from .limits import Limits
 
 __all__ = ["Hold"]
 
@@ -180,8 +182,10 @@ class Hold:
 
     def _amount(self, call: Call, group: Group) -> Generator[tuple[Awaited, float], Any, Amount | None]:
         """What to hold; None if a limit refuses what has no price."""
-        limits = self._limits
-        self.sizes = sizes = self._sized(call, group)
+        limits, seen = self._limits, call.exchange.body
+        if seen is not None and len(seen) > MAX_READ:
+            seen = yield from self._outlined(seen)
+        self.sizes = sizes = sizes_of(limits, call, group, seen)
         if sizes is None:
             if group.refuses_unknown:
                 return None
@@ -190,43 +194,19 @@ class Hold:
                     yield limits.find_dearest(call.provider.id), limits.patience
                 except Exception:
                     health.note("limit_dearest", "the dearest model of a maker could not be found", exc_info=True)
-            self.sizes = sizes = self._sized(call, group, by_dearest=True)
+            self.sizes = sizes = sizes_of(limits, call, group, seen, by_dearest=True)
             assert sizes is not None
         self.output = sizes.output
         return sizes.amount
 
-    def _sized(self, call: Call, group: Group, *, by_dearest: bool = False) -> Sizes | None:
-        limits, body = self._limits, call.exchange.body
-        prices, provider = limits.prices, call.provider.id
-        model = call.asked.model or call.route.model
-        who, at_ns, strict = call.attributed.attribution, call.started_ns, group.is_strict
-        asked, endpoint = asked_of(body), call.route.endpoint.template.lower()
-        is_told = asked.limit is not None
-
-        def price(units: Units) -> int | None:
-            if not group.counts_money:
-                return 0
-            if by_dearest:
-                told = limits.dearest.price(provider, units, at_ns) if group.pays_unknown else None
-                return 0 if told is None else told[0] + told[1]
-            terms = conditions(prices, who, ()) if who.resource_scope or prices.accounts else ()
-            cost = cost_of(
-                prices, provider, model, units, at_ns, asked.tier, None, who.price_as, "estimate", terms=terms
-            ).cost
-            return None if cost is None else cost.total_ticks
-
-        return sized(
-            body,
-            asked,
-            makes_text="embed" not in endpoint,
-            makes_images="image" in endpoint,
-            usual=None if is_told else limits.recent.percentile(who.use_case_name, model),
-            window=None if is_told and not strict else prices.window(provider, model),
-            ceiling=limits.ceiling,
-            strict=strict,
-            counted=limits.counted(call, model) if strict else None,
-            price=price,
-        )
+    def _outlined(self, body: bytes) -> Generator[tuple[Awaited, float], Any, bytes | None]:
+        """What of a long body tells what it asks for, read by a thread of ours; None if that takes too long."""
+        try:
+            found: bytes | None = yield self._limits.outlined(body), self._limits.patience
+        except Exception:
+            health.count("limit_unread")
+            return None
+        return found
 
     def _unreachable(self, call: Call, known: Known) -> Refused | None:
         """The ledger does not answer: what the limits say of that."""
@@ -248,7 +228,8 @@ class Hold:
     def _refused(self, call: Call, known: Known, standings: Sequence[Standing], why: Why) -> Refused:
         own = [name for name, definition in known.by_id.items() if is_own(definition)]
         told = reached(format_id(call.id), standings, why, own=own, message=_words(why, standings, call))
-        refusal = refused(told, standings, call.attributed.attribution, call.asked.model or call.route.model)
+        model = call.asked.model or call.route.model
+        refusal = refused(told, standings, call.attributed.attribution, model, call.provider.id)
         call.refuse(refusal, self._limits.ledger_id)
         return refusal
 

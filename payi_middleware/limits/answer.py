@@ -8,7 +8,7 @@ answer again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -35,8 +35,16 @@ class Refused(NamedTuple):
         return CODES[self.reached.why]
 
 
+_CODES_IN: Final = {"aws": "x-amzn-errortype"}
+"""The header in which a provider's library looks for an error's code."""
+
+
 def refused(
-    reached: LimitReached, standings: Iterable[Standing], who: Attribution, resource: str | None = None
+    reached: LimitReached,
+    standings: Iterable[Standing],
+    who: Attribution,
+    resource: str | None = None,
+    provider: str | None = None,
 ) -> Refused:
     """The answer to a call that is refused.
 
@@ -45,6 +53,7 @@ def refused(
         standings: Of all limits that apply, those that did not refuse too.
         who: For whom the call was to be made.
         resource: The model that was asked for.
+        provider: To whom the call would have gone.
     """
     states = _states(standings)
     result: dict[str, Any] = {
@@ -73,6 +82,8 @@ def refused(
         "x-should-retry": "false",
         HEADER: told(reached),
     }
+    if provider in _CODES_IN:
+        headers[_CODES_IN[provider]] = CODES[reached.why]
     return Refused(reached, states, encoded, headers)
 
 

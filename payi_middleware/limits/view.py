@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..attributed import attributed
 from ..frames import Frame
-from .limits import FOREVER
+from .defined import FOREVER
 from .matching import Facts
 from .snapshot import LimitStanding
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 import requests
 import urllib3
 from exchanges import ANSWER, REQUEST, Watched
-from loopback import Loopback
+from loopback import Loopback, Reply
 
-from payi_middleware import health, instrument
+from payi_middleware import Limit, LimitReached, health, instrument, track
+from payi_middleware.limits.memory import MemoryLedger
 
 URL = "https://api.openai.com/v1/chat/completions"
 
@@ -60,6 +62,62 @@ async def test_aiobotocore(loopback: Loopback, seen: Watched) -> None:
     assert "xproxy-user-id" in str(loopback.asked[0].headers["authorization"])
     assert loopback.asked[0].headers["xproxy-user-id"] == "jane"
     assert health.counters()["own_header_signed"] == 1
+
+
+LIMITED: dict[str, Any] = {
+    "converse": {
+        "messages": [{"role": "user", "content": [{"text": "Tell me."}]}],
+        "inferenceConfig": {"maxTokens": 50},
+    },
+    "converse_stream": {"messages": [{"role": "user", "content": [{"text": "Tell me."}]}]},
+    "invoke_model": {"body": b'{"max_tokens": 50, "messages": [], "anthropic_version": "bedrock-2023-05-31"}'},
+}
+CONVERSED = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "A fox."}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 100, "outputTokens": 20, "totalTokens": 120},
+    "metrics": {"latencyMs": 1},
+}
+
+
+@pytest.mark.parametrize("through", ["httpsession.AIOHTTPSession", "httpxsession.HttpxSession"])
+@pytest.mark.parametrize("method", LIMITED)
+async def test_aiobotocore_under_limits(method: str, through: str, loopback: Loopback) -> None:
+    """Refused before anything is sent, as the library's own error and after one try; settled at what the answer tells."""
+    session = pytest.importorskip("aiobotocore.session").get_session()
+    module, _, kind = through.partition(".")
+    sending = getattr(pytest.importorskip(f"aiobotocore.{module}"), kind)
+    config = pytest.importorskip("aiobotocore.config").AioConfig(http_session_cls=sending)
+    exceptions = pytest.importorskip("botocore.exceptions")
+    ledger = MemoryLedger()
+    limits = [Limit("all", 1, unit="calls", tags=["full"]), Limit("tokens", 10**6, unit="tokens")]
+    watched = Watched(hosts={loopback.host: "aws"}, ledger=ledger, limits=limits)
+    instrument(watched.meter)
+    loopback.replies = [Reply([json.dumps(CONVERSED).encode()], headers={"content-type": "application/json"})]
+    making = session.create_client(
+        "bedrock-runtime",
+        region_name="us-east-1",
+        endpoint_url=f"http://{loopback.host}",
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key="secret",
+        config=config,
+    )
+    async with making as client:
+        model = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+        with track(limit_tags=["full"]):
+            await client.converse(modelId=model, **LIMITED["converse"])
+            with pytest.raises(exceptions.ClientError) as caught:
+                await getattr(client, method)(modelId=model, **LIMITED[method])
+    refused = LimitReached.of(caught.value)
+    assert (refused is not None, len(loopback.asked)) == (True, 1)
+    assert caught.value.response["Error"]["Code"] == "limit_reached"
+    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+    assert [(event.outcome, event.ledger) for event in watched.events] == [("ok", ledger.id), ("blocked", ledger.id)]
+    spent = {
+        one.limit.name: ledger.totals("default", one.limit_id)[0].spent for one in ledger.definitions("default").limits
+    }
+    assert (spent, ledger.held()) == ({"all": 1, "tokens": 120}, [])
+    watched.meter.close()
 
 
 @pytest.mark.parametrize("hooked", [True, False])

@@ -115,6 +115,10 @@ def test_precedence(name: str) -> None:
         ({"base_url": "https://a.test/?key=secret"}, "no user, query or fragment"),
         ({"ledger": "mysql://db"}, "setting ledger='mysql://db' is not a ledger; use sqlite:///..., postgresql://..."),
         ({"ledger": "mysql://me:secret@db"}, "setting ledger='mysql://me@db' is not a ledger"),
+        (
+            {"ledger": "redis+sentinel://me:secret@one:26379,two:26379/mymaster"},
+            "names sentinels, which are not asked; name the primary by an address that follows it, such as valkey://host:6379/0",
+        ),
         ({"ledger": 7}, "setting ledger=7 is not a ledger"),
         ({"ledger_timeout": 0}, "setting ledger_timeout=0.0 is not valid: seconds, above 0 and at most 60"),
         ({"ledger_timeout": "soon"}, "setting ledger_timeout='soon' is not valid: a number of seconds"),
@@ -158,6 +162,12 @@ def test_unknown_provider_in_hosts(spelling: dict[str, str]) -> None:
     """An unknown provider in `hosts` is an error at start that names the host and lists what is valid."""
     with pytest.raises(SettingsError, match=r"setting hosts: 'gw\.test' is mapped to .*openai"):
         Meter("sqlite:///:memory:", hosts=spelling)
+
+
+@pytest.mark.parametrize("scheme", ["valkey+unix", "redis+unix"])
+def test_a_ledger_on_a_socket(scheme: str) -> None:
+    """As its page names it."""
+    assert load({"ledger": f"{scheme}:///run/valkey.sock?db=0"}, {}).ledger == f"{scheme}:///run/valkey.sock?db=0"
 
 
 def test_paths() -> None:

@@ -21,7 +21,7 @@ from werkzeug.test import create_environ
 
 from payi_middleware import Limit, LimitReached, PayiMiddleware, current
 from payi_middleware.flask import Payi
-from payi_middleware.limits import limits as limits_module
+from payi_middleware.limits import defined as defined_module
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.problem import problem_of
@@ -130,8 +130,8 @@ def test_a_limit_that_is_made_while_it_runs_is_a_429_at_once(
     provider: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in the very request whose call is the first to hear of it."""
-    monkeypatch.setattr(limits_module, "FRESH", 1)
-    monkeypatch.setattr(limits_module, "STALE", 1)
+    monkeypatch.setattr(defined_module, "FRESH", 1)
+    monkeypatch.setattr(defined_module, "STALE", 1)
     ledger = MemoryLedger()
     watched = Watched(hosts={provider.host: "openai"}, ledger=ledger)
     app = starlette_of(provider.url)

@@ -257,7 +257,7 @@ def test_a_ledger_that_does_not_answer(
     is_async: bool, provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits longer than `ledger_timeout`, and only the first: then it is left alone for a while."""
-    monkeypatch.setattr("payi_middleware.limits.limits._SHORTEST", 60)
+    monkeypatch.setattr("payi_middleware.limits.reach._SHORTEST", 60)
     ledger = Gated()
     watched = limited("openai", Limit("all", 10), ledger=ledger, ledger_timeout=0.2)
     assert ask(provider.url) == 200
@@ -362,7 +362,7 @@ def test_more_than_can_be_kept_is_counted(
     provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger is away for longer than calls can be kept for it."""
-    monkeypatch.setattr("payi_middleware.limits.limits._MOST_UNSETTLED", 1)
+    monkeypatch.setattr("payi_middleware.limits.settling._MOST_UNSETTLED", 1)
     ledger = Gated()
     watched = limited("openai", Limit("told", 10, type="allow"), ledger=ledger)
     ask(provider.url)
@@ -435,6 +435,46 @@ def test_a_transport_inside_takes_the_hold_over(provider: Loopback, limited: Lim
         assert client.post(provider.url, json=body()).status_code == 400
     assert [event.outcome for event in watched.events] == ["ok", "blocked"]
     assert (ledger.held(), account(ledger, "calls").spent) == ([], 1)
+
+
+@pytest.mark.parametrize("unit", ["usd", "calls"])
+def test_a_call_that_is_given_up_before_limits_were_read_counts_to_nothing(
+    unit: Any, provider: Loopback, limited: Limited
+) -> None:
+    """Nobody knew yet what the ledger is called; nor is it counted when it is found again."""
+    ledger = Gated()
+    ledger.gate.clear()
+    watched = limited("openai", Limit("all", 10, unit=unit), ledger=ledger)
+
+    async def given_up() -> None:
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.post(provider.url, json=body())
+
+    asyncio.run(given_up())
+    ledger.gate.set()
+    (event,) = watched.events
+    assert (event.outcome, event.ledger, len(provider.asked)) == ("aborted", "none", 0)
+    totals = account(ledger, "all")
+    assert (totals.spent, sum(totals.requests.values())) == (0, 0)
+    assert watched.meter.limits.settled([event]) == [event]
+
+
+def test_a_call_that_was_refused_while_its_ledger_was_never_read_counts_to_nothing(
+    provider: Loopback, limited: Limited
+) -> None:
+    """It never went out: nor does it count when the ledger is found."""
+    ledger = Gated()
+    ledger.is_away = True
+    watched = limited("openai", Limit("all", 10, unit="calls"), ledger=ledger)
+    assert ask(provider.url) == 400
+    assert [event.outcome for event in watched.events] == ["blocked"]
+    ledger.is_away = False
+    time.sleep(0.6)
+    assert ask(provider.url) == 200
+    assert [event.ledger for event in watched.events] == [None, ledger.id]
+    assert account(ledger, "all").spent == 1
 
 
 def test_each_attempt_reserves_for_itself(provider: Loopback, limited: Limited) -> None:
@@ -652,7 +692,7 @@ def test_a_fault_of_ours_lets_calls_through(
         async with httpx2.AsyncClient(trust_env=False) as client:
             return (await client.post(provider.url, json=body())).status_code
 
-    monkeypatch.setattr("payi_middleware.limits.admission.asked_of", None)
+    monkeypatch.setattr("payi_middleware.limits.sizing.asked_of", None)
     assert (ask(provider.url), asyncio.run(asked())) == (200, 200)
     monkeypatch.setattr("payi_middleware.limits.admission.settle_of", None)
     assert ask(provider.url) == 200
@@ -660,6 +700,7 @@ def test_a_fault_of_ours_lets_calls_through(
     assert health.counters()["limit_fault"] == 4
     assert account(ledger, "all").spent == 3 * TICKS
     monkeypatch.setattr("payi_middleware.limits.limits.accounts_of", None)
+    monkeypatch.setattr("payi_middleware.limits.settling.accounts_of", None)
     assert ask(provider.url) == 200
     assert (watched.events[-1].ledger, current().limits) == (None, ())
     with track(user_id="jane"):

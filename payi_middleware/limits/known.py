@@ -1,0 +1,45 @@
+"""Definitions of limits as they were read, ready to be asked by each call."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from .groups import Group, group_of
+from .ledger import Account, Definitions
+from .limit import Definition
+
+__all__ = ["NOTHING", "Known", "known_of"]
+
+_MOST_GROUPS: Final = 1_000
+
+
+class Known(NamedTuple):
+    """Definitions, ready to be asked."""
+
+    definitions: Definitions
+    by_id: dict[str, Definition]
+    needs_route: bool
+    tells: bool
+    """Whether any of them has alerts."""
+    groups: dict[tuple[str, ...], Group]
+    """Remembered; by the ids of those that apply together."""
+
+    def group(self, accounts: tuple[Account, ...]) -> Group:
+        """What limits want together that apply to one call."""
+        ids = tuple([account.limit_id for account in accounts])
+        found = self.groups.get(ids)
+        if found is None:
+            if len(self.groups) >= _MOST_GROUPS:
+                self.groups.clear()
+            found = self.groups[ids] = group_of([self.by_id[limit_id] for limit_id in ids])
+        return found
+
+
+def known_of(definitions: Definitions) -> Known:
+    """Definitions made ready."""
+    needs_route = any("route" in definition.limit.match for definition in definitions.limits)
+    tells = any(definition.limit.alerts for definition in definitions.limits)
+    return Known(definitions, {one.limit_id: one for one in definitions.limits}, needs_route, tells, {})
+
+
+NOTHING: Final = known_of(Definitions(-1, ()))

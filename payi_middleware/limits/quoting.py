@@ -1,0 +1,153 @@
+"""What units would cost a call that was not made yet: by the rates that are likely or, for strict limits, by the dearest that may
+be charged, as the answer alone tells at which tier, where and by which model a call is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from .. import health
+from ..costing import conditions, cost_of
+from ..events import Units
+from ..pricing.tiers import STANDARD
+from ..providers._hosted import CONTAINER, MEMORY_TERMS
+from ..providers.base import Facts, Reading
+from .beyond import Beyond
+from .bounds import PICTURE
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..pricing import Prices
+
+__all__ = ["WRITES_UNASKED", "Price", "likely", "most"]
+
+Price: TypeAlias = Callable[[Units], int | None]
+"""The ticks of units; None if nobody knows."""
+
+_UNASKED: Final = {
+    "aws": ("priority",),
+    "azure": ("priority",),
+    "databricks": ("priority",),
+    "google": ("priority",),
+    "openai": ("priority",),
+}
+"""Tiers that may serve a call whose body asks for none, and cost more than the standard one: OpenAI's project, Azure's deployment
+and Databricks' endpoint have one by default (their pages on priority processing), Bedrock and Vertex are asked for one by a
+header, which is not looked at. Other providers serve what they are asked for."""
+_PLACES: Final = {"anthropic": ("geo:us",), "azure": ("geo:us",)}
+"""Where a call may be served without having asked for it: Anthropic's workspaces have a default (its page on data residency)."""
+_HURRIED: Final = {"aws": ("latency:optimized",)}
+"""The same of what a header asks for (Bedrock's page on latency-optimized inference)."""
+WRITES_UNASKED: Final = frozenset({"azure", "openai"})
+"""Providers that write prompts to a cache without being asked to, for a fee since GPT-5.6."""
+_FEES: Final = (
+    "code_execution_request", "document_search_request", "file_search_request", "maps_request", "visit_request",
+    "web_search_request", "web_source_request", "x_search_request",
+)  # fmt: skip
+"""By which tools are billed that the provider runs."""
+
+
+class _Rates(NamedTuple):
+    """What a call's rates depend on besides its model."""
+
+    prices: Prices
+    provider: str
+    at_ns: int
+    price_as: str | None
+
+    def ticks(self, model: str | None, units: Units, tier: str | None, terms: tuple[str, ...]) -> int | None:
+        cost = cost_of(
+            self.prices, self.provider, model, units, self.at_ns, tier, None, self.price_as, "estimate", terms=terms
+        ).cost
+        return None if cost is None else cost.total_ticks
+
+
+def likely(prices: Prices, call: Call, model: str | None, tier: str | None) -> Price:
+    """By the tier that the request asks for."""
+    who = call.attributed.attribution
+    rates = _Rates(prices, call.provider.id, call.started_ns, who.price_as)
+    terms = conditions(prices, who, ()) if who.resource_scope or prices.accounts else ()
+    return lambda units: rates.ticks(model, units, tier, terms)
+
+
+def most(
+    prices: Prices,
+    call: Call,
+    model: str | None,
+    tier: str | None,
+    beyond: Beyond,
+    seen: bytes | None,
+    ceiling: int,
+) -> Price:
+    """By the dearest tier, place and model that may serve it, with what the provider may do besides.
+
+    Args:
+        prices: The rates, loaded.
+        call: That is to be made.
+        model: That it asks for.
+        tier: The service tier that it asks for; None if it leaves that to the provider.
+        beyond: What its request may take besides an answer of its model.
+        seen: The request's body, or its outline.
+        ceiling: Tokens of an advice, which no request bounds.
+    """
+    who, provider = call.attributed.attribution, call.provider.id
+    rates = _Rates(prices, provider, call.started_ns, who.price_as)
+    known = _known_before(call, model, seen)
+    ways = list(_ways(provider, tier, conditions(prices, who, known.terms)))
+
+    def dearest(name: str | None, units: Units) -> int | None:
+        """None if the model has no rates; a tier or a place without one of its own is charged the model's."""
+        ticks = rates.ticks(name, units, *ways[0])
+        if ticks is None:
+            return None
+        return max(ticks, *(rates.ticks(name, units, *way) or 0 for way in ways[1:])) if len(ways) > 1 else ticks
+
+    def price(units: Units) -> int | None:
+        if known.units:  # what is billed by the piece is in the request
+            units = {**units, **known.units}
+        answers = [dearest(name, units) for name in (model, *beyond.instead)]
+        taken, made = (sum(sides[side] for sides in units.values()) for side in (0, 1))
+        advice: Units = {"text": (taken, max(made, ceiling))}
+        besides = [dearest(name, units) for name in beyond.also] + [dearest(name, advice) for name in beyond.advisors]
+        if None in answers or None in besides:
+            return None
+        return max(filter(None, answers), default=0) + sum(filter(None, besides)) + tools(taken)
+
+    def tools(taken: int) -> int:
+        fees = max(rates.ticks(model, {fee: (0, beyond.uses)}, *ways[0]) or 0 for fee in _FEES) if beyond.uses else 0
+        if beyond.draws:
+            fees += dearest(beyond.draws, {"text": (taken, 0), "image": (0, PICTURE * max(beyond.uses, 1))}) or 0
+        return fees + (_container(rates) if beyond.runs_code else 0)
+
+    return price
+
+
+def _container(rates: _Rates) -> int:
+    """The dearest in which code runs, whatever its memory."""
+    units: Units = {"container_session_request": (0, 1)}
+    return max(rates.ticks(CONTAINER, units, None, terms) or 0 for terms in ((), *MEMORY_TERMS.values()))
+
+
+def _ways(provider: str, tier: str | None, terms: tuple[str, ...]) -> Iterator[tuple[str | None, tuple[str, ...]]]:
+    """The tiers and terms by which the call may be charged, the one that is likely first."""
+    if tier in STANDARD:
+        tiers: tuple[str | None, ...] = (tier,)
+    else:  # what is asked for may not be to be had, and is served as standard
+        tiers = (None, *_UNASKED.get(provider, ())) if tier is None else (tier, None)
+    added = [more for more in ((), _PLACES.get(provider, ()), _HURRIED.get(provider, ())) if more not in ((), terms)]
+    for one in tiers:
+        for more in ((), *added):
+            yield one, (*terms, *more)
+
+
+def _known_before(call: Call, model: str | None, seen: bytes | None) -> Reading:
+    """What of an exchange is known without its answer: where it is processed, and what is billed by the piece."""
+    refine, exchange, nothing = call.route.endpoint.refine, call.exchange, Reading(model, units={})
+    if refine is None:
+        return nothing
+    try:
+        return refine(nothing, Facts(exchange.host, exchange.path, seen, call.asked, {}, b"", False))
+    except Exception:
+        health.note("limit_terms", "where a call is going to be processed could not be told beforehand", exc_info=True)
+        return nothing

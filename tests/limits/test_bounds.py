@@ -1,0 +1,367 @@
+"""What is held for a strict limit is never less than what the call turns out to cost, whatever only its answer tells."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from exchanges import Watched, answer
+from loopback import Loopback, Reply
+
+from payi_middleware import Limit, health
+from payi_middleware.limits.asking import MAX_READ, Asking, asked_of
+from payi_middleware.limits.beyond import NOTHING, Beyond, beyond
+from payi_middleware.limits.bounds import most_input, most_tokens
+from payi_middleware.limits.memory import MemoryLedger
+from payi_middleware.limits.outline import outline
+
+Limited = Callable[..., Watched]
+WORDS = [{"role": "user", "content": "Tell me of the fox. " * 1_000}]
+TAKEN, MADE = 20_000, 100
+"""A token a byte: as many as there can be."""
+
+
+def chat(model: str, **fields: Any) -> dict[str, Any]:
+    return {"model": model, "messages": WORDS, "max_tokens": MADE, **fields}
+
+
+def told(model: str, **fields: Any) -> bytes:
+    return answer(model=model, prompt=TAKEN, completion=MADE, **fields)
+
+
+def message(model: str, **usage: Any) -> bytes:
+    counts = {"input_tokens": TAKEN, "output_tokens": MADE, **usage}
+    return json.dumps({"id": "m", "type": "message", "role": "assistant", "model": model, "usage": counts}).encode()
+
+
+def passes(*models: str, made: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "message",
+            "model": model,
+            "input_tokens": TAKEN,
+            "output_tokens": tokens,
+            "cache_read_input_tokens": 0,
+        }
+        for model, tokens in zip(models, (MADE, made, made), strict=True)
+    ]
+
+
+CLAUDE, FAST = "claude-opus-4-6", "claude-opus-4-8"
+CASES: dict[str, tuple[str, str, dict[str, Any], bytes]] = {
+    "a project's tier": ("openai", "", chat("gpt-4o"), told("gpt-4o-2024-08-06", service_tier="priority")),
+    "auto": ("openai", "", chat("gpt-4o", service_tier="auto"), told("gpt-4o", service_tier="priority")),
+    "another tier": ("openai", "", chat("gpt-4o", service_tier="flex"), told("gpt-4o", service_tier="default")),
+    "a deployment's tier": ("azure", "", chat("gpt-4.1"), told("gpt-4.1", service_tier="priority")),
+    "a workspace's place": ("anthropic", "/v1/messages", chat(CLAUDE), message(CLAUDE, inference_geo="us")),
+    "speed": ("anthropic", "/v1/messages", chat(FAST, speed="fast"), message(FAST, speed="fast")),
+    "an hour's cache": (
+        "anthropic",
+        "/v1/messages",
+        chat(CLAUDE, cache_control={"type": "ephemeral", "ttl": "1h"}),
+        message(
+            CLAUDE,
+            input_tokens=0,
+            cache_creation_input_tokens=TAKEN,
+            cache_creation={"ephemeral_1h_input_tokens": TAKEN, "ephemeral_5m_input_tokens": 0},
+        ),
+    ),
+    "a cache that is written unasked": (
+        "openai",
+        "",
+        chat("gpt-5.6"),
+        told("gpt-5.6", usage={
+            "prompt_tokens": TAKEN, "completion_tokens": MADE, "total_tokens": TAKEN + MADE,
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": TAKEN},
+        }),
+    ),
+    "an advisor": (
+        "anthropic",
+        "/v1/messages",
+        chat("claude-haiku-4-5", tools=[{"type": "advisor_20260301", "name": "advisor", "model": CLAUDE, "max_uses": 2}]),
+        message("claude-haiku-4-5", iterations=passes("claude-haiku-4-5", CLAUDE, CLAUDE, made=4_096)),
+    ),
+    "searches": (
+        "anthropic",
+        "/v1/messages",
+        chat(CLAUDE, tools=[{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]),
+        message(CLAUDE, input_tokens=4 * TAKEN, server_tool_use={"web_search_requests": 3}),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_strict_limit_is_not_passed_by_what_the_answer_tells(case: str, provider: Loopback, limited: Limited) -> None:
+    """Held before, settled afterwards: the tier, the place, the cache, other models and tools."""
+    name, path, asked, told = CASES[case]
+    ledger, held = MemoryLedger(), []
+    watched = limited(name, Limit("all", 1000, strict=True), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.ticks)
+        return Reply([told])
+
+    provider.replies = [answered]
+    url = f"http://{provider.host}{path}" if path else provider.url
+    with httpx2.Client(trust_env=False) as client:
+        assert client.post(url, json=asked).status_code == 200
+    event = watched.one
+    assert event.cost is not None
+    assert 0 < event.cost.total_ticks <= held[0]
+
+
+def held_for(
+    provider: Loopback, limited: Limited, *bodies: dict[str, Any], strict: bool = True, name: str = "openai"
+) -> list[int]:
+    """Ticks that are held for requests."""
+    ledger, held = MemoryLedger(), []
+    limited(name, Limit("all", 100_000, strict=strict), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.ticks)
+        return Reply()
+
+    provider.replies = [answered]
+    with httpx2.Client(trust_env=False) as client:
+        for body in bodies:
+            client.post(provider.url, json=body)
+    return held
+
+
+def test_a_tier_that_is_named_is_the_one_that_is_held_for(provider: Loopback, limited: Limited) -> None:
+    """Who says `default` is not held to what a project may have; a hold that is no bound is for what is likely."""
+    unnamed, standard, priority = held_for(
+        provider,
+        limited,
+        chat("gpt-4o"),
+        chat("gpt-4o", service_tier="default"),
+        chat("gpt-4o", service_tier="priority"),
+    )
+    assert priority * 100 > standard * 165
+    assert unnamed > priority - standard // 10
+    likely, standard = held_for(provider, limited, chat("gpt-4o"), chat("gpt-4o", service_tier="default"), strict=False)
+    assert abs(likely - standard) < standard // 10
+
+
+def test_the_dearest_of_models_that_may_answer_is_held_for(provider: Loopback, limited: Limited) -> None:
+    """OpenRouter's `models`; and a fallback, which is paid for besides what was refused."""
+    alone, listed, dear, added = held_for(
+        provider,
+        limited,
+        chat("gpt-4o-mini", service_tier="default"),
+        chat("gpt-4o-mini", service_tier="default", models=["gpt-4o", "gpt-4.1-nano"]),
+        chat("gpt-4o", service_tier="default"),
+        chat("gpt-4o-mini", service_tier="default", fallbacks=[{"model": "gpt-4o"}]),
+    )
+    assert listed >= dear - alone // 2
+    assert added >= dear
+
+
+def test_code_and_pictures_that_the_provider_makes_are_held_for(provider: Loopback, limited: Limited) -> None:
+    """A container of the largest memory; a picture of the image tool's own model."""
+    plain, code, drawn = held_for(
+        provider,
+        limited,
+        chat("gpt-4o", tools=[{"type": "web_search"}]),
+        chat("gpt-4o", tools=[{"type": "code_interpreter", "container": {"type": "auto"}}]),
+        chat("gpt-4o", tools=[{"type": "image_generation"}]),
+    )
+    assert code - plain > 4_000_000_000  # 0.48 USD, and less of a fee for a search
+    assert drawn - plain > 2_000_000_000  # 6,540 tokens at 40 USD a million
+
+
+def test_what_is_billed_by_the_piece_is_in_the_request(provider: Loopback, limited: Limited) -> None:
+    """Speech by its characters: known to the tick, before anything is answered."""
+    ledger, held = MemoryLedger(), []
+    watched = limited("openai", Limit("all", 1000, strict=True), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.ticks)
+        return Reply([b"ID3 sound"], headers={"content-type": "audio/mpeg"})
+
+    provider.replies = [answered]
+    asked = {"model": "tts-1", "input": "Tell me of the fox. " * 50, "voice": "alloy"}
+    httpx2.post(provider.url.replace("chat/completions", "audio/speech"), json=asked, trust_env=False)
+    event = watched.one
+    assert event.cost is not None
+    assert 0 < event.cost.total_ticks <= held[0]
+
+
+def test_a_model_that_may_answer_and_has_no_price(provider: Loopback, limited: Limited) -> None:
+    """The call is held for as one without a price: at the dearest of its maker."""
+    known, unknown = held_for(
+        provider, limited, chat("gpt-4o-mini"), chat("gpt-4o-mini", models=["gpt-4o-mini", "gpt-nobody-knows"])
+    )
+    assert unknown > 50 * known
+
+
+def test_a_fault_in_telling_the_place_lets_the_call_be_held(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For what the request says by itself."""
+
+    def broken(*facts: Any) -> Any:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("payi_middleware.limits.quoting.Facts", broken)
+    (held,) = held_for(provider, limited, chat("gpt-4o"), name="azure")
+    assert held > 0
+    assert health.counters()["limit_terms"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({}, NOTHING),
+        ({"tools": [{"type": "function", "name": "mine"}, "odd", {"functionDeclarations": []}]}, NOTHING),
+        ({"tools": [{"type": "web_search"}]}, Beyond(uses=1)),
+        ({"tools": [{"type": "web_search"}], "max_tool_calls": 4}, Beyond(uses=4)),
+        ({"tools": [{"googleSearch": {}}, {"codeExecution": {}}]}, Beyond(uses=2)),
+        ({"tools": [{"type": "web_search_20250305", "max_uses": 3}, {"type": "mcp"}]}, Beyond(uses=4)),
+        ({"toolConfig": {"tools": [{"systemTool": {"name": "nova_grounding"}}]}}, Beyond(uses=1)),
+        ({"web_search_options": {}}, Beyond(uses=1)),
+        ({"plugins": [{"id": "web"}]}, Beyond(uses=1)),
+        ({"search_parameters": {"mode": "auto"}}, Beyond(uses=20)),
+        ({"search_parameters": {"mode": "on", "max_search_results": 5}}, Beyond(uses=5)),
+        ({"search_parameters": {"mode": "off"}}, NOTHING),
+        ({"models": ["a", {"model": "b"}, 7]}, Beyond(instead=("a", "b"))),
+        ({"fallbacks": [{"model": "a"}]}, Beyond(also=("a",))),
+        ({"tools": [{"type": "advisor_1", "model": "a", "max_uses": 2}]}, Beyond(advisors=("a", "a"), uses=2)),
+        ({"tools": [{"type": "image_generation", "model": "gpt-image-2"}]}, Beyond(draws="gpt-image-2", uses=1)),
+        ({"tools": [{"type": "code_interpreter"}]}, Beyond(uses=1, runs_code=True)),
+        ({"tools": [{"type": "web_search", "max_uses": True}]}, Beyond(uses=1)),
+        ({"tools": {"type": "web_search"}}, NOTHING),
+    ],
+)
+def test_what_a_request_may_take_besides(fields: dict[str, Any], found: Beyond) -> None:
+    """Other models, and tools that the provider runs, as often as the request lets it."""
+    assert beyond(json.dumps({"model": "m", **fields}).encode()) == found
+
+
+@pytest.mark.parametrize("body", [None, b"", b'{"tools": ', b'["tools": 1]', b'{"tools": 1}' + b" " * MAX_READ])
+def test_what_cannot_be_read_takes_nothing_besides(body: bytes | None) -> None:
+    """It never raises."""
+    assert beyond(body) == NOTHING
+
+
+def picture(size: int) -> str:
+    """A PNG of one colour: few bytes, many tokens."""
+    rows = b"".join(b"\0" + bytes(size) for _ in range(size))
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    made = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + made).decode()
+
+
+def test_a_picture_of_few_bytes_may_be_many_tokens() -> None:
+    """48,169 of GPT-4o mini's, in two kilobytes; of a document nobody knows how many pages it has."""
+    body = json.dumps({"content": [{"type": "input_image", "data": picture(1024)}]}).encode()
+    assert len(body) < 4_000
+    assert most_input(body, body, 128_000, None, NOTHING)["text"][0] >= 2_833 + 8 * 5_667
+    assert most_input(body, body, 10_000, None, NOTHING)["text"][0] == 10_000
+    body = b'{"type": "document", "source": {"media_type": "application/pdf", "data": "JVBE"}}'
+    assert most_input(body, body, 128_000, None, NOTHING)["text"][0] == 128_000
+
+
+def test_tokens_of_all_models_are_held_for() -> None:
+    """Two that answer, two pieces of advice as long as the ceiling, a picture."""
+    assert most_tokens(10, 5, 50, NOTHING) == 15
+    assert most_tokens(10, 5, 50, Beyond(also=("a",), advisors=("b", "b"))) == 2 * 15 + 2 * 60
+    assert most_tokens(10, 5, 50, Beyond(draws="c", uses=2)) == 15 + 10 + 2 * 6_540
+
+
+def test_tools_that_the_provider_runs_send_the_prompt_again() -> None:
+    """With what they found, so that each time may be the whole window."""
+    assert most_input(b"{}", b"{}", 1_000, {"text": (2, 0)}, Beyond(uses=3)) == {"text": (4_000, 0)}
+
+
+LONG = 3 << 20
+
+
+def long_body(**fields: Any) -> bytes:
+    """Members before and behind a picture of 3 MB, with quotes in it."""
+    asked = {
+        "max_tokens": 7,
+        "messages": [{"role": "user", "content": 'a "picture" \\' + "é" * 40 + "x" * LONG}],
+        **fields,
+    }
+    return json.dumps(asked, ensure_ascii=False).encode()
+
+
+def test_a_long_body_is_read_by_its_outline() -> None:
+    """All that it asks for, wherever it stands; and as valid JSON."""
+    body = long_body(n=3, service_tier="flex", tools=[{"type": "web_search", "description": "é" * 100}])
+    seen = outline(body, MAX_READ)
+    assert seen is not None
+    assert len(seen) < 500
+    assert asked_of(seen) == Asking(7, 3, "flex")
+    assert beyond(seen) == Beyond(uses=1)
+    assert json.loads(seen)["messages"][0]["role"] == "user"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"open": "never closed', b'{"escaped": "\\"', b'"a"' * 100_001, b'["a", ' + b"1, " * MAX_READ + b"1]"],
+    ids=["open", "escaped", "many", "numbers"],
+)
+def test_what_has_no_short_outline_is_not_known(body: bytes) -> None:
+    """Then a strict hold is for the whole window."""
+    assert outline(body, MAX_READ) is None
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_a_body_of_megabytes_is_held_for_as_it_asks(is_async: bool, provider: Loopback, limited: Limited) -> None:
+    """Three answers of 7 tokens, and not one as long as any may get."""
+    ledger, held = MemoryLedger(), []
+    limited("openai", Limit("all", 10**9, unit="tokens"), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.tokens)
+        return Reply()
+
+    provider.replies = [answered]
+    long, short = long_body(model="gpt-4o-mini", n=3), json.dumps(chat("gpt-4o-mini", max_tokens=7, n=3)).encode()
+
+    async def asked(body: bytes) -> None:
+        async with httpx2.AsyncClient(trust_env=False) as client:
+            await client.post(provider.url, content=body)
+
+    for body in (long, short):
+        if is_async:
+            asyncio.run(asked(body))
+        else:
+            httpx2.post(provider.url, content=body, trust_env=False)
+    assert held[0] - len(long) // 4 < 100
+    assert held == [held[0], len(short) // 4 + 21 + bool(len(short) % 4)]
+
+
+def test_a_long_body_that_takes_too_long_is_held_for_as_one_that_says_nothing(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits longer for it than for the ledger."""
+    monkeypatch.setattr("payi_middleware.limits.limits.outline", lambda *_: time.sleep(0.3))
+    ledger, held = MemoryLedger(), []
+    limited("openai", Limit("all", 10**9, unit="tokens"), ledger=ledger, ledger_timeout=0.05, hold_ceiling=500)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.tokens)
+        return Reply()
+
+    provider.replies = [answered]
+    body = long_body(model="gpt-4o-mini")
+    httpx2.post(provider.url, content=body, trust_env=False)
+    assert held[0] >= 500
+    assert health.counters()["limit_unread"] == 1
