@@ -70,7 +70,7 @@ def _together(readings: list[Reading], faulty: int) -> Reading:
         reason="; ".join(reasons)[:512] or None,
         unpriced=unpriced,
         parts=parts,
-        firsts=tuple(dict.fromkeys(first for reading in told for first in reading.firsts)),
+        firsts=tuple({first.id: first for reading in told for first in reading.firsts}.values()),
     )
 
 

@@ -9,6 +9,7 @@ from answers import body, facts
 
 from payi_middleware.events import Part
 from payi_middleware.providers import Endpoint, Reading, find
+from payi_middleware.providers.base import First
 
 PATH = "/v1/messages/batches/msgbatch_1/results"
 
@@ -35,6 +36,20 @@ def read(*lines: bytes) -> Reading:
 
 
 USAGE = {"input_tokens": 10, "output_tokens": 3, "service_tier": "batch"}
+
+
+def test_containers_of_the_lines_count_once_each() -> None:
+    """At their own price, which is no batch's."""
+
+    def ran(id: str) -> bytes:
+        answer = {"type": "message", "model": "claude-sonnet-5", "container": {"id": id}, "usage": USAGE}
+        return body({"custom_id": "c", "result": {"type": "succeeded", "message": answer}}) + b"\n"
+
+    reading = read(ran("c_1"), ran("c_2"), ran("c_1"), line(USAGE))
+
+    charge = Part("code-execution-container", {"container_session_request": (0, 1)})
+    assert reading.firsts == (First("c_1", charge), First("c_2", charge))
+    assert reading.units == {"text": (40, 12)}
 
 
 def test_lines_are_added_up_by_model() -> None:
