@@ -40,7 +40,7 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
     return events
 
 
-set_field = msgspec.structs.force_setattr
+_set = msgspec.structs.force_setattr
 
 
 def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> CallEvent:
@@ -66,14 +66,13 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
     )
     if reason is not None and reason.endswith(IF_CACHED):
         costed = _bounded(costed, event, units, prices)
-    set_field(
-        event, "units", units
-    )  # it was decoded just now, and nobody else has it: to copy it takes as long as to price it
-    set_field(event, "cost", costed.cost)
-    set_field(event, "cost_source", costed.source)
-    set_field(event, "unpriced", costed.unpriced)
-    set_field(event, "reason", costed.reason)
-    set_field(event, "price_version", prices.version)
+    # It was decoded just now, and nobody else has it: to copy it takes as long as to price it.
+    _set(event, "units", units)
+    _set(event, "cost", costed.cost)
+    _set(event, "cost_source", costed.source)
+    _set(event, "unpriced", costed.unpriced)
+    _set(event, "reason", costed.reason)
+    _set(event, "price_version", prices.version)
     return event
 
 
