@@ -9,7 +9,7 @@ __all__ = ["outline"]
 _KEPT: Final = 64
 """Bytes of a string that are kept: more than any name or value that is looked for."""
 _MOST_STRINGS: Final = 100_000
-"""After which a body is given up: 0.1 s, in a thread of ours."""
+"""After which a body is given up: a quarter of a second, in a thread of ours that lets others run."""
 _BACKSLASH: Final = 0x5C
 
 
