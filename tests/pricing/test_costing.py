@@ -100,6 +100,15 @@ def test_absurd_parts_have_no_cost(prices: Prices) -> None:
     assert (costed.cost, costed.reason) == (None, "the counts come to more than a million dollars: malformed")
 
 
+@pytest.mark.parametrize(("tier", "terms"), [("fast", ()), (None, ("speed:fast",))])
+def test_opus_4_6_has_fast_rates_however_it_is_told(prices: Prices, tier: str | None, terms: tuple[str, ...]) -> None:
+    """The list has no fast rates of the first model that was served so: six times the others."""
+    costed = cost_of(prices, "anthropic", "claude-opus-4-6", {"text": (1000, 1000)}, NOON, tier, terms=terms)
+    assert costed.cost is not None
+    assert costed.cost.total == Decimal("0.18")
+    assert costed.unpriced == ()
+
+
 def test_the_fast_speed_of_a_term_is_priced_by_the_list(prices: Prices) -> None:
     """genai-prices has fast rates of some models; where it has none, that is said."""
     units: Units = {"text": (1_000_000, 0)}
