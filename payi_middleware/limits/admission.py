@@ -10,10 +10,8 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import msgspec
-
 from .. import health
-from ..events import Inbound, format_id
+from ..events import format_id
 from .answer import Refused, refused
 from .asking import MAX_READ
 from .charges import Ended, settle_of, waits_for_price
@@ -21,15 +19,16 @@ from .groups import Group
 from .holds import Sizes
 from .ledger import Account, Admitted, Amount, Blocked, Extend, Release, Reserve, Stale, Standing, State
 from .limit import Definition
-from .matching import Facts, accounts_of
+from .matching import Facts, accounts_of, route_of
 from .reached import Why, reached
 from .sizing import sizes_of
 from .snapshot import is_own
+from .waiting import polled, shared, within
 
 if TYPE_CHECKING:
     from ..call import Call
+    from .holding import Holding
     from .known import Known
-    from .limits import Limits
 
 __all__ = ["Hold"]
 
@@ -52,7 +51,7 @@ class Hold:
 
     __slots__ = ("_limits", "accounts", "event_id", "group", "output", "sizes")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Holding) -> None:
         self._limits = limits
         self.accounts: tuple[Account, ...] = ()
         """That the call is charged to."""
@@ -111,12 +110,12 @@ class Hold:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             found: Any = self._limits.ask(awaited) if isinstance(awaited, Reserve) else awaited
-            return await _polled(found, seconds) if isinstance(found, Future) else found
+            return await polled(found, seconds) if isinstance(found, Future) else found
         if isinstance(awaited, Reserve):
             found = self._limits.wait(awaited)
         else:
-            found = _shared(awaited, loop) if isinstance(awaited, Future) else awaited
-        return await _within(found, seconds, loop) if isinstance(found, asyncio.Future) else found
+            found = shared(awaited, loop) if isinstance(awaited, Future) else awaited
+        return await within(found, seconds, loop) if isinstance(found, asyncio.Future) else found
 
     def _broken(self) -> Refused | None:
         """A fault of ours lets the call go, as ever; what is held, if anything, is settled at its end."""
@@ -308,14 +307,6 @@ def facts_of_call(call: Call, *, needs_route: bool) -> Facts:
     )
 
 
-def route_of(inbound: msgspec.Raw) -> str | None:
-    """The route's template in a request's encoded facts."""
-    return _decode_inbound(inbound).http_route
-
-
-_decode_inbound = msgspec.msgpack.Decoder(Inbound).decode
-
-
 def _stated(definition: Definition, account: Account, refuses: bool) -> Standing:
     """A standing of which nothing is known but who it is."""
     limit = definition.limit
@@ -337,52 +328,3 @@ def _words(why: Why, standings: Sequence[Standing], call: Call) -> str | None:
     if why == "unavailable":
         return f"the ledger of limits is out of reach, and limit {names} lets nothing through meanwhile"
     return f"no price is known of model {str(call.asked.model)[:128]!r}, and limit {names} refuses such calls"
-
-
-def _shared(waiting: Future[Any], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-    """What others wait for, too: unlike with `asyncio.wrap_future`, who is cancelled cancels it for nobody."""
-    found: asyncio.Future[Any] = loop.create_future()
-
-    def take() -> None:
-        if found.done():
-            return
-        error = waiting.exception()
-        if error is None:
-            found.set_result(waiting.result())
-        else:
-            found.set_exception(error)
-
-    def done(_: Future[Any]) -> None:
-        try:
-            loop.call_soon_threadsafe(take)
-        except RuntimeError:  # the loop is closed: nobody waits
-            pass
-
-    waiting.add_done_callback(done)
-    return found
-
-
-async def _within(found: asyncio.Future[Any], seconds: float, loop: asyncio.AbstractEventLoop) -> Any:
-    """What another thread does; TimeoutError if it takes longer."""
-    if not found.done():
-        timer = loop.call_later(seconds, _late, found)
-        try:
-            return await found
-        finally:
-            timer.cancel()
-    return found.result()
-
-
-def _late(found: asyncio.Future[Any]) -> None:
-    if not found.done():
-        found.set_exception(TimeoutError())
-
-
-async def _polled(waiting: Future[Any], seconds: float) -> Any:
-    """On another library's loop, which the client's own libraries reach by anyio."""
-    import anyio
-
-    ends = anyio.current_time() + seconds
-    while not waiting.done() and anyio.current_time() < ends:  # noqa: ASYNC110  # what is waited for runs in a thread
-        await anyio.sleep(0.0005)
-    return waiting.result(0)

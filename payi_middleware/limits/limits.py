@@ -4,43 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .. import health
-from ..events import CallEvent, Units
+from ..events import CallEvent
 from ..pricing import Prices
 from ..settings import Settings
-from .admission import Hold, route_of
-from .asking import MAX_READ
-from .dearest import Dearest
-from .defined import Defined
+from .admission import Hold
+from .holding import Holding
 from .known import Known
-from .leases import Leases
-from .ledger import Account, Admitted, Amount, Ledger, Release
-from .limit import Definition
-from .matching import Facts, accounts_of
-from .outline import outline
+from .ledger import Account, Ledger
+from .matching import Facts, route_of
 from .owed import Owed
-from .recent import Recent
 from .settling import Settling
-from .snapshot import LimitStanding, Snapshot, standing_of
+from .snapshot import LimitStanding, standing_of
 
 if TYPE_CHECKING:
-    from ..call import Call
     from ..counting.estimates import Estimates
     from .alerts import Alerts
 
 __all__ = ["Limits"]
 
-_COUNTED: Final = 8 << 10
-"""Bytes of a request, at most, that a tokenizer counts before the call is made: 0.3 ms of prose, 1.3 of the worst."""
-_NOT_EXACT: Final = (b'"tools"', b'"functions"', b'"response_format"', b'"json_schema"')
-"""Marks of what providers write into the prompt in words of their own: no tokenizer counts that exactly."""
 
-
-class Limits(Defined):
+class Limits(Holding):
     """See the module. Making one opens nothing.
 
     Args:
@@ -60,14 +48,7 @@ class Limits(Defined):
         in_memory: bool = False,
         owed: Owed | None = None,
     ) -> None:
-        super().__init__(settings, in_memory=in_memory, learn=self._learned, renew=self._renew)
-        self.prices = prices
-        self._estimates = estimates
-        self.ceiling = settings.hold_ceiling
-        self.recent = Recent()
-        self.dearest = Dearest(prices)
-        self.snapshot = Snapshot()
-        self.leases = Leases()
+        super().__init__(settings, prices, estimates, in_memory=in_memory)
         self._settling = Settling(self, self.dearest, settings, owed)
         self._alerts: Alerts | None = None
         """Made when a limit has any: who has none need not load what sends."""
@@ -78,50 +59,7 @@ class Limits(Defined):
         """What limits have to do with a call that begins now."""
         return Hold(self)
 
-    def admitted(self, event_id: bytes, answer: Admitted) -> None:
-        """A call is made; its hold lives as long as it does."""
-        self.leases.add(event_id)
-        self._errands.attend()
-        self.snapshot.see(answer.standings)
-        if self._away_since is not None:
-            self._came_back()
-
-    def released(self, event_id: bytes, accounts: tuple[Account, ...], hold: Amount) -> None:
-        """A call was not made."""
-        self.leases.drop(event_id)
-        self.tell(Release(event_id))
-        self.snapshot.released(accounts, hold)
-
-    # How large a hold is:
-
-    def counted(self, call: Call, model: str | None) -> Units | None:
-        """The input of a call as a tokenizer counts it, where one counts it exactly and quickly."""
-        body, endpoint = call.exchange.body, call.route.endpoint
-        if body is None or len(body) > _COUNTED or endpoint.texts is None or any(mark in body for mark in _NOT_EXACT):
-            return None
-        return self._estimates.exactly(endpoint, body, model)
-
-    def outlined(self, body: bytes) -> Future[bytes | None]:
-        """Have the outline of a long body made: it takes milliseconds."""
-        return self._errands.do(lambda: outline(body, MAX_READ))
-
-    def find_dearest(self, provider: str) -> Future[Any]:
-        """Have the dearest model of a maker found: it takes milliseconds."""
-        return self._errands.do(lambda: self.dearest.find(provider))
-
-    def _learned(self) -> None:
-        """What holds are sized by: the rates, and of the calls of earlier processes how long answers are."""
-        from ..usual import recent_answers
-
-        self.prices.load()
-        if not self._in_memory:
-            self.recent.take(recent_answers(self._settings))
-
     # How limits stand:
-
-    def applying(self, known: Known, facts: Facts) -> list[tuple[Definition, Account]]:
-        """The limits of a call with their accounts."""
-        return [(known.by_id[account.limit_id], account) for account in accounts_of(known.definitions, facts)]
 
     def standings(self, facts: Facts, inbound: msgspec.Raw) -> tuple[LimitStanding, ...]:
         """How the limits of a call stand that would begin now, as this process heard of them last. Never waits, never raises.
@@ -196,9 +134,6 @@ class Limits(Defined):
         self._alerts.look()
 
     # What looks after them:
-
-    def _renew(self) -> bool:
-        return self.leases.renew(self.tell)
 
     def health(self) -> dict[str, Any] | None:
         """What `payi doctor` tells; None where there are no limits."""

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..events import Attribution, CallEvent
+from ..events import Attribution, CallEvent, Inbound
 from .ledger import Account, Definitions
 from .limit import Definition, Limit, Per
 
-__all__ = ["Facts", "accounts_of", "facts_of", "keys_of"]
+__all__ = ["Facts", "accounts_of", "facts_of", "keys_of", "route_of"]
 
 _MOST_ACCOUNTS = 32
 """Of one limit and one call: so many combinations of its tags."""
@@ -36,6 +36,14 @@ def facts_of(event: CallEvent) -> Facts:
     return Facts(
         event.attribution, event.application, event.provider, event.requested_resource, event.inbound.http_route
     )
+
+
+def route_of(inbound: msgspec.Raw) -> str | None:
+    """The route's template in a request's encoded facts."""
+    return _decode_inbound(inbound).http_route
+
+
+_decode_inbound = msgspec.msgpack.Decoder(Inbound).decode
 
 
 def accounts_of(definitions: Definitions, facts: Facts) -> tuple[Account, ...]:
