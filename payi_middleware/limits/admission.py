@@ -27,7 +27,7 @@ from .waiting import polled, shared, within
 
 if TYPE_CHECKING:
     from ..call import Call
-    from .holding import Holding
+    from .held import Held
     from .known import Known
 
 __all__ = ["Hold"]
@@ -51,7 +51,7 @@ class Hold:
 
     __slots__ = ("_limits", "accounts", "event_id", "group", "output", "sizes")
 
-    def __init__(self, limits: Holding) -> None:
+    def __init__(self, limits: Held) -> None:
         self._limits = limits
         self.accounts: tuple[Account, ...] = ()
         """That the call is charged to."""

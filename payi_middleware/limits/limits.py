@@ -13,7 +13,7 @@ from ..events import CallEvent
 from ..pricing import Prices
 from ..settings import Settings
 from .admission import Hold
-from .holding import Holding
+from .held import Held
 from .known import Known
 from .ledger import Account, Ledger
 from .matching import Facts, route_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits"]
 
 
-class Limits(Holding):
+class Limits(Held):
     """See the module. Making one opens nothing.
 
     Args:

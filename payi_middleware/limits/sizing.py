@@ -12,14 +12,12 @@ from .quoting import WRITES_UNASKED, Price, likely, most
 
 if TYPE_CHECKING:
     from ..call import Call
-    from .holding import Holding
+    from .held import Held
 
 __all__ = ["sizes_of"]
 
 
-def sizes_of(
-    limits: Holding, call: Call, group: Group, seen: bytes | None, *, by_dearest: bool = False
-) -> Sizes | None:
+def sizes_of(limits: Held, call: Call, group: Group, seen: bytes | None, *, by_dearest: bool = False) -> Sizes | None:
     """What to hold; None if the price is not known.
 
     Args:
@@ -51,7 +49,7 @@ def sizes_of(
     )
 
 
-def _price(limits: Holding, call: Call, group: Group, asked: Asking, besides: Beyond, seen: bytes | None) -> Price:
+def _price(limits: Held, call: Call, group: Group, asked: Asking, besides: Beyond, seen: bytes | None) -> Price:
     """By what the call is held; nothing where no limit counts money."""
     model = call.asked.model or call.route.model
     if not group.counts_money:
@@ -61,7 +59,7 @@ def _price(limits: Holding, call: Call, group: Group, asked: Asking, besides: Be
     return likely(limits.prices, call, model, asked.tier)
 
 
-def _by_dearest(limits: Holding, call: Call, group: Group) -> Price:
+def _by_dearest(limits: Held, call: Call, group: Group) -> Price:
     """The same of a call without a price, for which a limit may want nothing to be held."""
     if not group.counts_money or not group.pays_unknown:
         return _nothing

@@ -707,7 +707,7 @@ def test_a_fault_of_ours_lets_calls_through(
     assert len(watched.events) == 3
     assert health.counters()["limit_fault"] == 4
     assert account(ledger, "all").spent == 3 * TICKS
-    monkeypatch.setattr("payi_middleware.limits.holding.accounts_of", None)
+    monkeypatch.setattr("payi_middleware.limits.held.accounts_of", None)
     monkeypatch.setattr("payi_middleware.limits.settling.accounts_of", None)
     assert ask(provider.url) == 200
     assert (watched.events[-1].ledger, current().limits) == (None, ())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..counting.estimates import Estimates
 
-__all__ = ["Holding"]
+__all__ = ["Held"]
 
 _COUNTED: Final = 8 << 10
 """Bytes of a request, at most, that a tokenizer counts before the call is made: 0.3 ms of prose, 1.3 of the worst."""
@@ -32,7 +32,7 @@ _NOT_EXACT: Final = (b'"tools"', b'"functions"', b'"response_format"', b'"json_s
 """Marks of what providers write into the prompt in words of their own: no tokenizer counts that exactly."""
 
 
-class Holding(Defined):
+class Held(Defined):
     """See the module.
 
     Args:
