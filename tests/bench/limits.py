@@ -1,4 +1,4 @@
-"""Ledgers: what a limit adds to a call, how many calls a hot limit admits, and that budgets hold while processes die."""
+"""Ledgers: what a limit adds to a call, and how many calls a hot limit admits."""
 
 from __future__ import annotations
 
@@ -11,31 +11,25 @@ from pathlib import Path
 
 import budgets
 import hot
-import mortal
 import postgres
 from figures import Figure, quartiles
 
-from payi_middleware.limits.ledger import Ledger
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.opening import ledger_at
 from payi_middleware.limits.worker import Worker
 
 __all__ = ["measure"]
 
-_WORTH = 5
 _SECONDS = 3.0
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Rounds of budgets are thirteen times as many: 195 of 15."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return [
             *_added(folder, rounds),
             _one_process(folder),
             _four_processes(folder),
-            *_held_budgets(folder, rounds * 13),
-            *(_kills(folder, rounds * 13, kind) for kind in ("default", "strict")),
         ]
 
 
@@ -86,31 +80,3 @@ def _four_processes(folder: Path) -> Figure:
 def _rate(waited: list[float]) -> str:
     ordered = sorted(waited)
     return f"{len(ordered) / _SECONDS:,.0f}/s, 99.9 % in {ordered[len(ordered) * 999 // 1000]:.1f} ms"
-
-
-def _held_budgets(folder: Path, rounds: int) -> list[Figure]:
-    rows: list[Figure] = []
-    ledgers: list[tuple[str, Ledger]] = [
-        ("memory", MemoryLedger()),
-        ("SQLite", ledger_at(f"sqlite:///{folder / 'budgets.ledger'}")),
-    ]
-    for what, ledger in ledgers:
-        worker, wrong = Worker(ledger), 0
-        for n in range(rounds):
-            name, concurrent = f"round-{n}", (20, 100, 1_000)[n % 3]
-            budgets.define(ledger, name, _WORTH, strict=n % 2 == 1)
-            race = budgets.threads if n % 4 == 3 else budgets.race
-            wrong += race(worker, name, concurrent, budgets.CALL) != _WORTH
-        worker.close(30)
-        ledger.close()
-        rows.append(Figure(f"a budget worth 5 calls admits 5: {what}", f"wrong in {wrong} of {rounds} rounds", "0"))
-    return rows
-
-
-def _kills(folder: Path, kills: int, kind: str) -> Figure:
-    command = [sys.executable, mortal.__file__, str(folder / f"{kind}.ledger"), str(kills), "600", kind]
-    told = json.loads(subprocess.check_output(command, text=True))
-    most = mortal.MOST * mortal.CALL
-    holds = told["held"] == 0 and told["spent"] == told["sum"] < most + (kind == "default") * mortal.CALL + 1
-    figure = f"{told['kills']} kills: {told['spent'] / most:.1%} spent, {told['held']} held"
-    return Figure(f"processes killed while they spend, {kind}", figure, "holds" if holds else "BROKEN")
