@@ -80,12 +80,14 @@ local function settle(step, event)
   local record = record_of(event)
   if record.state == 'settled' or record.state == 'blocked' then return { 'settled', false, record.states, {} } end
   local accounts, held
+  all = true
   if record.state then
     take_back(record)
     accounts, held = reserved_accounts(record), record.hold
   else
     accounts = told_accounts(step)
   end
+  all = false
   local states, crossed = {}, {}
   for i, one in ipairs(accounts) do
     states[i] = { one.term.number, LETTERS[charge(one, step, held)] }
