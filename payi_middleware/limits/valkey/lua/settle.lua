@@ -59,13 +59,13 @@ end
 local function charge(one, step, held)
   if not step[9] then return correct(one, step) end
   local term, row = one.term, one.row
-  local cost = ({ step[5], step[6], '1' })[term.at]
+  local cost = term.at == 1 and step[5] or term.at == 2 and step[6] or '1'
   if term.strict and not step[8] and held then
     local whole = text(held[term.at])
     if less(cost, whole) then cost = whole end
   end
-  add(term, row, 'spent', cost)
   whole(row)
+  add(term, row, 'spent', cost)
   put(row, 'input', sum(row.input, step[3]))
   put(row, 'output', sum(row.output, step[4]))
   if row.most ~= term.most then put(row, 'most', term.most) end
