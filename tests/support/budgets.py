@@ -9,10 +9,10 @@ held for it, and answers each line with how many were admitted.
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +20,7 @@ from payi_middleware.limits.ledger import Account, Admitted, Amount, Ledger, Res
 from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.opening import ledger_at
 from payi_middleware.limits.worker import Worker
+from payi_middleware.record import new_id
 
 __all__ = ["CALL", "LIMIT", "Racers", "define", "race", "steps", "threads"]
 
@@ -36,7 +37,7 @@ def define(ledger: Ledger, application: str, calls: int, *, strict: bool) -> Non
 
 def steps(application: str, version: int, cost: int) -> tuple[Reserve, Settle]:
     """Of one call."""
-    event, accounts = os.urandom(16), (Account(LIMIT),)
+    event, accounts = new_id(time.time_ns()), (Account(LIMIT),)
     settle = Settle(event, application, accounts, cost // 2, cost - cost // 2, 5, 2**62)
     return Reserve(event, application, version, accounts, Amount(CALL, 10)), settle
 
