@@ -152,7 +152,7 @@ class Book:
         crossed: tuple[Crossed, ...] = ()
         for one in charged:
             known = one[0]
-            state = self._charge(one, step, hold)
+            state: str = self._charge(one, step, hold)
             if known.limit_id in states:
                 state = _worse(state, states[known.limit_id])
             states[known.limit_id] = state

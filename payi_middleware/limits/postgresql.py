@@ -319,6 +319,9 @@ class PostgresqlLedger(SqlKept):
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._send(sql, values).fetchall()
 
+    def _do_one(self, sql: str, values: Sequence[Any]) -> None:
+        self._send(sql, values)
+
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         for row in rows:
             self._send(sql, row)

@@ -35,7 +35,11 @@ _COMMITS, _APART = 500, 1.0  # after so many of ours and so many seconds the log
 _LONG_LOG: Final = 16_000  # pages; while several processes write all the time it would grow for ever
 _PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
 _LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
-_SHORTEST, _LONG, _LONGEST = 0.0002, 0.001, 0.004  # seconds between two tries for the lock: a transaction takes 0.1 to 2 ms
+_SHORTEST, _LONG, _LONGEST = (
+    0.0002,
+    0.001,
+    0.004,
+)  # seconds between two tries for the lock: a transaction takes 0.1 to 2 ms
 _AWHILE: Final = 0.1  # seconds after which whoever has the lock is not about to let it go
 _CROWDED: Final = 0.02  # seconds after waiting for the lock in which others must be thought to wait for it
 _WAY: Final = 0.0015  # seconds that they are then given after a transaction, so that one of them finds it free
@@ -188,6 +192,10 @@ class SqliteLedger(SqlKept):
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         assert self._cursor is not None
         return self._cursor.execute(sql, values).fetchall()
+
+    def _do_one(self, sql: str, values: Sequence[Any]) -> None:
+        assert self._cursor is not None
+        self._cursor.execute(sql, values)
 
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         assert self._cursor is not None

@@ -7,6 +7,7 @@ with one call into the loop for all answers of a transaction.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -174,6 +175,9 @@ class Worker:
 
     def _handle(self, items: Sequence[_Item]) -> bool:
         """Whether there is more to come."""
+        if len(items) == 1 and isinstance(items[0], _Waiting) and not self._kept:  # as nearly always
+            _give_out(self._done(items))  # type: ignore[arg-type]
+            return True
         results: _Results = []
         while self._kept and self._is_worth_a_try():
             results += self._done([self._kept.popleft() for _ in range(min(_AT_ONCE, len(self._kept)))])
@@ -243,6 +247,10 @@ if hasattr(os, "register_at_fork"):
 
 def _give_out(results: _Results) -> None:
     """To threads at once, and to each event loop by one call."""
+    if len(results) == 1 and not isinstance(results[0][0], Future):
+        with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
+            results[0][0].get_loop().call_soon_threadsafe(_give, *results[0])
+        return
     by_loop: dict[asyncio.AbstractEventLoop, _Results] = {}
     for one in results:
         answer = one[0]

@@ -475,7 +475,9 @@ class ValkeyLedger:
         """
         now = 0 if self._clock is None else self._clock() // 1_000
         seen = self._seen
-        told = self._client.ask(script, [self._id or self._opened(), seen, now, application, self._lease_us, self._kept_us, events, *rest])
+        told = self._client.ask(
+            script, [self._id or self._opened(), seen, now, application, self._lease_us, self._kept_us, events, *rest]
+        )
         if told[0] == "lost":
             raise self._lost()
         kind, self._seen, before, given = told
