@@ -125,12 +125,15 @@ class SqlKept(Kept):
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction."""
         with self._transaction() as now:
-            self._look_up(steps)
-            book = Book(self, now, self._lease_ns)
-            if now - self._swept_ns >= _SWEEP_NS:
-                book.sweep()
-            answers = [book.do(step) for step in steps]
-            self._write(book)
+            return self._run_at(now, steps)
+
+    def _run_at(self, now: int, steps: Sequence[Step]) -> list[Answer]:
+        self._look_up(steps)
+        book = Book(self, now, self._lease_ns)
+        if now - self._swept_ns >= _SWEEP_NS:
+            book.sweep()
+        answers = [book.do(step) for step in steps]
+        self._write(book)
         return answers
 
     def terms(self, application: str) -> Terms:
@@ -208,12 +211,12 @@ class SqlKept(Kept):
                 self._records_read[event_id] = record
 
     def _write(self, book: Book) -> None:
-        if book.changed:
+        if len(book.changed) != 1 or not self._wrote_row(*next(iter(book.changed.items()))):
             self._write_rows(book.changed)
         for (number, key), ended_ns in book.outdated.items():
             sql = "DELETE FROM rows WHERE number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ?"
             self._do(sql, [(number, key, ended_ns)])
-        if book.records:
+        if len(book.records) != 1 or not self._wrote_record(*next(iter(book.records.items()))):
             self._write_records(book.records)
         if self._unlooked >= _TOGETHER or book.swept:
             self._tidy(book.now_ns)
@@ -223,20 +226,20 @@ class SqlKept(Kept):
             self._do("DELETE FROM alerts WHERE at_ns <= ?", [(told[0][0] - _OUTBOX_NS,)])
 
     def _write_rows(self, changed: dict[Place, Row]) -> None:
-        there = self._rows_read
-        if len(changed) == 1:
-            ((place, row),) = changed.items()
-            if place in there:
-                self._do_one(_CHANGE_ROW, (*_columns(row)[4:], *place))
-                return
         self._put(_PUT_ROWS, [_columns(row) for row in changed.values()])
-        there.update(changed)
+        self._rows_read.update(changed)
+
+    def _wrote_row(self, place: Place, row: Row) -> bool:
+        """Whether it is one that is there already; apart, as it is what a single call waits for."""
+        if place not in self._rows_read:
+            return False
+        told = _encode(row.told) if row.told else b""
+        self._do_one(_CHANGE_ROW, (*msgspec.structs.astuple(row)[4:15], told, *place))
+        return True
 
     def _write_records(self, records: dict[bytes, Record | None]) -> None:
         """Those that are held are changed in their place, also when they are settled: some are moved together."""
         there = self._records_read
-        if len(records) == 1 and self._wrote_record(*next(iter(records.items()))):
-            return
         changed, new, settled, gone, unsettled = [], [], [], [], []
         for event_id, record in records.items():
             if record is None:
@@ -265,7 +268,7 @@ class SqlKept(Kept):
             self._do("DELETE FROM settled WHERE event_id = ?", unsettled)
 
     def _wrote_record(self, event_id: bytes, record: Record | None) -> bool:
-        """Whether it is of a call that is held, or was and ended."""
+        """Whether it is of a call that is held, or was and ended; apart, as it is what a single call waits for."""
         there = self._records_read
         if record is None:
             return False

@@ -13,8 +13,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from ..exceptions import LedgerError, StoreError
 from ..store import inherited, replaced
 from ..store.patience import patiently
 from ..store.sqlite import open_file, translated
-from .ledger import LEASE_SECONDS
+from .ledger import LEASE_SECONDS, Answer, Step
 from .sql import TABLES, SqlKept
 
 __all__ = ["SqliteLedger"]
@@ -123,8 +122,26 @@ class SqliteLedger(SqlKept):
         self.lock = threading.RLock()
         self._cursor = None
 
-    def _transaction(self, *, alone: bool = False) -> AbstractContextManager[int]:
-        return _Transaction(self)
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order, in one transaction."""
+        with forks.at_work(), self.lock:
+            try:
+                answers = self._run_at(self.begin(), steps)
+                self.commit()
+            except BaseException as error:
+                self.undo(error)
+                raise _told(self.path, error) from error
+        return answers
+
+    @contextlib.contextmanager
+    def _transaction(self, *, alone: bool = False) -> Iterator[int]:
+        with forks.at_work(), self.lock:
+            try:
+                yield self.begin()
+                self.commit()
+            except BaseException as error:
+                self.undo(error)
+                raise _told(self.path, error) from error
 
     def begin(self) -> int:
         """Begin a transaction; the ledger's clock. The lock is held."""
@@ -265,51 +282,15 @@ class SqliteLedger(SqlKept):
             replaced.leave(connection, self.path, self._log)
 
 
-class _Transaction:
-    """Written out, since a call waits for two of them."""
-
-    __slots__ = ("_ledger", "_work")
-
-    def __init__(self, ledger: SqliteLedger) -> None:
-        self._ledger = ledger
-        self._work = forks.at_work()
-
-    def __enter__(self) -> int:
-        self._work.__enter__()
-        self._ledger.lock.acquire()
-        try:
-            return self._ledger.begin()
-        except BaseException as error:
-            self._end(error)
-            raise self._told(error) from error
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            try:
-                self._ledger.commit()
-            except BaseException as failed:
-                error = failed
-        self._end(error)
-        if error is not None:
-            raise self._told(error) from error
-
-    def _end(self, error: BaseException | None) -> None:
-        try:
-            if error is not None:
-                self._ledger.undo(error)
-        finally:
-            self._ledger.lock.release()
-            self._work.__exit__(None, None, None)
-
-    def _told(self, error: BaseException) -> BaseException:
-        """What is wrong with a file in the store's words, which hold for a ledger."""
-        try:
-            with translated(self._ledger.path):
-                raise error
-        except StoreError as told:
-            return LedgerError(f"ledger{str(told).removeprefix('store')}")
-        except BaseException as other:
-            return other
+def _told(path: Path, error: BaseException) -> BaseException:
+    """What is wrong with a file in the store's words, which hold for a ledger; any other error as it is."""
+    try:
+        with translated(path):
+            raise error
+    except StoreError as told:
+        return LedgerError(f"ledger{str(told).removeprefix('store')}")
+    except BaseException as other:
+        return other
 
 
 _ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
