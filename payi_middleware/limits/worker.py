@@ -22,6 +22,7 @@ from .. import context, health
 from ..exceptions import LedgerError
 from .inbox import Inbox, inbox
 from .ledger import Answer, Extend, Ledger, Release, Settle, Step
+from .waker import make_waker, waker_of
 
 __all__ = ["MOST_KEPT", "Worker"]
 
@@ -45,7 +46,8 @@ class _Flush(NamedTuple):
 
 _Item: TypeAlias = _Waiting | _Flush | None
 """A step, somebody who wants to know that all before it is done, or the end of the thread."""
-_Results: TypeAlias = "list[tuple[Answered, Answer | LedgerError]]"
+_Result: TypeAlias = "tuple[Answered, Answer | LedgerError]"
+_Results: TypeAlias = list[_Result]
 
 
 class Worker:
@@ -82,7 +84,9 @@ class Worker:
 
     def wait(self, step: Step) -> asyncio.Future[Answer]:
         """As `ask`, to be awaited in the running event loop, at half the cost."""
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        make_waker(loop, _give)  # here, as the thread cannot
+        answer: asyncio.Future[Answer] = loop.create_future()
         self._put(_Waiting(step, answer))
         return answer
 
@@ -131,8 +135,7 @@ class Worker:
 
     def _put(self, waiting: _Waiting) -> None:
         if not self.ledger.waits:
-            for answer, result in self._done([waiting]):
-                _give(answer, result)
+            _give_all(self._done([waiting]))
             return
         last = self._queue
         last.put(waiting)
@@ -247,30 +250,29 @@ if hasattr(os, "register_at_fork"):
 
 def _give_out(results: _Results) -> None:
     """To threads at once, and to each event loop by one call."""
-    if len(results) == 1 and not isinstance(results[0][0], Future):
-        with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
-            results[0][0].get_loop().call_soon_threadsafe(_give, *results[0])
-        return
     by_loop: dict[asyncio.AbstractEventLoop, _Results] = {}
     for one in results:
         answer = one[0]
         if isinstance(answer, Future):
-            _give(*one)
+            _give(one)
         else:
             by_loop.setdefault(answer.get_loop(), []).append(one)
     for loop, some in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_give_all, some)
-        except RuntimeError:  # the loop is closed; nobody waits any more
+        waker = waker_of(loop)
+        if waker is not None:
+            waker.give(some)
             continue
+        with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
+            loop.call_soon_threadsafe(_give_all, some)
 
 
 def _give_all(results: _Results) -> None:
-    for answer, result in results:
-        _give(answer, result)
+    for one in results:
+        _give(one)
 
 
-def _give(answer: Answered, result: Answer | LedgerError) -> None:
+def _give(one: _Result) -> None:
+    answer, result = one
     if answer.cancelled():
         return
     try:
