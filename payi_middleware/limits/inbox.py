@@ -14,7 +14,7 @@ import select
 import time
 import types
 from collections import deque
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Inbox", "inbox"]
 
@@ -39,7 +39,7 @@ class Inbox(Protocol[T]):
         """In a forked child: it is the parent's."""
 
 
-def inbox() -> Inbox[T]:
+def inbox() -> Inbox[Any]:
     """The quicker one, if threads are the system's own; where a library has made greenlets of them, that may only wait its way."""
     is_plain = os.name == "posix" and isinstance(time.sleep, types.BuiltinFunctionType)
     return _Piped() if is_plain and queue.SimpleQueue.__module__ == "_queue" else _Queued()

