@@ -32,6 +32,7 @@ _VERSION: Final = 1
 _NS: Final = 10**9
 _COMMITS, _APART = 500, 1.0  # after so many of ours and so many seconds the log is copied into the file
 _LONG_LOG: Final = 16_000  # pages; while several processes write all the time it would grow for ever
+_LONGEST_LOG: Final = 64_000  # when SQLite copies it: where no process lives for long enough to do so itself
 _PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
 _LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
 _SHORTEST, _LONG, _LONGEST = (
@@ -315,7 +316,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, timeout: float) -> None
     patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), timeout)
     # A power cut may take the last moments: what was spent in them is in the store, and `payi limits audit` says so.
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG}")
     connection.execute("PRAGMA temp_store = MEMORY")
     if _version(connection, path) != _VERSION:
         patiently(lambda: _make(connection, path), timeout)

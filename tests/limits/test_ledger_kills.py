@@ -34,7 +34,7 @@ def test_what_they_left_is_settled_and_the_budget_holds(where: str, kind: str, t
         url = postgres.database(empty=True)
     else:
         url = f"valkey://127.0.0.1:{valkey.port}?name={uuid.uuid4().hex}"
-    assert killed(url, tmp_path, 12, 60, kind)["passed"] == 0
+    assert killed(url, tmp_path, 8, 60, kind)["passed"] == 0
 
 
 def test_after_one_lease_nothing_is_held(tmp_path: Path) -> None:
