@@ -16,11 +16,13 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 __all__ = ["Waker", "make_waker", "waker_of"]
 
 T = TypeVar("T")
+
+_OFTEN: Final = 8  # a loop that is made for one request, as Flask's are, is not worth it
 
 
 class Waker(Generic[T]):
@@ -66,14 +68,18 @@ class Waker(Generic[T]):
 
 
 def make_waker(loop: asyncio.AbstractEventLoop, take: Callable[[T], None]) -> None:
-    """One for the running loop, if it has none and can have one. `take` is always the same."""
-    if loop not in _wakers and isinstance(loop, asyncio.SelectorEventLoop):
-        _wakers[loop] = _made(loop, take)
+    """One for the running loop, if it is asked for often, has none and can have one. `take` is always the same."""
+    if not isinstance(loop, asyncio.SelectorEventLoop):
+        return
+    found = _wakers.get(loop, 0)
+    if isinstance(found, int):
+        _wakers[loop] = found + 1 if found < _OFTEN else _made(loop, take)
 
 
 def waker_of(loop: asyncio.AbstractEventLoop) -> Waker[Any] | None:
     """The one of a loop, if it has one; for any thread."""
-    return _wakers.get(loop) if isinstance(loop, asyncio.SelectorEventLoop) else None
+    found = _wakers.get(loop) if isinstance(loop, asyncio.SelectorEventLoop) else None
+    return None if isinstance(found, int) else found
 
 
 def _made(loop: asyncio.AbstractEventLoop, take: Callable[[T], None]) -> Waker[T] | None:
@@ -95,7 +101,8 @@ def _reader(waker: weakref.ref[Waker[Any]]) -> Callable[[], None]:
     return read
 
 
-_wakers: weakref.WeakKeyDictionary[asyncio.SelectorEventLoop, Waker[Any] | None] = weakref.WeakKeyDictionary()
+_wakers: weakref.WeakKeyDictionary[asyncio.SelectorEventLoop, Waker[Any] | int | None] = weakref.WeakKeyDictionary()
+"""Of a loop that has none yet, how often it was asked for."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_wakers.clear)  # a loop of the parent's is not run here

@@ -24,6 +24,11 @@ def some_inbox(kind: str) -> Any:
     return inbox() if kind == "piped" else inboxes._Queued()
 
 
+def make_now(loop: asyncio.AbstractEventLoop) -> None:
+    for _ in range(9):
+        make_waker(loop, print)
+
+
 def descriptors() -> int:
     return len(os.listdir("/dev/fd"))
 
@@ -119,7 +124,11 @@ def test_each_loop_has_its_own_and_takes_it_along() -> None:
     before = descriptors()
 
     async def ask() -> weakref.ref[Any]:
-        make_waker(loop := asyncio.get_running_loop(), print)
+        loop, before = asyncio.get_running_loop(), descriptors()
+        make_waker(loop, print)
+        assert waker_of(loop) is None
+        assert descriptors() == before  # a loop of one request alone
+        make_now(loop)
         waker = waker_of(loop)
         assert waker is not None
         make_waker(loop, print)
@@ -151,7 +160,7 @@ def test_a_loop_keeps_nobodys_context() -> None:
 
     async def ask() -> weakref.ref[Request]:
         of_request.set(request := Request())
-        make_waker(asyncio.get_running_loop(), print)
+        make_now(asyncio.get_running_loop())
         return weakref.ref(request)
 
     with asyncio.Runner() as runner:
@@ -164,7 +173,7 @@ def test_other_loops_have_a_way_of_their_own(monkeypatch: pytest.MonkeyPatch) ->
     """As have those that cannot read a pipe."""
 
     async def ask() -> bool:
-        make_waker(loop := asyncio.get_running_loop(), print)
+        make_now(loop := asyncio.get_running_loop())
         return waker_of(loop) is None
 
     assert uvloop.run(ask())
@@ -178,7 +187,7 @@ def test_other_loops_have_a_way_of_their_own(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_forked_child_has_none_of_its_parents() -> None:
     async def ask() -> str:
-        make_waker(loop := asyncio.get_running_loop(), print)
+        make_now(loop := asyncio.get_running_loop())
         return in_child(lambda: str(waker_of(loop)))
 
     assert asyncio.run(ask()) == "None"
