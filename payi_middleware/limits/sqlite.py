@@ -35,12 +35,8 @@ _LONG_LOG: Final = 16_000  # pages; while several processes write all the time i
 _LONGEST_LOG: Final = 64_000  # when SQLite copies it: where no process lives for long enough to do so itself
 _PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
 _LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
-_SHORTEST, _LONG, _LONGEST = (
-    0.0002,
-    0.001,
-    0.004,
-)  # seconds between two tries for the lock: a transaction takes 0.1 to 2 ms
-_AWHILE: Final = 0.1  # seconds after which whoever has the lock is not about to let it go
+_SHORTEST, _LONG = 0.0002, 0.001  # seconds between two tries for the lock: a transaction takes 0.1 to 2 ms
+_AWHILE, _LONGEST = 0.1, 0.004  # the same after so many seconds: whoever has the lock is not about to let it go
 _CROWDED: Final = 0.02  # seconds after waiting for the lock in which others must be thought to wait for it
 _WAY: Final = 0.0015  # seconds that they are then given after a transaction, so that one of them finds it free
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
