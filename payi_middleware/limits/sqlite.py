@@ -37,6 +37,7 @@ _PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
 _LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
 _SHORTEST, _LONG = 0.0002, 0.001  # seconds between two tries for the lock: a transaction takes 0.1 to 2 ms
 _AWHILE, _LONGEST = 0.1, 0.004  # the same after so many seconds: whoever has the lock is not about to let it go
+_TRIES: Final = 100  # of a second of patience
 _CROWDED: Final = 0.02  # seconds after waiting for the lock in which others must be thought to wait for it
 _WAY: Final = 0.0015  # seconds that they are then given after a transaction, so that one of them finds it free
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
@@ -147,15 +148,18 @@ class SqliteLedger(SqlKept):
             self._copy_log(cursor)
         if self._way_until:
             self._give_way()
-        began, pause = 0.0, _SHORTEST
+        began, pause, tries = 0.0, _SHORTEST, 0
         while True:
             try:
                 cursor.execute("BEGIN IMMEDIATE")
                 return self._begun(cursor)
             except sqlite3.OperationalError as error:
                 now = time.monotonic()
-                began = began or now
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now > began + self._timeout:
+                began, tries = began or now, tries + 1
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                # Where processes hardly get to run, time alone tells nothing: neither does the one that has the lock.
+                if now > began + self._timeout and tries > self._timeout * _TRIES:
                     raise
             self._crowded_until = now + _CROWDED
             # SQLite's own waiting would be in C, and ten times as long; by chance, so that those who wait do not meet again.
