@@ -313,10 +313,12 @@ class SqlKept(Kept):
             self._every[number] = (known, gone_ns)
             application = known.definition.application
             versions[application] = max(changed, versions.get(application, 0))
+        there: dict[str, list[Known]] = {application: [] for application in versions}
+        for known, gone in self._limits() if there else ():
+            if gone is None and known.definition.application in there:
+                there[known.definition.application].append(known)
         for application, version in versions.items():
-            self._terms[application] = Terms(
-                version, [known for known, gone in self._limits(application) if gone is None]
-            )
+            self._terms[application] = Terms(version, there[application])
         self._changes = changes
 
     def _forget_all(self) -> None:

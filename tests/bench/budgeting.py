@@ -40,11 +40,17 @@ def measure(rounds: int, where: str | None = None) -> list[Figure]:
     for name in (where,) if where else ("memory", "sqlite", "postgresql", "valkey"):
         with _made(name) as url:
             shown = name.partition("://")[0]
-            rows += _raced(shown, url, rounds)
-            rows += _over_the_sdk(shown, url)
-            if url != "memory://":
-                rows += [_killed(shown, url, rounds, kind) for kind in ("default", "strict")]
+            for row in _tried(shown, url, rounds):
+                print(row.what, row.figure, sep="  ", file=sys.stderr, flush=True)
+                rows.append(row)
     return rows
+
+
+def _tried(shown: str, url: str, rounds: int) -> Iterator[Figure]:
+    yield from _over_the_sdk(shown, url)
+    if url != "memory://":
+        yield from (_killed(shown, url, rounds, kind) for kind in ("default", "strict"))
+    yield from _raced(shown, url, rounds)
 
 
 @contextlib.contextmanager
