@@ -307,3 +307,27 @@ def test_the_log_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "a.ledger").stat().st_size > 20 * 1024
     assert ledger.totals("app", budgets.LIMIT)[0].spent == 400 * budgets.CALL
     ledger.close()
+
+
+def test_limits_of_many_applications_are_read_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others wait for the lock meanwhile."""
+    ledger = SqliteLedger(tmp_path / "a.ledger")
+    for n in range(20):
+        budgets.define(ledger, f"app-{n}", n + 1, strict=False)
+    ledger.remove("app-7", budgets.LIMIT)
+    ledger.close()
+    passes: list[tuple[Any, ...]] = []
+    limits = SqliteLedger._limits
+
+    def counted(self: SqliteLedger, *given: Any) -> Any:
+        passes.append(given)
+        return limits(self, *given)
+
+    monkeypatch.setattr(SqliteLedger, "_limits", counted)
+    other = SqliteLedger(tmp_path / "a.ledger")
+    found = {n: other.definitions(f"app-{n}").limits for n in range(20)}
+    assert passes == [()]
+    assert {n: [one.limit.most for one in own] for n, own in found.items()} == {
+        n: [(n + 1) * 10**10] if n != 7 else [] for n in range(20)
+    }
+    other.close()
