@@ -176,7 +176,11 @@ def _holds(
     for some in held:
         amounts: dict[bytes, int] = {}
         for one in some:
-            if account not in one.accounts or one.lease_ns <= now - MARGIN_NS:
+            if (
+                one.application != definition.application
+                or account not in one.accounts
+                or one.lease_ns <= now - MARGIN_NS
+            ):
                 continue
             amounts[one.event_id] = one.hold.of(unit)
             began = int.from_bytes(one.event_id[:6], "big") * 1_000_000  # of a UUIDv7

@@ -37,6 +37,7 @@ __all__ = ["Book", "Shelf"]
 _MOST_HELD: Final = 10**15  # of a call, in any unit: so that what thousands hold stays within 64 bits
 _FULL: Final = 2**63 - 1
 _NOTHING: Final = Amount(0, 0, 0)
+_NO_STATES: Final[dict[str, str]] = {}
 _WORSE: Final = ("ok", "exceeded", "overrun", "blocked_external", "blocked")
 
 
@@ -64,8 +65,8 @@ class Shelf(Protocol):
         ...
 
 
-_Charged: TypeAlias = "tuple[Known, Row, Sequence[Row] | None]"
-"""An account that a step is about: its limit, its row, and of a rolling window all slices that count now."""
+_Charged: TypeAlias = "tuple[Known, Row, Sequence[Row] | None, Place]"
+"""An account that a step is about: its limit, its row, of a rolling window all slices that count now, and the row's place."""
 
 
 class Book:
@@ -123,12 +124,17 @@ class Book:
         if not charged:
             return Admitted(())
         places: list[tuple[Place, int]] = []
-        for known, row, _ in charged:
+        standings: list[Standing] = []
+        for one in charged:
+            known, row, _, place = one
             row.held += hold[known.at]
-            places.append((self._change(known, row), known.at))
+            row.most = known.most
+            self.changed[place] = row
+            places.append((place, known.at))
+            standings.append(self._standing(one))
         due = self.now_ns + self._lease
-        self._keep(step.event_id, Record(HELD, due, step.application, tuple(places), hold, {}))
-        return Admitted(tuple([self._standing(one) for one in charged]))
+        self._keep(step.event_id, Record(HELD, due, step.application, tuple(places), hold, _NO_STATES))
+        return Admitted(tuple(standings))
 
     def settle(self, step: Settle) -> Settled:
         """Count a call."""
@@ -141,16 +147,15 @@ class Book:
             return Settled(dict(record.states), fresh=False)
         else:
             hold = record.hold
-            terms = self._shelf.terms(step.application)
-            self._take_back(record)
-            charged = self._reserved(terms, record)
+            charged = self._given_back(self._shelf.terms(step.application), record)
         states: dict[str, str] = {}
         crossed: tuple[Crossed, ...] = ()
         for one in charged:
             known = one[0]
-            state = self._charge(one, step, hold)
-            other = states.get(known.limit_id)
-            states[known.limit_id] = state if other is None else _worse(state, other)
+            state: str = self._charge(one, step, hold)
+            if known.limit_id in states:
+                state = _worse(state, states[known.limit_id])
+            states[known.limit_id] = state
             if known.alerts:
                 crossed += self._crossed(one, step.application)
         if charged or record is not None:
@@ -175,7 +180,7 @@ class Book:
         more = Amount(*map(max, record.hold, _bounded(step.hold)))
         if record.state == HELD:
             self._hold(record, Amount(*map(operator.sub, more, record.hold)))
-        changed = Record(record.state, record.due_ns, record.application, record.places, more, {})
+        changed = Record(record.state, record.due_ns, record.application, record.places, more, _NO_STATES)
         self._keep(step.event_id, changed)
 
     def renew(self, step: Renew) -> None:
@@ -187,7 +192,7 @@ class Book:
             if record.state == LAPSED:
                 self._hold(record, record.hold)
             due = self.now_ns + self._lease
-            self._keep(event_id, Record(HELD, due, record.application, record.places, record.hold, {}))
+            self._keep(event_id, Record(HELD, due, record.application, record.places, record.hold, _NO_STATES))
 
     def _lapse(self, event_id: bytes) -> bool:
         record = self._record(event_id)
@@ -195,7 +200,7 @@ class Book:
             return False
         self._take_back(record)
         due = record.due_ns + SETTLED_NS
-        self._keep(event_id, Record(LAPSED, due, record.application, record.places, record.hold, {}))
+        self._keep(event_id, Record(LAPSED, due, record.application, record.places, record.hold, _NO_STATES))
         return True
 
     def _record(self, event_id: bytes) -> Record | None:
@@ -235,20 +240,25 @@ class Book:
                 row = self._begun(known, place, known.ends_ns)
                 if live is not None and known.is_live(row, self.now_ns):
                     live.append(row)
-            found.append((known, row, live))
+            found.append((known, row, live, place))
         return found
 
-    def _reserved(self, terms: Terms, record: Record) -> list[_Charged]:
-        """The accounts in which a call was reserved, of limits and accounts that are still there."""
+    def _given_back(self, terms: Terms, record: Record) -> list[_Charged]:
+        """Take back what a call holds; the accounts in which it was reserved, of limits and accounts that are still there."""
         found: list[_Charged] = []
-        for place, _ in record.places:
-            known, row = terms.numbers.get(place[0]), self._rows.get(place) or self._row(place)
+        is_held, hold = record.state == HELD, record.hold
+        for place, at in record.places:
+            row = self._rows.get(place) or self._row(place)
+            if row is not None and is_held:
+                row.held -= hold[at]
+                self.changed[place] = row
+            known = terms.numbers.get(place[0])
             if known is None:
                 continue
             if row is None and known.rolling:  # its slice is out of the window, and went
                 row = self._begun(known, place, place[2] + known.slice)
             if row is not None:
-                found.append((known, row, self._slices(known, row.key) if known.rolling else None))
+                found.append((known, row, self._slices(known, row.key) if known.rolling else None, place))
         return found
 
     def _slices(self, known: Known, key: str) -> list[Row]:
@@ -264,12 +274,6 @@ class Book:
                 if known.is_live(row, self.now_ns):
                     live.append(row)
         return live
-
-    def _change(self, known: Known, row: Row) -> Place:
-        place = (row.number, row.key, row.starts_ns)
-        row.most = known.most
-        self.changed[place] = row
-        return place
 
     def _hold(self, record: Record, amount: Sequence[int]) -> None:
         """So much more is held for a call."""
@@ -289,10 +293,11 @@ class Book:
         states: dict[str, str] = {}
         standings: list[Standing] = []
         for n, one in enumerate(charged):
-            known, row, _ = one
+            known, row, _, place = one
             state: State = "blocked" if n in refusing else "blocked_external"
             setattr(row, state, getattr(row, state) + 1)
-            self._change(known, row)
+            row.most = known.most
+            self.changed[place] = row
             states[known.limit_id] = _worse(state, states.get(known.limit_id, state))
             standings.append(self._standing(one, state))
         due = self.now_ns + SETTLED_NS
@@ -307,16 +312,21 @@ class Book:
         return Blocked(tuple(self._standing(one, told.get(one[0].limit_id, "blocked_external")) for one in charged))
 
     def _standing(self, one: _Charged, state: State | None = None) -> Standing:
-        known, row, live = one
+        known, row, live, place = one
+        _, key, begun = place
+        starts: int | None
+        resets: int | None
         if live is None:
             spent, held = row.spent, row.held
-            starts, resets = row.starts_ns or None, row.ends_ns or None
+            starts, resets = begun or None, row.ends_ns or None
         else:
             spent, held = _sums(live)
             starts, resets = self._rolled(known, row, live)
         state = state or known.state(spent)
-        return Standing(
-            known.limit_id, known.name, row.key, known.type, known.unit, state, known.most, spent, held, starts, resets
+        # Past its own `__new__`, which is a function in Python and half of what this takes.
+        return tuple.__new__(
+            Standing,
+            (known.limit_id, known.name, key, known.type, known.unit, state, known.most, spent, held, starts, resets),
         )
 
     def _rolled(self, known: Known, row: Row, live: Sequence[Row]) -> tuple[int, int]:
@@ -326,9 +336,9 @@ class Book:
 
     def _charge(self, one: _Charged, step: Settle, hold: Amount) -> State:
         """Add the cost to a row; the state that it leaves."""
-        known, row, live = one
         if not step.counts:
             return self._correct(one, step)
+        known, row, live, place = one
         into, out = step.input_ticks, step.output_ticks
         cost = into + out if known.at == 0 else step.tokens if known.at == 1 else 1
         if known.strict and not step.known:
@@ -346,21 +356,23 @@ class Book:
         else:
             counted = "failed" if step.failed else state
             setattr(row, counted, getattr(row, counted) + 1)
-        self._change(known, row)
+        row.most = known.most
+        self.changed[place] = row
         return state
 
     def _correct(self, one: _Charged, step: Settle) -> State:
         """Add to a row what a call costs otherwise; never to less than nothing, as it would be of what was reset since."""
-        known, row, live = one
+        known, row, live, place = one
         row.spent = min(max(0, row.spent + (step.input_ticks + step.output_ticks, step.tokens, 0)[known.at]), _FULL)
         row.input_ticks = min(max(0, row.input_ticks + step.input_ticks), _FULL)
         row.output_ticks = min(max(0, row.output_ticks + step.output_ticks), _FULL)
-        self._change(known, row)
+        row.most = known.most
+        self.changed[place] = row
         return known.state(row.spent if live is None else _sums(live)[0])
 
     def _crossed(self, one: _Charged, application: str) -> tuple[Crossed, ...]:
         """The alerts that are due now; told once a window, of a rolling one once in the length of it."""
-        known, row, live = one
+        known, row, live, _ = one
         rows = (row,) if live is None else live
         spent = _sums(rows)[0]
         told = {share for each in rows for share in each.told}
@@ -413,10 +425,10 @@ def _bounded(hold: Amount) -> Amount:
 def _refusing(charged: Sequence[_Charged], hold: Amount) -> list[int]:
     """Which accounts refuse a call."""
     found: list[int] = []
-    for n, (known, row, live) in enumerate(charged):
+    for n, (known, row, live, _) in enumerate(charged):
         if known.blocks:
-            spent, held = (row.spent, row.held) if live is None else _sums(live)
-            if spent + held + hold[known.at] > known.most if known.strict else spent + held >= known.most:
+            used = row.spent + row.held if live is None else sum(_sums(live))
+            if used + hold[known.at] > known.most if known.strict else used >= known.most:
                 found.append(n)
     return found
 

@@ -70,7 +70,7 @@ class MemoryLedger(Kept):
                 book.now_ns = now
             if book.leases and book.leases[0][0] <= book.now_ns:
                 book.sweep()
-            answers = [book.do(step) for step in steps]
+            answers = [book.do(steps[0])] if len(steps) == 1 else [book.do(step) for step in steps]
             if book.has_news():
                 self._write(book)
             return answers
@@ -256,6 +256,9 @@ class _MemoryBook(Book):
     def kept(self) -> dict[bytes, Record]:
         """All records."""
         return {event_id: record for event_id, record in self.records.items() if record is not None}
+
+    def _record(self, event_id: bytes) -> Record | None:
+        return self.records.get(event_id)
 
     def _keep(self, event_id: bytes, record: Record | None) -> None:
         if record is None:

@@ -63,6 +63,10 @@ _ROWS: Final = (
     "JOIN unnest(?::bigint[], ?::text[], ?::bigint[]) AS asked (number, key, starts_ns) "
     "ON rows.number = asked.number AND rows.key = asked.key AND rows.starts_ns = asked.starts_ns"
 )
+# Not by `to_regclass`: within a transaction it remembers that there was nothing, whatever another process has made since.
+_IS_MADE: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'payi_ledger' AND tablename = 'ledger')"
+)
 _MARK: Final = "COMMENT ON SCHEMA payi_ledger IS 'payi-middleware limits 1'"
 _HINDERED: Final = (
     psycopg.errors.DeadlockDetected,
@@ -315,6 +319,9 @@ class PostgresqlLedger(SqlKept):
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._send(sql, values).fetchall()
 
+    def _do_one(self, sql: str, values: Sequence[Any]) -> None:
+        self._send(sql, values)
+
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         for row in rows:
             self._send(sql, row)
@@ -358,12 +365,11 @@ def _translated(url: str) -> Iterator[None]:
 
 def _make(connection: psycopg.Connection) -> None:
     """The tables, if they are not there."""
-    there = "SELECT to_regclass('payi_ledger.ledger') IS NOT NULL"
-    if connection.execute(there).fetchone() == (True,):
+    if connection.execute(_IS_MADE).fetchone() == (True,):
         return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        if connection.execute(there).fetchone() == (True,):
+        if connection.execute(_IS_MADE).fetchone() == (True,):
             return  # another process was first
         connection.execute("CREATE SCHEMA IF NOT EXISTS payi_ledger")
         for statement in (*TABLES, *_MORE):

@@ -46,7 +46,7 @@ _KEPT_DAYS_OF_LONGER: Final = 1_830  # five years
 _AT: Final = {"usd": 0, "tokens": 1, "calls": 2}  # places in an `Amount`
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, gc=False):
     """What was counted in one window of one account; of a rolling window, in one slice."""
 
     number: int
@@ -87,7 +87,7 @@ class Row(msgspec.Struct):
             setattr(self, state, totals.requests.get(state, 0))
 
 
-class Record(msgspec.Struct, array_like=True):
+class Record(msgspec.Struct, array_like=True, gc=False):
     """What a ledger knows of one call."""
 
     state: int

@@ -16,7 +16,7 @@ import msgspec
 
 from .book import Book
 from .kept import Kept
-from .ledger import Alert, Past, Renew, Step
+from .ledger import Alert, Answer, Past, Renew, Step
 from .limit import Definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
@@ -82,12 +82,14 @@ _CHANGE_HOLDS: Final = (
     *_PUT_HOLDS[:2],
     "ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, due_ns = excluded.due_ns, record = excluded.record",
 )
+_PUT_HOLD: Final = " ".join(_PUT_HOLDS)
 _CHANGE_HOLD: Final = "UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?"
 _PUT_SETTLED: Final = ("INSERT INTO settled (event_id, due_ns, record) VALUES", "(?, ?, ?)", "")
 _RECORDS: Final = (
     "SELECT event_id, record, 1 FROM holds WHERE event_id IN ({ids}) "
     "UNION ALL SELECT event_id, record, 0 FROM settled WHERE event_id IN ({ids})"
 )
+_RECORDS_OF_ONE: Final = _RECORDS.format(ids="?")
 _AT_ONCE: Final = (64, 8, 1)
 """Rows of a statement: each statement lets other threads run before it and after, so a few large ones are quicker than many."""
 
@@ -105,6 +107,7 @@ class SqlKept(Kept):
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
+        self._lease_ns = int(lease_seconds * _NS)
         self._changes = 0
         """Of definitions, by all who use the database, as far as they were read."""
         self._every: dict[int, tuple[Known, int | None]] = {}
@@ -118,6 +121,20 @@ class SqlKept(Kept):
         self._looked_at = b""
         """The last settled event of which it was looked whether its time has come."""
         self._unlooked = 0
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order, in one transaction."""
+        with self._transaction() as now:
+            return self._run_at(now, steps)
+
+    def _run_at(self, now: int, steps: Sequence[Step]) -> list[Answer]:
+        self._look_up(steps)
+        book = Book(self, now, self._lease_ns)
+        if now - self._swept_ns >= _SWEEP_NS:
+            book.sweep()
+        answers = [book.do(step) for step in steps]
+        self._write(book)
+        return answers
 
     def terms(self, application: str) -> Terms:
         """See `book.Shelf`."""
@@ -168,8 +185,15 @@ class SqlKept(Kept):
         self._looked_up.clear()
 
     def _look_up(self, steps: Sequence[Step]) -> None:
-        self._looked_up.clear()
-        there = self._records_read
+        looked_up, there = self._looked_up, self._records_read
+        if looked_up:
+            looked_up.clear()
+        if len(steps) == 1 and not isinstance(steps[0], Renew):  # what a single call waits for, written out
+            event_id = steps[0].event_id
+            if event_id not in there:
+                looked_up[event_id] = None
+                self._remember_records((), self._ask(_RECORDS_OF_ONE, (event_id, event_id)))
+            return
         self._read_records([event_id for event_id in events_of(steps) if event_id not in there])
 
     def _read_records(self, event_ids: Sequence[bytes]) -> None:
@@ -187,12 +211,12 @@ class SqlKept(Kept):
                 self._records_read[event_id] = record
 
     def _write(self, book: Book) -> None:
-        if book.changed:
+        if len(book.changed) != 1 or not self._wrote_row(*next(iter(book.changed.items()))):
             self._write_rows(book.changed)
         for (number, key), ended_ns in book.outdated.items():
             sql = "DELETE FROM rows WHERE number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ?"
             self._do(sql, [(number, key, ended_ns)])
-        if book.records:
+        if len(book.records) != 1 or not self._wrote_record(*next(iter(book.records.items()))):
             self._write_records(book.records)
         if self._unlooked >= _TOGETHER or book.swept:
             self._tidy(book.now_ns)
@@ -202,12 +226,16 @@ class SqlKept(Kept):
             self._do("DELETE FROM alerts WHERE at_ns <= ?", [(told[0][0] - _OUTBOX_NS,)])
 
     def _write_rows(self, changed: dict[Place, Row]) -> None:
-        there = self._rows_read
-        if len(changed) == 1 and there.keys() >= changed.keys():
-            self._do(_CHANGE_ROW, [(*_columns(row)[4:], *place) for place, row in changed.items()])
-            return
         self._put(_PUT_ROWS, [_columns(row) for row in changed.values()])
-        there.update(changed)
+        self._rows_read.update(changed)
+
+    def _wrote_row(self, place: Place, row: Row) -> bool:
+        """Whether it is one that is there already; apart, as it is what a single call waits for."""
+        if place not in self._rows_read:
+            return False
+        told = _encode(row.told) if row.told else b""
+        self._do_one(_CHANGE_ROW, (*msgspec.structs.astuple(row)[4:15], told, *place))
+        return True
 
     def _write_records(self, records: dict[bytes, Record | None]) -> None:
         """Those that are held are changed in their place, also when they are settled: some are moved together."""
@@ -228,9 +256,7 @@ class SqlKept(Kept):
                 settled.append((event_id, record.due_ns, _encode(record)))
                 continue
             there[event_id] = record
-        if len(changed) == 1:
-            self._do(_CHANGE_HOLD, [(*changed[0][1:], changed[0][0])])
-        elif changed:
+        if changed:
             self._put(_CHANGE_HOLDS, changed)
         if new:
             self._put(_PUT_HOLDS, new)
@@ -240,6 +266,21 @@ class SqlKept(Kept):
             self._do("DELETE FROM holds WHERE event_id = ?", gone)
         if unsettled:
             self._do("DELETE FROM settled WHERE event_id = ?", unsettled)
+
+    def _wrote_record(self, event_id: bytes, record: Record | None) -> bool:
+        """Whether it is of a call that is held, or was and ended; apart, as it is what a single call waits for."""
+        there = self._records_read
+        if record is None:
+            return False
+        if event_id in there:
+            self._do_one(_CHANGE_HOLD, (record.state, record.due_ns, _encode(record), event_id))
+        elif record.state < SETTLED:
+            self._do_one(_PUT_HOLD, (event_id, record.state, record.due_ns, _encode(record)))
+        else:
+            return False
+        self._unlooked += record.state >= SETTLED
+        there[event_id] = record
+        return True
 
     def _tidy(self, now_ns: int) -> None:
         """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""
@@ -272,10 +313,12 @@ class SqlKept(Kept):
             self._every[number] = (known, gone_ns)
             application = known.definition.application
             versions[application] = max(changed, versions.get(application, 0))
+        there: dict[str, list[Known]] = {application: [] for application in versions}
+        for known, gone in self._limits() if there else ():
+            if gone is None and known.definition.application in there:
+                there[known.definition.application].append(known)
         for application, version in versions.items():
-            self._terms[application] = Terms(
-                version, [known for known, gone in self._limits(application) if gone is None]
-            )
+            self._terms[application] = Terms(version, there[application])
         self._changes = changes
 
     def _forget_all(self) -> None:
@@ -372,6 +415,10 @@ class SqlKept(Kept):
     @abc.abstractmethod
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """What a question, with `?` for its values, is answered."""
+
+    @abc.abstractmethod
+    def _do_one(self, sql: str, values: Sequence[Any]) -> None:
+        """A statement, once."""
 
     @abc.abstractmethod
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:

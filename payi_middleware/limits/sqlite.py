@@ -13,8 +13,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from ..exceptions import LedgerError, StoreError
 from ..store import inherited, replaced
 from ..store.patience import patiently
 from ..store.sqlite import open_file, translated
-from .ledger import LEASE_SECONDS
+from .ledger import LEASE_SECONDS, Answer, Step
 from .sql import TABLES, SqlKept
 
 __all__ = ["SqliteLedger"]
@@ -31,10 +30,16 @@ __all__ = ["SqliteLedger"]
 _APPLICATION_ID: Final = 0x5061794C  # "PayL": what file(1) and we ourselves know the file by
 _VERSION: Final = 1
 _NS: Final = 10**9
-_CHECKPOINT_PAGES: Final = 4_000
+_COMMITS, _APART = 500, 1.0  # after so many of ours and so many seconds the log is copied into the file
+_LONG_LOG: Final = 16_000  # pages; while several processes write all the time it would grow for ever
+_LONGEST_LOG: Final = 64_000  # when SQLite copies it: where no process lives for long enough to do so itself
 _PAGE: Final = 1_024  # a step changes few bytes of each page that it writes
 _LOOK_NS: Final = _NS  # between two looks whether the file is still at its path
-_SHORTEST, _LONGEST = 0.0002, 0.004  # seconds between two tries for the lock: a transaction takes about 0.1 ms
+_SHORTEST, _LONG = 0.0002, 0.001  # seconds between two tries for the lock: a transaction takes 0.1 to 2 ms
+_AWHILE, _LONGEST = 0.1, 0.004  # the same after so many seconds: whoever has the lock is not about to let it go
+_TRIES: Final = 100  # of a second of patience
+_CROWDED: Final = 0.02  # seconds after waiting for the lock in which others must be thought to wait for it
+_WAY: Final = 0.0015  # seconds that they are then given after a transaction, so that one of them finds it free
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 """Errors that go by. After others the file is opened anew."""
 
@@ -70,6 +75,8 @@ class SqliteLedger(SqlKept):
         self._seen = 0
         self._kept_clock = 0
         self._data_version = -1
+        self._crowded_until = self._way_until = 0.0
+        self._commits, self._copied = 0, 0.0
         _ledgers.add(self)
 
     @property
@@ -113,30 +120,80 @@ class SqliteLedger(SqlKept):
         self.lock = threading.RLock()
         self._cursor = None
 
-    def _transaction(self, *, alone: bool = False) -> AbstractContextManager[int]:
-        return _Transaction(self)
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do the steps in their order, in one transaction."""
+        with forks.at_work(), self.lock:
+            try:
+                answers = self._run_at(self.begin(), steps)
+                self.commit()
+            except BaseException as error:
+                self.undo(error)
+                raise _told(self.path, error) from error
+        return answers
+
+    @contextlib.contextmanager
+    def _transaction(self, *, alone: bool = False) -> Iterator[int]:
+        with forks.at_work(), self.lock:
+            try:
+                yield self.begin()
+                self.commit()
+            except BaseException as error:
+                self.undo(error)
+                raise _told(self.path, error) from error
 
     def begin(self) -> int:
         """Begin a transaction; the ledger's clock. The lock is held."""
         cursor = self._current()
-        deadline, pause = 0.0, _SHORTEST
+        if self._commits >= _COMMITS:
+            self._copy_log(cursor)
+        if self._way_until:
+            self._give_way()
+        began, pause, tries = 0.0, _SHORTEST, 0
         while True:
             try:
                 cursor.execute("BEGIN IMMEDIATE")
                 return self._begun(cursor)
             except sqlite3.OperationalError as error:
                 now = time.monotonic()
-                deadline = deadline or now + self._timeout
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now > deadline:
+                began, tries = began or now, tries + 1
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
+                # Where processes hardly get to run, time alone tells nothing: neither does the one that has the lock.
+                if now > began + self._timeout and tries > self._timeout * _TRIES:
+                    raise
+            self._crowded_until = now + _CROWDED
             # SQLite's own waiting would be in C, and ten times as long; by chance, so that those who wait do not meet again.
             forks.rest(pause * random.random())  # noqa: S311
-            pause = min(2 * pause, _LONGEST)
+            pause = min(2 * pause, _LONG if now < began + _AWHILE else _LONGEST)
 
     def commit(self) -> None:
         """End it. The lock is held."""
         assert self._cursor is not None
         self._cursor.execute("COMMIT")
+        self._commits += 1
+        if self._crowded_until:
+            now = time.monotonic()
+            if now < self._crowded_until:
+                self._way_until = now + _WAY
+            else:
+                self._crowded_until = 0.0
+
+    def _copy_log(self, cursor: sqlite3.Cursor) -> None:
+        """Between two transactions, while others write: SQLite itself would do it before a transaction's answers are given."""
+        now = time.monotonic()
+        if now < self._copied + _APART:
+            return
+        self._commits, self._copied = 0, now
+        with contextlib.suppress(sqlite3.OperationalError):  # there is another time
+            _, pages, _ = cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages >= _LONG_LOG:  # it begins anew, unless somebody writes in this moment
+                cursor.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _give_way(self) -> None:
+        """Nobody is woken when the lock is free, so who has just had it would have it again and again, and others never."""
+        left, self._way_until = self._way_until - time.monotonic(), 0.0
+        if left > 0:
+            forks.rest(left)
 
     def undo(self, error: BaseException) -> None:
         """Take it back, and all that was remembered of it. The lock is held; never raises."""
@@ -153,6 +210,10 @@ class SqliteLedger(SqlKept):
     def _ask(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         assert self._cursor is not None
         return self._cursor.execute(sql, values).fetchall()
+
+    def _do_one(self, sql: str, values: Sequence[Any]) -> None:
+        assert self._cursor is not None
+        self._cursor.execute(sql, values)
 
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         assert self._cursor is not None
@@ -222,51 +283,15 @@ class SqliteLedger(SqlKept):
             replaced.leave(connection, self.path, self._log)
 
 
-class _Transaction:
-    """Written out, since a call waits for two of them."""
-
-    __slots__ = ("_ledger", "_work")
-
-    def __init__(self, ledger: SqliteLedger) -> None:
-        self._ledger = ledger
-        self._work = forks.at_work()
-
-    def __enter__(self) -> int:
-        self._work.__enter__()
-        self._ledger.lock.acquire()
-        try:
-            return self._ledger.begin()
-        except BaseException as error:
-            self._end(error)
-            raise self._told(error) from error
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            try:
-                self._ledger.commit()
-            except BaseException as failed:
-                error = failed
-        self._end(error)
-        if error is not None:
-            raise self._told(error) from error
-
-    def _end(self, error: BaseException | None) -> None:
-        try:
-            if error is not None:
-                self._ledger.undo(error)
-        finally:
-            self._ledger.lock.release()
-            self._work.__exit__(None, None, None)
-
-    def _told(self, error: BaseException) -> BaseException:
-        """What is wrong with a file in the store's words, which hold for a ledger."""
-        try:
-            with translated(self._ledger.path):
-                raise error
-        except StoreError as told:
-            return LedgerError(f"ledger{str(told).removeprefix('store')}")
-        except BaseException as other:
-            return other
+def _told(path: Path, error: BaseException) -> BaseException:
+    """What is wrong with a file in the store's words, which hold for a ledger; any other error as it is."""
+    try:
+        with translated(path):
+            raise error
+    except StoreError as told:
+        return LedgerError(f"ledger{str(told).removeprefix('store')}")
+    except BaseException as other:
+        return other
 
 
 _ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
@@ -291,7 +316,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, timeout: float) -> None
     patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), timeout)
     # A power cut may take the last moments: what was spent in them is in the store, and `payi limits audit` says so.
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG}")
     connection.execute("PRAGMA temp_store = MEMORY")
     if _version(connection, path) != _VERSION:
         patiently(lambda: _make(connection, path), timeout)

@@ -70,7 +70,8 @@ class Straight:
 
     def _asked(self, steps: Sequence[Step]) -> list[Answer]:
         with self._lock:
-            self._do_told()
+            if self._told:
+                self._do_told()
             answers = self._run(steps)
         if self._told:
             self._catch_up()

@@ -8,10 +8,13 @@ prints `ready`, waits for a line, and then tells, in JSON, how many calls were a
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
@@ -21,7 +24,7 @@ from payi_middleware.limits.ledger import Admitted, Ledger
 from payi_middleware.limits.opening import ledger_at
 from payi_middleware.limits.worker import Worker
 
-__all__ = ["APP", "alone", "busy"]
+__all__ = ["APP", "alone", "awaited_beside", "beside", "busy"]
 
 APP = "hot"
 
@@ -59,6 +62,41 @@ async def alone(ledger: Ledger, calls: int) -> list[float]:
         took.append((time.perf_counter_ns() - began) / 1000)
     worker.close(5)
     return took
+
+
+def beside(ledger: Ledger, other: Callable[[], object], calls: int) -> list[tuple[float, ...]]:
+    """The microseconds of something else, of a reservation and of its settling, in turns."""
+    version, took = ledger.definitions(APP).version, []
+    for _ in range(calls):
+        reserve, settle = budgets.steps(APP, version, budgets.CALL)
+        times = [time.perf_counter_ns()]
+        other()
+        times.append(time.perf_counter_ns())
+        for step in (reserve, settle):
+            ledger.run((step,))
+            times.append(time.perf_counter_ns())
+        took.append(_between(times))
+    return took
+
+
+async def awaited_beside(ledger: Ledger, other: Callable[[], Any], calls: int) -> list[tuple[float, ...]]:
+    """The same, awaited."""
+    worker, version, took = Worker(ledger), ledger.definitions(APP).version, []
+    for _ in range(calls):
+        reserve, settle = budgets.steps(APP, version, budgets.CALL)
+        times = [time.perf_counter_ns()]
+        await other()
+        times.append(time.perf_counter_ns())
+        for step in (reserve, settle):
+            await worker.wait(step)
+            times.append(time.perf_counter_ns())
+        took.append(_between(times))
+    worker.close(5)
+    return took
+
+
+def _between(times: list[int]) -> tuple[float, ...]:
+    return tuple((after - before) / 1000 for before, after in itertools.pairwise(times))
 
 
 def main(url: str, seconds: str, concurrent: str) -> None:

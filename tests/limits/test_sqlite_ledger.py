@@ -6,10 +6,13 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import budgets
 import conformance
 import pytest
 from forking import in_child
@@ -265,3 +268,66 @@ def test_a_forked_child_opens_its_own(tmp_path: Path) -> None:
     assert in_child(child) == "2"
     assert team.stands("L") == (2, 0)
     ledger.close()
+
+
+def test_who_had_to_wait_for_the_lock_stands_back_afterwards(tmp_path: Path) -> None:
+    """Else others, whom nobody wakes, would never find it free; by itself a process never waits."""
+    path = tmp_path / "a.ledger"
+    ledger, other = SqliteLedger(path), SqliteLedger(path)
+    ledger.now_ns()
+    assert ledger._way_until == 0
+    other.now_ns()
+    other.begin()
+    threading.Timer(0.02, other.commit).start()
+    ledger.now_ns()
+    began = time.monotonic()
+    assert began < ledger._way_until < began + 0.01
+    ledger.now_ns()
+    assert time.monotonic() > began + 0.001
+    time.sleep(0.03)
+    ledger.now_ns()
+    ledger.now_ns()
+    assert ledger._way_until == 0
+    ledger.close()
+    other.close()
+
+
+def test_the_log_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is copied into the file between transactions, and begins anew when it is long."""
+    monkeypatch.setattr(sqlite, "_COMMITS", 50)
+    monkeypatch.setattr(sqlite, "_APART", 0.0)
+    monkeypatch.setattr(sqlite, "_LONG_LOG", 200)
+    ledger = SqliteLedger(tmp_path / "a.ledger")
+    budgets.define(ledger, "app", 10**6, strict=False)
+    version = ledger.definitions("app").version
+    for _ in range(400):
+        reserve, settle = budgets.steps("app", version, budgets.CALL)
+        ledger.run([reserve, settle])
+    assert (tmp_path / "a.ledger-wal").stat().st_size < 500 * 1048  # of some 1,200 pages
+    assert (tmp_path / "a.ledger").stat().st_size > 20 * 1024
+    assert ledger.totals("app", budgets.LIMIT)[0].spent == 400 * budgets.CALL
+    ledger.close()
+
+
+def test_limits_of_many_applications_are_read_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others wait for the lock meanwhile."""
+    ledger = SqliteLedger(tmp_path / "a.ledger")
+    for n in range(20):
+        budgets.define(ledger, f"app-{n}", n + 1, strict=False)
+    ledger.remove("app-7", budgets.LIMIT)
+    ledger.close()
+    passes: list[tuple[Any, ...]] = []
+    limits = SqliteLedger._limits
+
+    def counted(self: SqliteLedger, *given: Any) -> Any:
+        passes.append(given)
+        return limits(self, *given)
+
+    monkeypatch.setattr(SqliteLedger, "_limits", counted)
+    other = SqliteLedger(tmp_path / "a.ledger")
+    found = {n: other.definitions(f"app-{n}").limits for n in range(20)}
+    assert passes == [()]
+    assert {n: [one.limit.most for one in own] for n, own in found.items()} == {
+        n: [(n + 1) * 10**10] if n != 7 else [] for n in range(20)
+    }
+    other.close()

@@ -1,26 +1,28 @@
 """A program that spends a budget as fast as it is let, and tells how many calls were admitted; for tests and measurements.
 
-    python budgets.py URL MODE CONCURRENT COST APPLICATION...
+    python budgets.py URL MODE
 
-waits for a line, then makes CONCURRENT calls at once in each application in turn (MODE `asyncio` or `threads`), whose cost is
-COST percent of what is held, and prints a line of JSON: by application how many calls were admitted.
+reads lines of an application and a number, makes so many calls of it at once (MODE `asyncio` or `threads`), each at the cost that is
+held for it, and answers each line with how many were admitted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from payi_middleware.limits.ledger import Account, Admitted, Amount, Ledger, Reserve, Settle
 from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.opening import ledger_at
 from payi_middleware.limits.worker import Worker
+from payi_middleware.record import new_id
 
-__all__ = ["CALL", "LIMIT", "define", "race", "steps", "threads"]
+__all__ = ["CALL", "LIMIT", "Racers", "define", "race", "steps", "threads"]
 
 LIMIT = "budget"
 CALL = 10**10
@@ -35,7 +37,7 @@ def define(ledger: Ledger, application: str, calls: int, *, strict: bool) -> Non
 
 def steps(application: str, version: int, cost: int) -> tuple[Reserve, Settle]:
     """Of one call."""
-    event, accounts = os.urandom(16), (Account(LIMIT),)
+    event, accounts = new_id(time.time_ns()), (Account(LIMIT),)
     settle = Settle(event, application, accounts, cost // 2, cost - cost // 2, 5, 2**62)
     return Reserve(event, application, version, accounts, Amount(CALL, 10)), settle
 
@@ -84,17 +86,51 @@ def threads(worker: Worker, application: str, concurrent: int, cost: int, count:
 MODES: dict[str, Callable[[Worker, str, int, int], int]] = {"asyncio": race, "threads": threads}
 
 
-def main(url: str, mode: str, concurrent: str, percent: str, *applications: str) -> None:
+class Racers:
+    """Processes that share a ledger, and begin each race together.
+
+    Args:
+        url: The ledger's.
+        modes: One for each.
+    """
+
+    def __init__(self, url: str, modes: Sequence[str] = ("asyncio", "asyncio", "asyncio", "threads")) -> None:
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._running = [subprocess.Popen([sys.executable, __file__, url, mode], **pipes) for mode in modes]
+        for process in self._running:
+            assert _line(process) == "ready"
+
+    def race(self, application: str, concurrent: int) -> int:
+        """So many calls at once in all of them together; how many were admitted."""
+        for process in self._running:
+            assert process.stdin is not None
+            process.stdin.write(f"{application} {concurrent // len(self._running)}\n")
+            process.stdin.flush()
+        return sum(int(_line(process)) for process in self._running)
+
+    def close(self) -> None:
+        """End them."""
+        for process in self._running:
+            process.communicate()
+            assert process.returncode == 0
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def main(url: str, mode: str) -> None:
     worker = Worker(ledger_at(url))
-    worker.ledger.definitions(applications[0])
+    worker.ledger.applications()  # who connects first is not who wins
     print("ready", flush=True)
-    sys.stdin.readline()
-    cost = CALL * int(percent) // 100
-    admitted = {name: MODES[mode](worker, name, int(concurrent), cost) for name in applications}
-    assert worker.flush(30)
+    for line in sys.stdin:
+        application, concurrent = line.split()
+        admitted = MODES[mode](worker, application, int(concurrent), CALL)
+        assert worker.flush(30)
+        print(admitted, flush=True)
     worker.close(5)
     worker.ledger.close()
-    print(json.dumps(admitted), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -109,11 +109,12 @@ class ValkeyLedger:
         Raises:
             LedgerError: It was never asked before, and is out of reach.
         """
-        known = self._id
-        return self._opened() if known is None else known
+        return self._id or self._opened()
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one round trip; very many in several."""
+        if len(steps) <= _STEPS:
+            return self._run(steps)
         answers: list[Answer] = []
         for first in range(0, len(steps), _STEPS):
             answers += self._run(steps[first : first + _STEPS])
@@ -286,28 +287,58 @@ class ValkeyLedger:
         self._client.close()
 
     def _run(self, steps: Sequence[Step]) -> list[Answer]:
+        one = steps[0] if len(steps) == 1 else None
         for _ in range(_TRIES):
-            asked = self._written(steps)
-            if not asked.steps:  # all of them are stale
-                return asked.answers
-            (application, version), *others = asked.versions.items() or (("", 0),)
-            window = asked.window
-            kind, told = self._asked(
-                _STEP,
-                window.starts,
-                window.ends,
-                version,
-                [part for other in others for part in other],
-                list(asked.limits.values()),
-                asked.steps,
-                application=application,
-                events=asked.events,
-            )
-            if kind == "done":
-                return self._answered(asked, told)
-            if kind == "changed":
-                self._forget(asked.versions)
+            done = self._one(one) if isinstance(one, (Reserve, Settle)) else self._several(steps)
+            if done is not None:
+                return done
         raise self._unsteady()
+
+    def _one(self, step: Reserve | Settle) -> list[Answer] | None:
+        """As `_several`; apart, as it is what a single call waits for."""
+        window = wire.Window(self._guessed_ns())
+        application, wanted = step.application, step.version if isinstance(step, Reserve) else 0
+        with self._lock:  # a limit's windows are looked up by one thread at a time
+            terms = self._at_least(application, wanted)
+            if wanted and wanted != terms.version:
+                return [Stale(terms.version)]
+            charged = wire.found(terms, step.accounts)
+            limits = [self._told[known.number] for known, _ in charged]
+            written = wire.written(step, charged, window)
+        events = (wire.event_text(step.event_id),)
+        rest = (window.starts, window.ends, terms.version, (), limits, (written,))
+        kind, told = self._asked(_STEP, *rest, application=application, events=events)
+        if kind == "done":
+            return [self._read(told[0], charged)]
+        if kind == "changed":
+            self._forget((application,))
+        return None
+
+    def _several(self, steps: Sequence[Step]) -> list[Answer] | None:
+        """The answers, or none where other definitions or another window hold than was thought."""
+        asked = self._written(steps)
+        if not asked.steps:  # all of them are stale
+            return asked.answers
+        (application, version), *others = asked.versions.items() or (("", 0),)
+        window = asked.window
+        kind, told = self._asked(
+            _STEP,
+            window.starts,
+            window.ends,
+            version,
+            [part for other in others for part in other],
+            list(asked.limits.values()),
+            asked.steps,
+            application=application,
+            events=asked.events,
+        )
+        if kind == "done":
+            for place, charged, one in zip(asked.places, asked.charged, told, strict=True):
+                asked.answers[place] = self._read(one, charged)
+            return asked.answers
+        if kind == "changed":
+            self._forget(asked.versions)
+        return None
 
     def _written(self, steps: Sequence[Step]) -> _Asked:
         asked = _Asked([None] * len(steps), [], [], [], [], {}, {}, wire.Window(self._guessed_ns()))
@@ -331,17 +362,15 @@ class ValkeyLedger:
                 asked.steps.append(wire.written(step, charged, asked.window))
         return asked
 
-    def _answered(self, asked: _Asked, told: Any) -> list[Answer]:
-        for place, charged, one in zip(asked.places, asked.charged, told, strict=True):
-            if one and one[0] != "admitted":
-                self._learn_ids(wire.states_of(one[2 if one[0] == "settled" else 1]))
-            asked.answers[place] = wire.read_answer(one, charged, self._limit_ids)
-        return asked.answers
+    def _read(self, one: Any, charged: Sequence[tuple[Known, str]]) -> Answer:
+        if one and one[0] != "admitted":
+            self._learn_ids(wire.states_of(one[2 if one[0] == "settled" else 1]).keys())
+        return wire.read_answer(one, charged, self._limit_ids)
 
-    def _learn_ids(self, numbers: Iterable[int]) -> None:
+    def _learn_ids(self, numbers: Set[int]) -> None:
         """Of limits that are gone, or of another application: a number is never another's."""
-        new = [number for number in numbers if number not in self._limit_ids]
-        if new:
+        if not self._limit_ids.keys() >= numbers:
+            new = [number for number in numbers if number not in self._limit_ids]
             self._limit_ids.update(zip(new, self._asked(_CALLED, new)[1], strict=True))
 
     def _at_least(self, application: str, version: int) -> Terms:
@@ -446,7 +475,9 @@ class ValkeyLedger:
         """
         now = 0 if self._clock is None else self._clock() // 1_000
         seen = self._seen
-        told = self._client.ask(script, [self.id, seen, now, application, self._lease_us, self._kept_us, events, *rest])
+        told = self._client.ask(
+            script, [self._id or self._opened(), seen, now, application, self._lease_us, self._kept_us, events, *rest]
+        )
         if told[0] == "lost":
             raise self._lost()
         kind, self._seen, before, given = told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from ..ledger import (
@@ -95,7 +96,8 @@ def found(terms: Terms, accounts: Sequence[Account]) -> list[tuple[Known, str]]:
 
 def event_text(event_id: bytes) -> str:
     """An event's id as keys have it: 22 letters for 16 bytes."""
-    return b2a_base64(event_id, newline=False).rstrip(b"=").decode()
+    text = b2a_base64(event_id, newline=False)
+    return (text[:22] if len(event_id) == 16 else text.rstrip(b"=")).decode()
 
 
 def event_of(text: str) -> bytes:
@@ -174,6 +176,8 @@ def read_answer(told: Any, charged: Sequence[tuple[Known, str]], limit_ids: dict
     if told[0] == "settled":
         return _settled(told, limit_ids)
     if told[0] == "admitted":
+        if len(charged) == 1:
+            return Admitted((_standing(charged[0], told, 1),))
         return Admitted(tuple([_standing(one, told, 4 * n + 1) for n, one in enumerate(charged)]))
     states = {limit_ids[number]: state for number, state in states_of(told[1]).items()}
     # At first by account; asked again, by limit.
@@ -215,6 +219,7 @@ def _settled(told: Any, limit_ids: dict[int, str]) -> Settled:
     return Settled(states, told[1], crossed)
 
 
+@lru_cache(maxsize=1024)
 def states_of(text: str) -> dict[int, State]:
     """How a call left its limits, by number: `s1o,12e` is of a settled one."""
     return {int(one[:-1]): _LETTERS[one[-1]] for one in text[1:].split(",") if one}

@@ -12,11 +12,12 @@ local call, base, asked, now, before
 local version  -- of the application's definitions, as text
 local read  -- records of calls, as they are kept, by event
 local limits, rows, totals, records, alerts, swept
+local all  -- whether all of a row is read at once, as it is known to be needed
 
 -- Nil, or the answer to who knows other data.
 local function begin(keys, arguments)
   call, base, asked = redis.call, keys[1], cmsgpack.unpack(arguments[1])
-  limits, rows, totals, records, alerts, swept = {}, {}, {}, {}, {}, 0
+  limits, rows, totals, records, alerts, swept, all = {}, {}, {}, {}, {}, 0, false
   local events, names = asked[7], { base .. ':id', base .. ':clock', base .. ':v:' .. asked[4] }
   for i = 1, #events do names[i + 3] = base .. ':h:' .. events[i] end
   local kept = call('MGET', unpack(names))

@@ -28,8 +28,11 @@ end
 
 -- `a` as text, and `b` as text or a number; the sum as text, at most what 64 bits hold.
 local function sum(a, b)
+  if #a < 16 then
+    local b = tonumber(b)
+    if b < 1e15 and b > -1e15 then return string.format('%.0f', tonumber(a) + b) end
+  end
   if type(b) == 'number' then b = text(b) end
-  if #a < 16 and #b < 16 then return text(tonumber(a) + tonumber(b)) end
   local high, low = halves(a)
   local more, rest = halves(b)
   high, low = high + more, low + rest

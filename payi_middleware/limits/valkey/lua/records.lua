@@ -71,11 +71,19 @@ local function write_ended(record)
 end
 
 local function write_held(record)
-  local amounts, places = record.hold, {}
-  for i, place in ipairs(record.places) do places[i] = cmsgpack.pack(unpack(place)) end
+  local amounts, places = record.hold, record.places
   local due = record.state == 'lapsed' and record.due or 0
-  local packed = cmsgpack.pack(record.state, due, record.application, amounts[1], amounts[2], amounts[3])
-  packed = packed .. table.concat(places)
+  local packed
+  if #places == 1 then
+    local place = places[1]
+    packed = cmsgpack.pack(
+      record.state, due, record.application, amounts[1], amounts[2], amounts[3], place[1], place[2], place[3], place[4]
+    )
+  else
+    local parts = { cmsgpack.pack(record.state, due, record.application, amounts[1], amounts[2], amounts[3]) }
+    for i, place in ipairs(places) do parts[i + 1] = cmsgpack.pack(unpack(place)) end
+    packed = table.concat(parts)
+  end
   call('SET', base .. ':h:' .. record.event, packed, 'PX', math.ceil((asked[LEASE] + asked[KEPT]) / 1000))
   if record.state == 'lapsed' then
     call('ZADD', base .. ':lapsed', due + asked[KEPT], record.event)

@@ -23,6 +23,7 @@ local WORSE = { o = 1, e = 2, v = 3, x = 4, b = 5 }
 
 -- By limit, in the order in which they were met; of several accounts of a limit the worst.
 local function states_of(found)
+  if #found == 1 then return found[1][1] .. found[1][2] end
   local worst, order = {}, {}
   for _, one in ipairs(found) do
     local number, state = one[1], one[2]

@@ -23,10 +23,20 @@ local function row_at(number, starts, key)
   local name = base .. ':r:' .. number .. ':' .. starts .. ':' .. key
   local row = rows[name]
   if row == nil then
-    local told = call('HMGET', name, 'ends', 'most', 'spent', 'held')
+    local told
+    if all then
+      told = call(
+        'HMGET', name, 'ends', 'most', 'spent', 'held',
+        'input', 'output', 'ok', 'exceeded', 'overrun', 'blocked', 'blocked_external', 'failed', 'told'
+      )
+    else
+      told = call('HMGET', name, 'ends', 'most', 'spent', 'held')
+    end
     row = told[1] and {
       name = name, number = number, starts = starts, key = key, dirty = {},
       ends = tonumber(told[1]), most = told[2], spent = told[3], held = told[4],
+      input = told[5], output = told[6], ok = told[7], exceeded = told[8], overrun = told[9],
+      blocked = told[10], blocked_external = told[11], failed = told[12], told = told[13],
     }
     rows[name] = row
   end

@@ -59,13 +59,13 @@ end
 local function charge(one, step, held)
   if not step[9] then return correct(one, step) end
   local term, row = one.term, one.row
-  local cost = ({ step[5], step[6], '1' })[term.at]
+  local cost = term.at == 1 and step[5] or term.at == 2 and step[6] or '1'
   if term.strict and not step[8] and held then
     local whole = text(held[term.at])
     if less(cost, whole) then cost = whole end
   end
-  add(term, row, 'spent', cost)
   whole(row)
+  add(term, row, 'spent', cost)
   put(row, 'input', sum(row.input, step[3]))
   put(row, 'output', sum(row.output, step[4]))
   if row.most ~= term.most then put(row, 'most', term.most) end
@@ -80,12 +80,14 @@ local function settle(step, event)
   local record = record_of(event)
   if record.state == 'settled' or record.state == 'blocked' then return { 'settled', false, record.states, {} } end
   local accounts, held
+  all = true
   if record.state then
     take_back(record)
     accounts, held = reserved_accounts(record), record.hold
   else
     accounts = told_accounts(step)
   end
+  all = false
   local states, crossed = {}, {}
   for i, one in ipairs(accounts) do
     states[i] = { one.term.number, LETTERS[charge(one, step, held)] }
