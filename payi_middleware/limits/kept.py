@@ -15,7 +15,7 @@ from .ledger import Account, Alert, Answer, Definitions, Held, Past, Step, Total
 from .limit import Definition
 from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
 
-__all__ = ["Kept", "changed", "check_name", "is_over"]
+__all__ = ["Kept", "changed", "check_name", "is_history", "is_over"]
 
 
 class Kept(abc.ABC):
@@ -113,7 +113,7 @@ class Kept(abc.ABC):
             for known, gone in self._called(application, limit_id):
                 past += self._resets(known.number)
                 for row in self._rows_of(known.number):
-                    if is_over(known, gone, row, now):
+                    if is_history(known, gone, row, now):
                         past.append(past_of(row, min(row.ends_ns or now, gone or now, now)))
             return sorted(past, key=lambda one: one.closed_ns, reverse=True)
 
@@ -387,7 +387,14 @@ def check_name(terms: Terms, definition: Definition) -> None:
 
 
 def is_over(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:
-    """Whether a row is history: slices of a rolling window are not, they only cease to count."""
+    """Whether a row is over: slices of a rolling window never are while there is their limit, they only cease to count."""
     if gone_ns is not None:
         return True
     return not known.rolling and not known.is_live(row, now_ns)
+
+
+def is_history(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:
+    """Whether a row is to be told as such: not a slice that had ceased to count when its limit went, and may be there or not."""
+    if gone_ns is not None and known.rolling and not known.is_live(row, gone_ns):
+        return False
+    return is_over(known, gone_ns, row, now_ns)

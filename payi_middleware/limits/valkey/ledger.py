@@ -17,7 +17,7 @@ import msgspec
 
 from ... import health
 from ...exceptions import LedgerError
-from ..kept import changed, check_name, is_over
+from ..kept import changed, check_name, is_history, is_over
 from ..ledger import (
     LEASE_SECONDS,
     Account,
@@ -196,7 +196,7 @@ class ValkeyLedger:
             rows = self._rows(known.number)
             now = self._seen * 1_000
             for row in rows:
-                if is_over(known, gone, row, now):
+                if is_history(known, gone, row, now):
                     past.append(past_of(row, min(row.ends_ns or now, gone or now, now)))
         return sorted(past, key=lambda one: one.closed_ns, reverse=True)
 
