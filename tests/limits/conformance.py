@@ -1006,6 +1006,16 @@ def a_rolling_window_is_reset_and_corrected_as_a_whole(ledger: Ledger, clock: Cl
     assert team.stands(limit) == (2, 0)  # it was out of the window before it was told
 
 
+def a_removed_rolling_limit_leaves_what_counted(ledger: Ledger, clock: Clock) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 10, window="1h")
+    team.settle(call(), limit, usd=5, at_ns=clock.ns - 3 * HOUR * NS)  # counted when it was out of the window
+    team.spend(limit, usd=2)
+    assert ledger.remove(team.name, limit)
+    clock.advance(5 * HOUR)
+    assert [past.totals.spent for past in team.history(limit)] == [2 * USD]
+
+
 def a_new_window_begins_anew(ledger: Ledger, clock: Clock) -> None:
     team = Team(ledger)
     limit = team.limit("L", 2, window="month")
@@ -1084,6 +1094,7 @@ TIMED: list[Callable[[Ledger, Clock], None]] = [
     a_rolling_window_is_never_passed,
     room_returns_slice_by_slice,
     a_rolling_window_is_reset_and_corrected_as_a_whole,
+    a_removed_rolling_limit_leaves_what_counted,
     a_new_window_begins_anew,
     a_longer_window_that_began_together_goes_on,
     a_forecast_is_told_before_the_limit_is_reached,
