@@ -264,8 +264,7 @@ def test_a_read_only_store(tmp_path: Path, what: str) -> None:
     assert ended.stdout == "False\n", ended.stderr
     assert ended.stderr.count("give this user the right to write") == 1
     with Meter(f"sqlite:///{place}/payi.db", spool_dir=spool) as meter:
-        meter.warm()
-        meter._look_around()
+        meter._look_around()  # as its thread does when it starts
     assert users(place) == ["jane"] * 20
 
 
