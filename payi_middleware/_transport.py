@@ -72,7 +72,7 @@ def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call
         extensions = request.extensions
         own = _own_headers(request) if b"xproxy-" in _names(request.headers) else extensions.get(_OWN)
         method, path = request.method, request.url.path
-        route = provider.route(method, path)
+        route = provider.routes.get((method, path)) or provider.route(method, path)
         if route is None:
             return None
         if outer is not None:
@@ -80,7 +80,10 @@ def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call
             outer.give_way()
         retry = None if attempts.last.get() is None else request.headers.get(RETRY)
         host = "" if route.endpoint.refine is None else request.url.host
-        exchange = Exchange(method, path, _content(request), own, retry, extensions.get(_HOP), host)
+        content = getattr(request, "_content", None)  # as both libraries keep it, where it is in memory
+        if type(content) is not bytes or content[:2] == b"--":
+            content = _content(request)
+        exchange = Exchange(method, path, content, own, retry, extensions.get(_HOP), host)
         return open_call(meter, provider, route, exchange, outer)
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)

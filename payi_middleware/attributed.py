@@ -41,11 +41,14 @@ def attributed(frame: Frame | None) -> Attributed:
             return cached
         version = activity.version  # first: what another thread tells from now on is for the next call to read
         source = None if face is None or frame is not activity or activity.given else face.source(activity.request)
-        common = None if source is None else _in_common(activity, source)
-        if source is None or common is None:
+        try:
+            common = None if source is None else _remembered.get((face, activity.identity, source.key))
+        except TypeError:  # properties have no hash
+            source = common = None
+        if source is None:
             made = _anew(frame, activity, version, key)
         else:
-            made = _of_this_request(common, activity, source.is_plain, version, key)
+            made = _of_this_request(common or _in_common(activity, source), activity, source.is_plain, version, key)
         frame.cached = made
     except Exception:  # what the framework or the application's user object tells is not in our hands
         health.note("attribution", "a call could not be attributed", exc_info=True)
@@ -94,25 +97,16 @@ _remembered: dict[tuple[Any, ...], _Common] = {}
 """By face, identity and source."""
 
 
-def _in_common(activity: Activity, source: Source) -> _Common | None:
-    """What holds for all requests of a source; None where that cannot be remembered, since properties have no hash.
-
-    Where something was dropped it is not remembered either: that is counted each time.
-    """
+def _in_common(activity: Activity, source: Source) -> _Common:
+    """What holds for all requests of a source, remembered unless something was dropped: that is counted each time."""
     face = activity.face
     assert face is not None
-    key = (face, activity.identity, source.key)
-    try:
-        found = _remembered.get(key)
-    except TypeError:
-        return None
-    if found is None:
-        counted = health.counters()
-        found = _common(laid(_layers(activity, activity)), face, activity.request, source.objects)
-        if health.counters() == counted:
-            if len(_remembered) >= _MOST:
-                _remembered.clear()
-            _remembered[key] = found
+    counted = health.counters()
+    found = _common(laid(_layers(activity, activity)), face, activity.request, source.objects)
+    if health.counters() == counted:
+        if len(_remembered) >= _MOST:
+            _remembered.clear()
+        _remembered[face, activity.identity, source.key] = found
     return found
 
 

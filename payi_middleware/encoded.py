@@ -9,38 +9,28 @@ from .events import Attribution
 __all__ = ["Attributed", "with_instance"]
 
 
-class Attributed:
+class Attributed(msgspec.Struct, frozen=True, eq=False):
     """An attribution and its encoded form, worked out once for all calls that share it."""
 
-    __slots__ = ("_instance", "attribution_raw", "inbound_raw", "key", "shared", "version")
-
-    def __init__(
-        self,
-        shared: Attribution,
-        instance: str | None,
-        attribution_raw: msgspec.Raw,
-        inbound_raw: msgspec.Raw,
-        version: int,
-        key: tuple[object, ...],
-    ) -> None:
-        self.shared = shared
-        """The attribution but for the id of the use case's instance, where that is the request's own."""
-        self._instance = instance
-        self.attribution_raw = attribution_raw
-        self.inbound_raw = inbound_raw
-        self.version = version
-        """The activity's, when this was worked out."""
-        self.key = key
-        """The face's, when this was worked out."""
+    shared: Attribution
+    """The attribution but for the id of the use case's instance, where that is the request's own."""
+    instance: str | None
+    """That id."""
+    attribution_raw: msgspec.Raw
+    inbound_raw: msgspec.Raw
+    version: int
+    """The activity's, when this was worked out."""
+    key: tuple[object, ...]
+    """The face's, when this was worked out."""
 
     @property
     def attribution(self) -> Attribution:
         """The whole of it."""
-        return self.shared if self._instance is None else with_instance(self.shared, self._instance)
+        return self.shared if self.instance is None else with_instance(self.shared, self.instance)
 
     def recorded_as(self, attribution_raw: msgspec.Raw) -> Attributed:
         """The same, with another form for the record."""
-        return Attributed(self.shared, self._instance, attribution_raw, self.inbound_raw, self.version, self.key)
+        return msgspec.structs.replace(self, attribution_raw=attribution_raw)
 
 
 def with_instance(known: Attribution, instance: str) -> Attribution:

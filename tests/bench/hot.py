@@ -24,7 +24,7 @@ from payi_middleware.limits.ledger import Admitted, Ledger
 from payi_middleware.limits.opening import ledger_at
 from payi_middleware.limits.worker import Worker
 
-__all__ = ["APP", "alone", "awaited_beside", "beside", "busy"]
+__all__ = ["APP", "alone", "awaited_beside", "beside", "busy", "held_up"]
 
 APP = "hot"
 
@@ -60,6 +60,24 @@ async def alone(ledger: Ledger, calls: int) -> list[float]:
             ledger.run((reserve,))
             ledger.run((settle,))
         took.append((time.perf_counter_ns() - began) / 1000)
+    worker.close(5)
+    return took
+
+
+async def held_up(ledger: Ledger, calls: int) -> list[float]:
+    """The microseconds that a call is held up: it waits for its reservation, and leaves its settling to the ledger's thread."""
+    worker, took = Worker(ledger), []
+    version = ledger.definitions(APP).version
+    for _ in range(calls):
+        reserve, settle = budgets.steps(APP, version, budgets.CALL)
+        began = time.perf_counter_ns()
+        await worker.wait(reserve)
+        answered = time.perf_counter_ns()
+        await asyncio.sleep(0.001)  # the provider
+        ended = time.perf_counter_ns()
+        worker.tell(settle)
+        took.append((answered - began + time.perf_counter_ns() - ended) / 1000)
+        await asyncio.sleep(0.001)
     worker.close(5)
     return took
 

@@ -34,9 +34,11 @@ def measure(rounds: int) -> list[Figure]:
         folder = Path(name)
         return [
             *_added(folder, rounds),
+            _held_up(folder, rounds),
             *_beyond_ping(1_000 * min(rounds, 5)),
             _one_process(folder),
             _four_processes(folder),
+            _one_process_on_valkey(),
         ]
 
 
@@ -52,6 +54,15 @@ def _added(folder: Path, rounds: int) -> list[Figure]:
         ledger.close()
         rows.append(Figure(f"reserve and settle, awaited: {what}", f"{middle:.0f} µs [{low:.0f}-{high:.0f}]", bound))
     return rows
+
+
+def _held_up(folder: Path, rounds: int) -> Figure:
+    ledger = ledger_at(f"sqlite:///{folder / 'behind.ledger'}")
+    budgets.define(ledger, hot.APP, 10**6, strict=False)
+    low, middle, high = quartiles(asyncio.run(hot.held_up(ledger, 500 * min(rounds, 5))))
+    ledger.close()
+    figure = f"{middle:.0f} µs [{low:.0f}-{high:.0f}]"
+    return Figure("reserve awaited, settle left to the ledger's thread: SQLite", figure, "median <= 150 µs")
 
 
 def _beyond_ping(calls: int) -> Iterator[Figure]:
@@ -85,6 +96,17 @@ def _one_process(folder: Path) -> Figure:
     worker.close(30)
     ledger.close()
     return Figure("64 at once on one limit, SQLite, one process", _rate(waited), ">= 10,000/s")
+
+
+def _one_process_on_valkey() -> Figure:
+    with ValkeyServer(unix_socket_path=None) as server:
+        ledger = ledger_at(f"valkey://127.0.0.1:{server.port}")
+        budgets.define(ledger, hot.APP, 10**7, strict=False)
+        worker = Worker(ledger)
+        waited = asyncio.run(hot.busy(worker, _SECONDS, 64))
+        worker.close(30)
+        ledger.close()
+    return Figure("64 at once on one limit, Valkey, one process", _rate(waited), ">= 10,000/s")
 
 
 def _four_processes(folder: Path) -> Figure:

@@ -352,7 +352,7 @@ def test_a_long_body_that_takes_too_long_is_held_for_as_one_that_says_nothing(
     provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits longer for it than for the ledger."""
-    monkeypatch.setattr("payi_middleware.limits.limits.outline", lambda *_: time.sleep(0.3))
+    monkeypatch.setattr("payi_middleware.limits.held.outline", lambda *_: time.sleep(0.3))
     ledger, held = MemoryLedger(), []
     limited("openai", Limit("all", 10**9, unit="tokens"), ledger=ledger, ledger_timeout=0.05, hold_ceiling=500)
 
