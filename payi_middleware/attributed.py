@@ -41,14 +41,17 @@ def attributed(frame: Frame | None) -> Attributed:
             return cached
         version = activity.version  # first: what another thread tells from now on is for the next call to read
         source = None if face is None or frame is not activity or activity.given else face.source(activity.request)
+        identity = activity.identity  # once, as it may be told meanwhile
         try:
-            common = None if source is None else _remembered.get((face, activity.identity, source.key))
+            common = None if source is None else _remembered.get((face, identity, source.key))
         except TypeError:  # properties have no hash
             source = common = None
         if source is None:
             made = _anew(frame, activity, version, key)
         else:
-            made = _of_this_request(common or _in_common(activity, source), activity, source.is_plain, version, key)
+            made = _of_this_request(
+                common or _in_common(activity, identity, source), activity, source.is_plain, version, key
+            )
         frame.cached = made
     except Exception:  # what the framework or the application's user object tells is not in our hands
         health.note("attribution", "a call could not be attributed", exc_info=True)
@@ -97,16 +100,19 @@ _remembered: dict[tuple[Any, ...], _Common] = {}
 """By face, identity and source."""
 
 
-def _in_common(activity: Activity, source: Source) -> _Common:
-    """What holds for all requests of a source, remembered unless something was dropped: that is counted each time."""
+def _in_common(activity: Activity, identity: Given | None, source: Source) -> _Common:
+    """What holds for all requests of a source and an identity, remembered unless something was dropped: that is counted each time.
+
+    What another thread tells of this request meanwhile is none of it.
+    """
     face = activity.face
     assert face is not None
     counted = health.counters()
-    found = _common(laid(_layers(activity, activity)), face, activity.request, source.objects)
+    found = _common(laid(_asked(face, activity.request, identity)), face, activity.request, source.objects)
     if health.counters() == counted:
         if len(_remembered) >= _MOST:
             _remembered.clear()
-        _remembered[face, activity.identity, source.key] = found
+        _remembered[face, identity, source.key] = found
     return found
 
 
@@ -151,14 +157,16 @@ def _instance_id(name: str, activity: Activity | None) -> str:
 
 def _layers(frame: Frame, activity: Activity) -> list[Given]:
     """What is told by the request, by whoever identified it, by `current().set` and by the blocks, weakest first."""
-    layers: list[Given] = []
     face = activity.face
-    if face is not None:
-        layers += face.layers(activity.request)
-        if activity.identity is not None:
-            layers.append(activity.identity)
-        elif not face.asks:
-            layers.append(face.identity(activity.request))
-    layers += activity.given
-    layers += told_by_blocks(frame)
+    layers = [] if face is None else _asked(face, activity.request, activity.identity)
+    return [*layers, *activity.given, *told_by_blocks(frame)]
+
+
+def _asked(face: Face, request: Any, identity: Given | None) -> list[Given]:
+    """What is told by the request and by whoever identified it."""
+    layers = [*face.layers(request)]
+    if identity is not None:
+        layers.append(identity)
+    elif not face.asks:
+        layers.append(face.identity(request))
     return layers

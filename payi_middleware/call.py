@@ -377,7 +377,7 @@ class Call:
             self.hold is not None,
         )
         told = reading.units
-        if source == "estimate" and costed.cost is None and (told is None or reading.by_length):
+        if source == "estimate" and costed.cost is None and not reading.parts and (told is None or reading.by_length):
             # counted better by the draining thread
             estimates.keep(self.id, endpoint, self.exchange.body, answer, streamed, model, self._cut, told)
         self._record(now, reading, model, units, costed, outcome, error_type, streamed, price=price)

@@ -128,21 +128,30 @@ class Activity:
             if self.unpriced is None:
                 self.unpriced = []
             self.unpriced.append(price)
-        if len(self.unpriced) >= _MOST_UNPRICED:
-            self.add_up()
+        adding_up = _adding_up
+        # Not waiting, as the garbage collector may end a call within `_accounts`, which whoever adds up needs: the next one tries.
+        if len(self.unpriced) >= _MOST_UNPRICED and adding_up.acquire(blocking=False):
+            try:
+                self._add_up()
+            finally:
+                adding_up.release()
 
     def add_up(self) -> None:
         """Find the cost of all that ended. Never raises."""
-        if not self.unpriced:
+        if self.unpriced is None:  # nothing was ever left; an empty list may be one that somebody is at
             return
         with _adding_up:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        fresh: list[Callable[[], Costed]] = []  # first, as the garbage collector may run here, end a call and come back
+        with _accounts:
+            unpriced, self.unpriced = self.unpriced or (), fresh
+        for price in unpriced:
+            ticks, exact = _found(price)
             with _accounts:
-                unpriced, self.unpriced = self.unpriced, []
-            for price in unpriced:
-                ticks, exact = _found(price)
-                with _accounts:
-                    self.cost_ticks += ticks
-                    self.inexact += not exact
+                self.cost_ticks += ticks
+                self.inexact += not exact
 
     def forget_call(self) -> None:
         """Take back a begun call that an inner face took over."""

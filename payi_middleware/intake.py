@@ -54,10 +54,13 @@ def take_in(settings: Settings) -> int:
 
     def write(events: Sequence[CallEvent]) -> None:
         sink.write(limits.settled(events), {})
-        limits.stored()
+        limits.stored(events)
 
     try:
-        return orphans(settings.spool_path, label, prices, write)
+        count = orphans(settings.spool_path, label, prices, write)
+        if count:
+            limits.catch_up()
+        return count
     finally:
         sink.close()
         limits.close(settings.flush_timeout)

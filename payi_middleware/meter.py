@@ -332,8 +332,8 @@ class Meter:
                 self._batch = self.limits.settled(finished(self.spool.take(BATCH), self.prices, self.estimates))
             if self._batch or self._health_is_due():
                 self._write(self._batch)
-                self._batch = []
-                self.limits.stored()
+                stored, self._batch = self._batch, []
+                self.limits.stored(stored)
             self.spool.commit()
             if is_over():
                 break
@@ -387,7 +387,7 @@ class Meter:
 
     def _take_in(self, events: Sequence[CallEvent]) -> None:
         self._write(self.limits.settled(events))
-        self.limits.stored()
+        self.limits.stored(events)
         forks.rest(0)
         self.flusher.serve()  # who flushes must not wait for all that the dead left
 

@@ -59,8 +59,10 @@ class Current:
         """Whether `cost` is the whole cost: nothing in flight, estimated or unpriced."""
         if self._activity is None:
             return True
+        if self._activity.pending:  # first: a call that ends after this look is added up below
+            return False
         self._activity.add_up()
-        return not (self._activity.pending or self._activity.inexact)
+        return not self._activity.inexact
 
     @property
     def limits(self) -> tuple[LimitStanding, ...]:

@@ -82,6 +82,8 @@ def asked_of(body: bytes | None) -> Asking:
 def _choices(told: _Told, asked: dict[str, Any]) -> int:
     """How many answers are paid for: of OpenAI's old completions `best_of`, of which `n` are shown, for each prompt of a list."""
     choices = answer_bound.choices(asked)
+    if isinstance(told.n, str) and told.n.isascii() and told.n.isdigit() and len(told.n) < 10:  # of a form
+        choices = max(choices, int(told.n))
     if told.best_of.__class__ is int:
         choices = max(choices, told.best_of)
     prompt = bytes(told.prompt)

@@ -14,11 +14,22 @@ from .beyond import Beyond
 
 __all__ = ["PICTURE", "most_input", "most_output", "most_ticks", "most_tokens"]
 
-_BY_NAME: Final = (b'_id"', b'_url"', b'Uri"', b"cachedContent", b'conversation"', b"vector_store", b"prompt_cache")
+_BY_NAME: Final = (
+    b'"audio_',
+    b'"pmpt_',
+    b"cached_content",
+    b'_id"',
+    b'_url"',
+    b'Uri"',
+    b"cachedContent",
+    b'conversation"',
+    b"vector_store",
+    b"prompt_cache",
+)
 """Marks of an input that is named and not sent (an earlier answer, a file, a picture somewhere): its bytes tell nothing of it."""
 _IN_PAGES: Final = (b"application/pdf", b'"file_data"', b'"document"', b"video/", b'"video"')
 """Marks of what is sent and read as pictures, any number of which may be in few bytes."""
-_PICTURES: Final = re.compile(rb'image/[a-z]|"image"\s*:\s*\{')
+_PICTURES: Final = re.compile(rb'image/[a-z]|"image"\s*:\s*\{|"type"\s*:\s*"url"')
 """Each is a picture that is sent: a data URL, a media type, Bedrock's member."""
 _SEEN: Final = 48_200
 """Tokens of one that goes in, at most, whatever its bytes: 2,833 and 5,667 for each of eight tiles at GPT-4o mini (OpenAI's page
@@ -30,6 +41,8 @@ _OTHER_OUTPUT: Final = (b'odalities"', b'"image_generation"')
 PICTURE: Final = 6_540
 """Tokens of a picture that is made, at most: 6,240 of a large one in high quality, and three partial ones of 100 (OpenAI's page on
 image generation)."""
+_LARGEST: Final = 2_000_000
+"""Tokens of a window that nobody tells, as of `gemini-2.5-pro`: of all that are known only one is larger (10,000,000)."""
 _TOOLS_PROMPT: Final = 1_000
 """Tokens, at most, that makers write into a prompt with tools and bill: Anthropic 264 to 804, by its page on tool use."""
 _WRITTEN: Final = ("text_cache_write", "text_cache_write_1h", "text_cache_write_12h")
@@ -62,7 +75,7 @@ def _names_more(seen: bytes | None) -> bool:
 
 
 def _by_bytes(body: bytes | None, seen: bytes | None, window: int | None) -> int:
-    size, whole = len(body or b""), max(window or 0, len(body or b""))
+    size, whole = len(body or b""), max(window or _LARGEST, len(body or b""))
     if seen is None or _names_more(seen) or any(mark in seen for mark in _IN_PAGES):
         return whole
     tokens = size + (_TOOLS_PROMPT if b'"tools"' in seen else 0)

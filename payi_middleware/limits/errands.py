@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -81,16 +82,21 @@ class Errands:
             return True
 
     def _run(self) -> None:
+        last = time.monotonic()
         while True:
-            try:
-                job = self._jobs.get(timeout=self.every)
-            except queue.Empty:
-                if not self._goes_on():
+            left = last + self.every - time.monotonic()
+            if left > 0:
+                try:
+                    job = self._jobs.get(timeout=left)
+                except queue.Empty:
+                    continue
+                if job is None:
                     return
-                continue
-            if job is None:
+                job()
+            elif self._goes_on():  # also while jobs keep coming, as they do under traffic
+                last = time.monotonic()
+            else:
                 return
-            job()
 
     def _goes_on(self) -> bool:
         try:

@@ -110,9 +110,9 @@ class Limits(Held):
             return list(events)
         return counted
 
-    def stored(self) -> None:
-        """The events of which `settled` told are in the store, from where they can be counted later. Never raises."""
-        self._settling.remember()
+    def stored(self, events: Sequence[CallEvent]) -> None:
+        """Events of which `settled` told are in the store, from where they can be counted later. Never raises."""
+        self._settling.remember(events)
 
     def catch_up(self) -> None:
         """Count what was stored while the ledger was away, by this process or by one that is gone. Never raises."""

@@ -64,9 +64,16 @@ class Owed:
         make_folder(self._folder)
         fd = self._locked()
         try:
-            if os.fstat(fd).st_size + _ID * len(event_ids) > _MOST_BYTES:
+            size = os.fstat(fd).st_size
+            whole = size - size % _ID
+            if whole < size:  # a write that was cut off: what follows would be read from its midst
+                os.ftruncate(fd, whole)
+            ids = b"".join(event_ids)
+            if whole + len(ids) > _MOST_BYTES:
                 raise OSError(errno.EDQUOT, "more calls wait for the ledger than can be remembered", str(self._path))
-            os.write(fd, b"".join(event_ids))
+            if os.write(fd, ids) < len(ids):
+                os.ftruncate(fd, whole)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         finally:
             os.close(fd)
 

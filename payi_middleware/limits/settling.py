@@ -44,6 +44,10 @@ class Settling:
         self._owed = owed
         self._unsettled: list[CallEvent] = []
         """The ledger did not take them."""
+        self._others: set[bytes] = set()
+        """Events of other applications that share the spool, whose process died: their limits are read when they are caught up."""
+        self._stored: set[bytes] = set()
+        """Those of them that are in the store, and could not be written down yet."""
         self._remembered = 0
         """How many of this process's calls are in the file."""
 
@@ -62,34 +66,46 @@ class Settling:
         if not (events or self._unsettled) or not defined.is_looked_at:
             return list(events)
         known = defined.now_known()
-        own = [event for event in events if event.application == defined.application and _is_to_be_counted(event)]
+        counted = [event for event in events if _is_to_be_counted(event)]
+        own = [event for event in counted if event.application == defined.application]
+        if self._owed is not None:
+            self._others |= {event.event_id for event in counted if event.application != defined.application}
         answers = self._answers(known, own)
         return [_with_states(event, answers.get(event.event_id), defined.ledger_id) for event in events]
 
-    def remember(self) -> None:
-        """The events are in the store now: those that were not counted are written down, to be counted whatever becomes of us.
+    def remember(self, events: Sequence[CallEvent]) -> None:
+        """These are in the store now: those that were not counted are written down, to be counted whatever becomes of us.
 
         Never raises.
         """
-        if self._owed is None or not self._unsettled:
+        if self._owed is None or not (self._unsettled or self._others):
             return
+        stored = self._stored | {event.event_id for event in events}
+        own = {event.event_id for event in self._unsettled} & stored
+        others = self._others & stored
         try:
-            self._owed.add([event.event_id for event in self._unsettled])
+            self._owed.add([*own, *others])
         except OSError as error:
+            self._stored = own | others  # it is tried again
             health.note("limit_owed", "calls that wait for the ledger can be kept in memory alone: %s", error)
             return
-        self._remembered += len(self._unsettled)
-        self._unsettled = []
+        self._stored = set()
+        self._remembered += len(own)
+        self._unsettled = [event for event in self._unsettled if event.event_id not in own]
+        self._others -= others
 
     def catch_up(self) -> None:
         """Have the ledger told of what was remembered, by this process or another one, if it is in reach. Never raises."""
         defined = self._defined
-        if self._owed is None or defined.is_away or not defined.is_looked_at or self._owed.is_empty():
-            return
-        known = defined.now_known()
-        if defined.is_away:
+        if self._owed is None or defined.is_away or not defined.is_looked_at:
             return
         try:
+            if self._owed.is_empty():  # another process may have told the ledger of this one's calls
+                self._remembered = 0
+                return
+            known = defined.now_known()
+            if defined.is_away:
+                return
             self._owed.settle(lambda ids: self._count(known, stored_events(self._settings, ids)))
         except Exception as error:
             health.note("limit_owed", "calls that wait for the ledger could not be counted yet: %s", error)

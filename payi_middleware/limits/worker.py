@@ -273,12 +273,12 @@ def _give_all(results: _Results) -> None:
 
 def _give(one: _Result) -> None:
     answer, result = one
-    if answer.cancelled():
+    if answer.done():  # cancelled, or given up after its patience
         return
     try:
         if isinstance(result, LedgerError):
             answer.set_exception(result)
         else:
             answer.set_result(result)
-    except InvalidStateError:  # cancelled in this moment
+    except (InvalidStateError, asyncio.InvalidStateError):  # in this moment
         pass

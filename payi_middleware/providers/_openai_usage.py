@@ -76,6 +76,10 @@ class Usage(msgspec.Struct, gc=False):
     output_tokens_details: _OutputDetails | None = None
     cached_tokens: Count | None = None  # Together, Moonshot
     cached_input_tokens: Count | None = None  # Inception
+    cache_read_input_tokens: Count | None = (
+        None  # Portkey, beside the prompt where the total tells so; LiteLLM, within it
+    )
+    cache_creation_input_tokens: Count | None = None
     reasoning_tokens: Any = None  # Inception, which counts them on top; Perplexity's are read elsewhere
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
     prompt_audio_seconds: Any = None  # Mistral; an empty object where there is no audio
@@ -140,6 +144,8 @@ def told(usage: Usage, dialect: Dialect) -> Told:
         or usage.server_tool_use_details
         or usage.server_side_tool_usage_details
         or usage.prompt_audio_seconds
+        or usage.cache_read_input_tokens
+        or usage.cache_creation_input_tokens
     ):
         return _told_fully(usage, prompt, completion, dialect, inputs, outputs)
     units: Units = {"text": (prompt - cached, completion - reasoning)}
@@ -169,6 +175,15 @@ def _told_fully(
 ) -> Told:
     units: Units = {"text": (0, 0)}
     faults: list[str] = []
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    if read or written:  # Anthropic's names, passed on by a gateway
+        if usage.total_tokens == prompt + completion + read + written:
+            prompt += (
+                read + written
+            )  # as Portkey does for Anthropic itself: they stand beside the prompt, the total has them
+        inputs = inputs or _InputDetails()
+        if read + written <= prompt and inputs.cached_tokens in (None, read) and not inputs.cache_write_tokens:
+            inputs = msgspec.structs.replace(inputs, cached_tokens=read, cache_write_tokens=written)
     text_in = _input(usage, prompt, inputs, dialect, units, faults)
     text_out = _output(usage, prompt, completion, outputs, dialect, units, faults)
     units["text"] = (text_in, text_out)
@@ -248,6 +263,9 @@ def _output(
     return _part(parts, rest, "output", units, faults)
 
 
+_SEEN: Final = ("vision", "video")
+
+
 def _is_extra(usage: Usage, dialect: Dialect) -> bool:
     """Whether what a total has more than its parts is counted elsewhere: audio that was heard, cached tokens on top."""
     return dialect.rest_is_audio or dialect.cached_may_be_extra or bool(usage.prompt_audio_seconds)
@@ -263,7 +281,7 @@ def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, fau
     for unit, part in parts.items():
         if not part:
             continue
-        if part > rest + cached:
+        if part > rest + (cached if unit in _SEEN else 0):
             faults.append(f"usage tells {part} {unit} tokens where {rest} {side} tokens are left: counted as {rest}")
         if not (part := min(part, rest)):
             continue
