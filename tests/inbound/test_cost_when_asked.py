@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from asking import Asking
 
-from payi_middleware import Meter, costing, current, health, instrument, track
+from payi_middleware import Meter, costing, current, frames, health, instrument, track
+from payi_middleware.attribution import Given
 from payi_middleware.costing import Costed
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.events import Cost
@@ -116,3 +117,61 @@ def test_rates_of_the_owner_are_used_at_once(tmp_path: Path, blocking_sdk: Askin
             meter.spool.append = lambda payload: ends.append(payload[:1])  # type: ignore[method-assign]
             blocking_sdk.ask()
     assert ends == [BEGUN, TO_PRICE, BEGUN, ENDED]
+
+
+def test_a_call_that_the_collector_ends_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may end within the accounts' lock, while another thread that finds out a cost is about to take that."""
+    full, other = Activity(None), Activity(None)
+    begun, inside = threading.Event(), threading.Event()
+    priced = Costed(Cost(1, 2, 3), "usage", (), None)
+
+    def slow() -> Costed:
+        begun.set()
+        assert inside.wait(10)
+        return priced
+
+    for _ in range(63):
+        full.end_unpriced_call(lambda: priced)
+    other.end_unpriced_call(slow)
+    asker = threading.Thread(target=other.add_up, daemon=True)
+    asker.start()
+    assert begun.wait(10)
+
+    def stacked(*_: object) -> tuple[()]:
+        inside.set()
+        full.end_unpriced_call(lambda: priced)  # as the garbage collector does, the 64th
+        return ()
+
+    monkeypatch.setattr(frames, "stacked", stacked)
+    ender = threading.Thread(target=full.change, args=(Given(),), daemon=True)
+    ender.start()
+    asker.join(5)
+    ender.join(5)
+    assert not asker.is_alive()
+    assert not ender.is_alive()
+    full.add_up()
+    assert (full.cost_ticks, other.cost_ticks) == (64 * 3, 3)
+
+
+def test_who_asks_while_another_has_taken_all_waits_for_it() -> None:
+    """An empty list may be one that somebody is at."""
+    activity = Activity(None)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow() -> Costed:
+        begun.set()
+        assert goes_on.wait(10)
+        return Costed(Cost(1, 2, 3), "usage", (), None)
+
+    activity.end_unpriced_call(slow)
+    first = threading.Thread(target=activity.add_up)
+    first.start()
+    assert begun.wait(10)
+    second = threading.Thread(target=activity.add_up)
+    second.start()
+    second.join(0.05)
+    assert second.is_alive()
+    goes_on.set()
+    first.join()
+    second.join()
+    assert activity.cost_ticks == 3

@@ -276,6 +276,35 @@ def test_a_picture_of_few_bytes_may_be_many_tokens() -> None:
     assert most_input(body, body, 128_000, None, NOTHING)["text"][0] == 128_000
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"content": [{"type": "file", "fileData": {"fileUri": "gs://films/1"}}]},
+        {"prompt": {"id": "pmpt_1"}},
+        {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
+        {"cached_content": "cachedContents/1"},
+    ],
+    ids=["a film", "a prompt that is kept", "an earlier answer's sound", "a cache"],
+)
+def test_what_is_only_named_is_held_for_as_a_whole_window(body: dict[str, Any]) -> None:
+    """Also of a model whose window nobody tells: then it is one of the largest."""
+    sent = json.dumps(body).encode()
+    assert most_input(sent, sent, 128_000, None, NOTHING)["text"][0] == 128_000
+    assert most_input(sent, sent, None, None, NOTHING)["text"][0] == 2_000_000
+
+
+def test_each_picture_at_an_address_is_one() -> None:
+    """As Anthropic has it: https://docs.claude.com/en/docs/build-with-claude/vision"""
+    part = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    sent = json.dumps({"messages": [{"role": "user", "content": [part] * 3}]}).encode()
+    assert most_input(sent, sent, 1_000_000, None, NOTHING)["text"][0] >= 3 * 48_200
+
+
+def test_a_form_says_how_many_in_words() -> None:
+    """`n` of `images/edits` is a field of a form, and a text."""
+    assert asked_of(b'{"model": "gpt-image-1", "n": "4"}').choices == 4
+
+
 def test_tokens_of_all_models_are_held_for() -> None:
     """Two that answer, two pieces of advice as long as the ceiling, a picture."""
     assert most_tokens(10, 5, 50, NOTHING) == 15

@@ -107,7 +107,7 @@ def test_a_picture_is_no_text() -> None:
         ({"usual": 30, "window": 1000}, 400, 600, True),
         ({"usual": 30}, 400, 50, False),
         ({"body": b'{"previous_response_id": "r"}', "window": 1000, "asked": Asking(20, 1, None)}, 1000, 20, True),
-        ({"body": b'{"image_url": "https://a.test/"}', "asked": Asking(20, 1, None)}, 32, 20, True),
+        ({"body": b'{"image_url": "https://a.test/"}', "asked": Asking(20, 1, None)}, 2_000_000, 20, True),
     ],
 )
 def test_strict_what_is_possible(changes: dict[str, Any], into: int, output: int, is_bound: bool) -> None:

@@ -21,6 +21,7 @@ from payi_middleware import Limit, Meter, PayiTransport, health
 from payi_middleware.cli import app as command_line
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.exceptions import LedgerError
+from payi_middleware.intake import take_in
 from payi_middleware.limits.ledger import Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
@@ -98,7 +99,7 @@ def made_while_away(place: Place, application: str, *, dies: bool = False) -> No
     place.away()
     with StandIn() as standin:
         if dies:
-            ended = run(PROGRAM, place.store, place.url, standin.host, application)
+            ended = run(PROGRAM, *given(place, standin, application))
             assert ended.returncode == 9, ended.stderr
         else:
             settings: Any = {"ledger": place.url, "application": application, "hosts": {standin.host: "openai"}}
@@ -106,6 +107,11 @@ def made_while_away(place: Place, application: str, *, dies: bool = False) -> No
                 for _ in range(3):
                     ask(meter, standin)
     place.back()
+
+
+def given(place: Place, standin: StandIn, application: str) -> tuple[str, ...]:
+    """Arguments of the program."""
+    return place.store, place.url, standin.host, application
 
 
 def ask(meter: Meter, standin: StandIn) -> None:
@@ -334,6 +340,58 @@ def test_a_torn_file_and_old_ids(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"torn")
     assert settled(owed) == young
+
+
+def test_what_is_added_behind_a_torn_id_is_found(tmp_path: Path) -> None:
+    """The torn one is cut off first: else all that follow would be read from their midst."""
+    owed, before, after = Owed(tmp_path, "", ""), ids(2), ids(3)
+    owed.add(before)
+    (path,) = tmp_path.glob("*.owed")
+    with path.open("ab") as file:
+        file.write(b"torn")
+    owed.add(after)
+    assert settled(owed) == before + after
+
+
+def test_a_disk_that_takes_a_part_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owed, before, after = Owed(tmp_path, "", ""), ids(2), ids(3)
+    owed.add(before)
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:20]))
+    with pytest.raises(OSError, match=r"[Nn]o space"):
+        owed.add(ids(4))
+    monkeypatch.undo()
+    owed.add(after)
+    assert settled(owed) == before + after
+
+
+def test_calls_of_another_application_are_counted_by_whoever_takes_them_in(place: Place) -> None:
+    """Its process died and left them in the spool: a command, or another application of the store, finds them there."""
+    place.define("shop")
+    place.away()
+    dying = PROGRAM.replace("assert meter.flush(20)", "os.kill(os.getpid(), 9)")
+    with StandIn() as standin:
+        ended = run(dying, *given(place, standin, "shop"))
+    assert ended.returncode == -9, ended.stderr
+    place.back()
+
+    assert take_in(Settings(store=place.store, ledger=place.url)) == 3
+    assert place.totals("shop").spent == 3
+
+
+def test_a_folder_that_cannot_be_looked_into_ends_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows then what is owed; the thread that asks goes on."""
+    place.define("default")
+    with Meter(place.store, ledger=place.url) as meter:
+        meter.limits.now_known()
+
+        def refuse(path: Path) -> bool:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        monkeypatch.setattr(Path, "exists", refuse)
+        meter.limits.catch_up()
+        monkeypatch.undo()
+    assert health.counters()["limit_owed"] == 1
 
 
 def test_a_file_that_is_full_or_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

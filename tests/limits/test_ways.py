@@ -144,6 +144,23 @@ def test_errands_are_done_by_a_thread_of_ours() -> None:
     errands.close(5)
 
 
+def test_rounds_are_made_while_errands_keep_coming() -> None:
+    """Leases of running calls are renewed by them, and the more traffic there is, the less may they wait for a pause."""
+    rounds: list[float] = []
+
+    def round() -> bool:
+        rounds.append(time.monotonic())
+        return True
+
+    errands = Errands(0.05, round)
+    ends = time.monotonic() + 5
+    while len(rounds) < 3 and time.monotonic() < ends:
+        errands.do(lambda: None).result(5)
+        time.sleep(0.002)
+    errands.close(5)
+    assert len(rounds) >= 3
+
+
 def test_errands_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where none can be had, whoever asks does it."""
     errands = Errands(1, lambda: False)

@@ -22,6 +22,7 @@ from payi_middleware.limits import worker as workers
 from payi_middleware.limits.ledger import Admitted, Amount, Blocked, Extend, Release, Renew, Settled, Step
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.sqlite import SqliteLedger
+from payi_middleware.limits.waiting import within
 from payi_middleware.limits.worker import Worker
 
 APP = "app"
@@ -141,6 +142,28 @@ async def test_who_gives_up_waiting_disturbs_nobody(ledger: Flaky, worker: Worke
     worker.tell(Release(reserve.event_id))
     ledger.gate.set()
     assert isinstance(await worker.wait(a_call(ledger)[0]), Admitted)
+
+
+@pytest.mark.parametrize("asked_before", [0, 20], ids=["the loop's way", "the pipe"])
+async def test_whose_patience_is_over_keeps_nobodys_answer(ledger: Flaky, worker: Worker, asked_before: int) -> None:
+    """Its answer comes with those of others, who get theirs, and the loop hears of no error."""
+    errors: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, error: errors.append(error))
+    for _ in range(asked_before):
+        await worker.wait(a_call(ledger)[0])
+    ledger.gate.clear()
+    first = worker.wait(a_call(ledger)[0])  # the thread is at it: what follows is the next batch
+    await asyncio.sleep(0.05)
+    late, others = worker.wait(a_call(ledger)[0]), [worker.wait(a_call(ledger)[0]) for _ in range(3)]
+    with pytest.raises(TimeoutError):
+        await within(late, 0.01, loop)
+    ledger.gate.set()
+    assert all(
+        isinstance(one, (Admitted, Blocked)) for one in await asyncio.wait_for(asyncio.gather(first, *others), 5)
+    )
+    await asyncio.sleep(0)
+    assert errors == []
 
 
 def test_a_loop_that_was_closed_meanwhile(ledger: Flaky, worker: Worker) -> None:

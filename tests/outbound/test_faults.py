@@ -28,7 +28,7 @@ def faulty(*args: Any, **kwargs: Any) -> Any:
 
 BEFORE = {
     "headers": (_transport, "_names"),
-    "content": (_transport, "_content"),
+    "exchange": (_transport, "Exchange"),
     "attribution": (_outbound, "attributed"),
     "call": (_outbound, "Call"),
 }

@@ -122,6 +122,26 @@ def test_a_total_that_is_more_than_its_parts_is_said() -> None:
     assert (passed_on.units, passed_on.reason) == ({"text": (8, 10), "reasoning": (0, 33)}, None)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "total"),
+    [(100, 100 + 200 + 50_000 + 7), (50_107, 50_107 + 200)],
+    ids=["beside the prompt, as of Anthropic", "within it, as of Bedrock"],
+)
+def test_a_gateway_passes_on_what_claude_says_of_its_cache(prompt: int, total: int) -> None:
+    """Portkey's `providers/anthropic/chatComplete.ts` and `providers/bedrock/chatComplete.ts`: in Anthropic's own names."""
+    usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": 200,
+        "total_tokens": total,
+        "cache_read_input_tokens": 50_000,
+        "cache_creation_input_tokens": 7,
+    }
+    reading = endpoint("api.portkey.ai", "/v1/chat/completions").read(body({"model": "claude", "usage": usage}))
+
+    units = {"text": (100, 200), "text_cache_read": (50_000, 0), "text_cache_write": (7, 0)}
+    assert (reading.units, reading.reason) == (units, None)
+
+
 def test_azure_cached_may_exceed_the_prompt() -> None:
     """xAI's models on Azure tell more cached than prompt tokens: there they are extra."""
     reading = AZURE.read(answer(openai_usage(10, 3, cached=161)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import os
 import warnings
@@ -19,7 +18,6 @@ def in_child(action: Callable[[], str]) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)  # other tests' threads are no matter here
         pid = os.fork()
     if pid == 0:
-        faulthandler.dump_traceback_later(60, exit=True)
         try:
             answer = action()
         except BaseException as error:
