@@ -8,8 +8,8 @@ __all__ = ["outline"]
 
 _KEPT: Final = 64
 """Bytes of a string that are kept: more than any name or value that is looked for."""
-_MOST_STRINGS: Final = 100_000
-"""After which a body is given up: a quarter of a second, in a thread of ours that lets others run."""
+_MOST_STEPS: Final = 200_000
+"""Quotes, and backslashes before them, after which a body is given up: a quarter of a second in a thread that lets others run."""
 _BACKSLASH: Final = 0x5C
 
 
@@ -20,13 +20,14 @@ def outline(body: bytes, most: int) -> bytes | None:
     """
     kept: list[bytes] = []
     size = at = 0
-    for _ in range(_MOST_STRINGS):
+    left = _MOST_STEPS
+    while left > 0:
         opens = body.find(b'"', at)
         if opens < 0:
             size += len(body) - at
             kept.append(body[at:])
             return b"".join(kept) if size <= most else None
-        closes = _closing(body, opens + 1)
+        closes, left = _closing(body, opens + 1, left - 1)
         kept.append(body[at : opens + 1] + _short(body, opens + 1, closes) + b'"')
         size += len(kept[-1])
         if closes < 0 or size > most:
@@ -35,16 +36,18 @@ def outline(body: bytes, most: int) -> bytes | None:
     return None
 
 
-def _closing(body: bytes, at: int) -> int:
-    """Where the string ends whose inside begins at a place; -1 if it does not."""
-    while (end := body.find(b'"', at)) >= 0:
+def _closing(body: bytes, at: int, left: int) -> tuple[int, int]:
+    """(where the string ends whose inside begins at a place, -1 if it does not in so many steps; the steps that are left)"""
+    while left > 0 and (end := body.find(b'"', at)) >= 0:
         before = end
-        while before > at and body[before - 1] == _BACKSLASH:
+        while before > at and left > 0 and body[before - 1] == _BACKSLASH:
             before -= 1
-        if (end - before) % 2 == 0:
-            return end
+            left -= 1
+        left -= 1
+        if left >= 0 and (end - before) % 2 == 0:
+            return end, left
         at = end + 1
-    return -1
+    return -1, 0
 
 
 def _short(body: bytes, opens: int, closes: int) -> bytes:

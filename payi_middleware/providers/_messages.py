@@ -231,7 +231,11 @@ def _stream_apart(head: bytes, data: bytes) -> tuple[_Answer, str | None]:
 def read_cut(head: bytes, tail: bytes) -> Reading:
     """Reads the two ends of a JSON body; the usage is the last in the tail."""
     value: dict[str, Any] = {name: key_string(head, name) or key_string(tail, name) for name in ("id", "model")}
-    answer, wrong = fill({**value, "usage": last_object(tail, _KEY) or last_object(head, _KEY)}, _Answer)
+    for name, key in (("usage", _KEY), ("container", b'"container"')):
+        value[name] = last_object(tail, key) or last_object(head, key)
+    answer, wrong = fill(value, _Answer)
+    if answer.container is not None and costs_nothing(answer.container, head + tail):
+        answer.container = None
     return _reading(answer, tail.rstrip()[-1:] == b"}", wrong)
 
 

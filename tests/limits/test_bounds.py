@@ -317,6 +317,14 @@ def test_tools_that_the_provider_runs_send_the_prompt_again() -> None:
     assert most_input(b"{}", b"{}", 1_000, {"text": (2, 0)}, Beyond(uses=3)) == {"text": (4_000, 0)}
 
 
+@pytest.mark.parametrize("inside", [b'\\"' * 2_000_000, b"\\" * 4_000_000], ids=["quotes", "backslashes"])
+def test_a_string_of_escapes_is_given_up(inside: bytes) -> None:
+    """JSON in a string has a backslash before each quote: millions of them would take seconds."""
+    assert outline(b'{"max_tokens": 7, "text": "' + inside + b'"}', MAX_READ) is None
+    few = inside[:1_000]
+    assert outline(b'{"text": "' + few + b'", "max_tokens": 7}', MAX_READ) == b'{"text": "", "max_tokens": 7}'
+
+
 LONG = 3 << 20
 
 

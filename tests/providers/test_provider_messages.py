@@ -321,6 +321,16 @@ def test_cut_body() -> None:
     assert (reading.model, reading.response_id, reading.units) == ("claude-sonnet-4-6", "msg_1", {"text": (4, 5)})
 
 
+@pytest.mark.parametrize("cut", [70, 120])
+def test_a_container_of_a_large_answer(cut: int) -> None:
+    """It stands behind the content, or before it."""
+    usage = {"input_tokens": 4, "output_tokens": 5}
+    raw = body(message(usage, container={"id": "c_1"}))
+    assert MESSAGES.read_cut(raw[:cut], raw[-cut:]).firsts == MESSAGES.read(raw).firsts == (CONTAINER,)
+    free = body(message(usage, container={"id": ""}))
+    assert MESSAGES.read_cut(free[:cut], free[-cut:]).firsts == ()
+
+
 def test_body_and_stream_in_each_other_s_place() -> None:
     """A stream answered by a JSON body, and the other way round, are both read."""
     data = named_events(start(input_tokens=1, output_tokens=1), delta(output_tokens=2), STOP)
