@@ -14,7 +14,7 @@ from .charges import ended_of, settle_of, waits_for_price
 from .dearest import Dearest
 from .defined import Defined
 from .known import Known
-from .ledger import Account, Settle, Settled
+from .ledger import LEASE_SECONDS, Account, Settle, Settled
 from .matching import accounts_of, facts_of
 from .owed import Owed, stored_events
 
@@ -162,7 +162,9 @@ def late_steps(events: Sequence[CallEvent], known_to: Callable[[str], Known], de
     by_application = {name: known_to(name) for name in {event.application for event in events}}
     steps: list[Settle] = []
     for event in filter(_is_to_be_counted, events):
-        known, ended_ns = by_application[event.application], event.started_ns + event.duration_ns
+        # Of one whose process died nobody knows how long it lived; the first of all is held while its limit is being made.
+        lived_ns = LEASE_SECONDS * 10**9 if event.outcome == "unknown" else event.duration_ns
+        known, ended_ns = by_application[event.application], event.started_ns + lived_ns
         accounts = _accounts(event, known)
         were_there = tuple([one for one in accounts if known.by_id[one.limit_id].created_ns <= ended_ns])
         if were_there:

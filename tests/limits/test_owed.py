@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 from children import run
+from made import call
 from typer.testing import CliRunner
 
 from payi_middleware import Limit, Meter, PayiTransport, health
@@ -22,11 +23,15 @@ from payi_middleware.cli import app as command_line
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.exceptions import LedgerError
 from payi_middleware.intake import take_in
+from payi_middleware.limits.dearest import Dearest
+from payi_middleware.limits.known import known_of
 from payi_middleware.limits.ledger import Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.owed import Owed
+from payi_middleware.limits.settling import late_steps
 from payi_middleware.limits.sqlite import SqliteLedger
+from payi_middleware.pricing import Prices
 from payi_middleware.record import new_id
 from payi_middleware.settings import Settings
 from payi_middleware.sinks.memory import MemorySink
@@ -409,3 +414,13 @@ def test_a_file_that_is_full_or_cannot_be_written(tmp_path: Path, monkeypatch: p
     assert caught.value.errno == errno.ELOOP
     assert not (tmp_path / "elsewhere").exists()
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize(("outcome", "counted"), [("unknown", 1), ("ok", 0)])
+def test_a_call_that_died_while_its_limit_was_made_is_counted(outcome: str, counted: int) -> None:
+    """It began before the limit, and was held for by it; one that ended before is another matter."""
+    ledger, limit = MemoryLedger(), Limit("told", 9, unit="calls")
+    ledger.define(Definition(limit_id="told", application="app", limit=limit, source="code"))
+    known = known_of(ledger.definitions("app"))
+    event = call(application="app", outcome=outcome, started_ns=time.time_ns() - 10**9, duration_ns=0)
+    assert len(late_steps([event], lambda _: known, Dearest(Prices()))) == counted
