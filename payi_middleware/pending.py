@@ -8,7 +8,7 @@ import msgspec
 
 from . import health, record
 from .costing import Costed, conditions, cost_of
-from .counting.estimates import BY_LENGTH, IF_CACHED, NOT_COUNTED, Estimates
+from .counting.estimates import BY_LENGTH, IF_CACHED, IF_WRITTEN, NOT_COUNTED, Estimates
 from .events import CallEvent, Units
 from .pricing import Prices
 from .spool import TO_PRICE
@@ -64,7 +64,7 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
         terms=conditions(prices, event.attribution, event.terms),
         parts=event.parts,
     )
-    if reason is not None and reason.endswith(IF_CACHED):
+    if reason is not None and reason.endswith((IF_CACHED, IF_WRITTEN)):
         costed = _bounded(costed, event, units, prices)
     # It was decoded just now, and nobody else has it: to copy it takes as long as to price it.
     _set(event, "units", units)
@@ -77,20 +77,28 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
 
 
 def _bounded(costed: Costed, event: CallEvent, units: Units, prices: Prices) -> Costed:
-    """A cost with how much less it is if all of the prompt was read from the cache; no word of it where that saves nothing."""
-    sent, made = units.get("text", (0, 0))
-    cached = cost_of(
-        prices,
-        event.provider,
-        event.resource,
-        units | {"text": (0, made), "text_cache_read": (sent, 0)},
-        event.started_ns,
-        tier=event.service_tier,
-        price_as=event.attribution.price_as,
-        terms=conditions(prices, event.attribution, event.terms),
-    ).cost
-    reason = (costed.reason or "").removesuffix(IF_CACHED)
-    if costed.cost is None or cached is None or cached.total_ticks >= costed.cost.total_ticks:
+    """A cost with how far it is off if all of the prompt was cached; no word of it where that changes nothing."""
+    reason, cost = costed.reason or "", costed.cost
+    asked, reason = reason.endswith(IF_WRITTEN), reason.removesuffix(IF_WRITTEN).removesuffix(IF_CACHED)
+    if cost is None or not cost.total_ticks:
         return costed._replace(reason=reason)
-    percent = -(-(costed.cost.total_ticks - cached.total_ticks) * 100 // costed.cost.total_ticks)
-    return costed._replace(reason=f"{reason}; up to {percent} % less if the prompt was cached")
+    sent, made = units.get("text", (0, 0))
+
+    def percent(unit: str) -> int:
+        """By which the cost is more if the prompt was of a unit, rounded away from 0."""
+        told = units | {"text": (0, made), unit: (sent, 0)}
+        who, at = event.attribution, event.started_ns
+        terms = conditions(prices, who, event.terms)
+        other = cost_of(
+            prices, event.provider, event.resource, told, at, event.service_tier, price_as=who.price_as, terms=terms
+        ).cost
+        off = 0 if other is None else other.total_ticks - cost.total_ticks
+        return (abs(off) * 100 + cost.total_ticks - 1) // cost.total_ticks * (1 if off > 0 else -1) if off else 0
+
+    less = -percent("text_cache_read")
+    more = max(map(percent, _WRITTEN)) if asked else 0
+    told = [f"{off} % {which}" for off, which in ((less, "less"), (more, "more")) if off > 0]
+    return costed._replace(reason=f"{reason}; up to {' or '.join(told)} if the prompt was cached" if told else reason)
+
+
+_WRITTEN = ("text_cache_write", "text_cache_write_1h")

@@ -20,7 +20,7 @@ from ..providers.media import BY_LENGTH, NOT_COUNTED
 from .learned import ENOUGH, Learned
 from .tokens import Counted, Tokens
 
-__all__ = ["BY_LENGTH", "IF_CACHED", "NOT_COUNTED", "Estimates"]
+__all__ = ["BY_LENGTH", "IF_CACHED", "IF_WRITTEN", "NOT_COUNTED", "Estimates"]
 
 MAX_WAITING = 32 << 20
 """Bytes of requests and answers that may wait to be counted."""
@@ -43,6 +43,8 @@ _UNREAD = (Unpriced("input", 1, f"{NOT_COUNTED}: the request's body is a stream"
 _HIDDEN = "; reasoning that was not shown is not counted"
 IF_CACHED = "; less if the prompt was cached"
 """Ends the reason of a count whose prompt may have been cached, which only usage tells; what that saves, the rates tell."""
+IF_WRITTEN = "; less or more if the prompt was cached"
+"""The same where the request asks for it: then the prompt may have been written to the cache, which costs more."""
 _ASKS_FOR_CACHE = (b'"cache_control"', b'"cachePoint"')
 _SELDOM = 3
 """Times the median error, which nearly no estimate of a recorded stream that was cut exceeded what was billed by."""
@@ -213,7 +215,7 @@ class Estimates:
         if request is None:
             return units, f"{how}, the request not at all", _UNREAD + uncounted
         if answer and _may_be_cached(request, counted.prompt, waiting.model):
-            how += IF_CACHED
+            how += IF_CACHED if cached_from(waiting.model) else IF_WRITTEN
         return units, how, uncounted
 
     def _corrected(self, counted: Counted, model: str | None) -> tuple[Counted, str]:

@@ -13,12 +13,15 @@ from typing import Any
 import httpx2
 import pytest
 from exchanges import REQUEST, Watched, mock, request, send, stream_of
+from made import call
 from pictures import encoded, png, wav
 
-from payi_middleware import health
-from payi_middleware.counting.estimates import MAX_COUNTED, MAX_LEARNED, MAX_LESSONS, Estimates
+from payi_middleware import health, record
+from payi_middleware.counting.estimates import IF_CACHED, IF_WRITTEN, MAX_COUNTED, MAX_LEARNED, MAX_LESSONS, Estimates
 from payi_middleware.counting.tokens import Tokens
 from payi_middleware.events import Unpriced
+from payi_middleware.pending import finished
+from payi_middleware.pricing import Prices
 from payi_middleware.providers import find
 from payi_middleware.providers.base import Endpoint
 
@@ -393,7 +396,32 @@ def test_that_a_prompt_may_have_been_cached_is_said(
     counted = estimates.counted(b"a")
 
     assert counted is not None
-    assert counted[1].endswith("; less if the prompt was cached") is said
+    assert counted[1].endswith(" if the prompt was cached") is said
+
+
+@pytest.mark.parametrize(
+    ("model", "marked", "ends"),
+    [
+        ("claude-sonnet-4-5", IF_WRITTEN, "; up to 90 % less or 100 % more if the prompt was cached"),
+        ("claude-sonnet-4-5", IF_CACHED, "; up to 90 % less if the prompt was cached"),
+        ("gpt-4", IF_WRITTEN, "counted"),
+    ],
+)
+def test_a_prompt_that_was_to_be_cached_may_have_been_written(model: str, marked: str, ends: str) -> None:
+    """For an hour that costs twice as much: https://docs.claude.com/en/docs/about-claude/pricing"""
+    provider = "openai" if model == "gpt-4" else "anthropic"
+    told = call(
+        provider=provider,
+        resource=model,
+        units={"text": (1000, 0)},
+        cost=None,
+        cost_source="estimate",
+        reason="counted" + marked,
+    )
+    (event,) = finished([record.ended(told.event_id, told, to_price=True)], Prices())
+
+    assert event.cost is not None
+    assert (event.reason or "").endswith(ends), event.reason
 
 
 @pytest.mark.parametrize(
