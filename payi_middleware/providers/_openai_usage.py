@@ -76,9 +76,7 @@ class Usage(msgspec.Struct, gc=False):
     output_tokens_details: _OutputDetails | None = None
     cached_tokens: Count | None = None  # Together, Moonshot
     cached_input_tokens: Count | None = None  # Inception
-    cache_read_input_tokens: Count | None = (
-        None  # Portkey, beside the prompt where the total tells so; LiteLLM, within it
-    )
+    cache_read_input_tokens: Count | None = None  # Claude's by gateways, beside the prompt or within it
     cache_creation_input_tokens: Count | None = None
     reasoning_tokens: Any = None  # Inception, which counts them on top; Perplexity's are read elsewhere
     prompt_cache_hit_tokens: Count | None = None  # DeepSeek
@@ -178,9 +176,7 @@ def _told_fully(
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     if read or written:  # Anthropic's names, passed on by a gateway
         if usage.total_tokens == prompt + completion + read + written:
-            prompt += (
-                read + written
-            )  # as Portkey does for Anthropic itself: they stand beside the prompt, the total has them
+            prompt += read + written  # as Portkey does for Anthropic: they stand beside the prompt, the total has them
         inputs = inputs or _InputDetails()
         if read + written <= prompt and inputs.cached_tokens in (None, read) and not inputs.cache_write_tokens:
             inputs = msgspec.structs.replace(inputs, cached_tokens=read, cache_write_tokens=written)

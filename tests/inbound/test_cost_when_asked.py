@@ -55,8 +55,9 @@ def test_a_block_that_never_asks_keeps_little(events: Events, meter: Meter, bloc
     assert sum((event.cost.total for event in events if event.cost is not None), Decimal(0)) == whole
 
 
-def test_who_asks_meanwhile_waits_for_the_whole() -> None:
-    """Of two threads that ask at once none sees a part of the cost."""
+@pytest.mark.parametrize(("more", "whole"), [(True, (33, 1)), (False, (3, 0))], ids=["more came", "all is taken"])
+def test_who_asks_meanwhile_waits_for_the_whole(more: bool, whole: tuple[int, int]) -> None:
+    """Of two threads that ask at once none sees a part of the cost: an empty list may be one that somebody is at."""
     activity = Activity(None)
     begun, goes_on = threading.Event(), threading.Event()
 
@@ -69,7 +70,8 @@ def test_who_asks_meanwhile_waits_for_the_whole() -> None:
     first = threading.Thread(target=activity.add_up)
     first.start()
     assert begun.wait(10)
-    activity.end_unpriced_call(lambda: Costed(Cost(10, 20, 30), "estimate", (), None))
+    if more:
+        activity.end_unpriced_call(lambda: Costed(Cost(10, 20, 30), "estimate", (), None))
     seen: list[tuple[int, int]] = []
 
     def ask() -> None:
@@ -83,7 +85,7 @@ def test_who_asks_meanwhile_waits_for_the_whole() -> None:
     goes_on.set()
     first.join()
     second.join()
-    assert seen == [(33, 1)]
+    assert seen == [whole]
 
 
 def test_a_fault_while_it_is_asked(
@@ -151,27 +153,3 @@ def test_a_call_that_the_collector_ends_waits_for_nobody(monkeypatch: pytest.Mon
     assert not ender.is_alive()
     full.add_up()
     assert (full.cost_ticks, other.cost_ticks) == (64 * 3, 3)
-
-
-def test_who_asks_while_another_has_taken_all_waits_for_it() -> None:
-    """An empty list may be one that somebody is at."""
-    activity = Activity(None)
-    begun, goes_on = threading.Event(), threading.Event()
-
-    def slow() -> Costed:
-        begun.set()
-        assert goes_on.wait(10)
-        return Costed(Cost(1, 2, 3), "usage", (), None)
-
-    activity.end_unpriced_call(slow)
-    first = threading.Thread(target=activity.add_up)
-    first.start()
-    assert begun.wait(10)
-    second = threading.Thread(target=activity.add_up)
-    second.start()
-    second.join(0.05)
-    assert second.is_alive()
-    goes_on.set()
-    first.join()
-    second.join()
-    assert activity.cost_ticks == 3
