@@ -9,14 +9,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from . import attempts, context, forms, health, identify
-from .attributed import attributed
+from . import attempts, context, forms, health
 from .call import Call, owner
 from .exchange import Exchange
 from .frames import Activity, Frame
 from .headers import PREFIX
 from .meter import Meter, default_meter, existing_default
-from .providers.base import Provider, Route
+from .opening import open_call
+from .providers.base import Provider
 
 if TYPE_CHECKING:
     from .limits.answer import Refused
@@ -34,7 +34,6 @@ __all__ = [
     "find_at",
     "is_owned",
     "meter_of",
-    "open_call",
     "path_of",
     "place_of",
     "redirected",
@@ -210,24 +209,6 @@ def begin(meter: Metering, provider: Provider, seen: Seen) -> Call | None:
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
         return None
-
-
-def open_call(meter: Metering, provider: Provider, route: Route, exchange: Exchange, outer: Call | None = None) -> Call:
-    """The call of an exchange, for whoever the running context tells. May raise.
-
-    `outer` is the call that this one takes over.
-    """
-    frame = context.frame.get()
-    activity = frame if frame is None or isinstance(frame, Activity) else frame.activity
-    if activity is not None:
-        if activity.ended is not None and activity.late:
-            health.note("late", "a call began more than 15 minutes after its request ended; it is unattributed")
-            frame = activity = None
-        elif activity.asks and activity.identity is None:
-            identify.ask(activity)
-    elif outer is None:
-        health.count("unattributed")
-    return Call(meter, activity, attributed(frame), provider, route, exchange)
 
 
 def refused(call: Call) -> Refused | None:

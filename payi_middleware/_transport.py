@@ -13,12 +13,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import attempts, context, forms, health, identify
-from ._outbound import HOOK, RETRY, open_call, refused, refused_async, sent, take_own
+from ._outbound import HOOK, RETRY, refused, refused_async, take_own
 from .call import OVERHEAD, Call, owner
 from .exchange import Exchange
 from .frames import Activity
 from .include_usage import hidden, with_usage
 from .limits.places import EXTENSION, STATUS
+from .opening import open_call
 from .providers.base import Provider
 
 if TYPE_CHECKING:
@@ -157,7 +158,11 @@ class SyncWrapper:
 
     def handle_request(self, request: Any) -> Any:
         """Send, and tap the answer."""
-        call = self._begin(request)
+        provider = self.provider
+        if provider is None or owner.get() is not None:
+            call = self._begin(request)
+        else:
+            call = begin(request, self.meter, provider)
         if call is None:
             return self.inner.handle_request(request)
         if call.hold is not None and (refusal := refused(call)) is not None:
@@ -170,8 +175,12 @@ class SyncWrapper:
         except BaseException as error:
             call.failed(error)
             raise
-        finally:
-            sent(call, token)
+        finally:  # the head of the answer is there, or an error: from now on this call is no outer one
+            call.sending = False
+            try:  # as context.restore, without a call
+                owner.reset(token)
+            except ValueError:
+                pass
         response = tap(call, request, response, self.tap_class)
         return response if asked is request else hidden(response, self.tap_class)
 
@@ -186,7 +195,8 @@ class SyncWrapper:
         )
 
     def _begin(self, request: Any) -> Call | None:
-        if owner.get() is not None and _outer(request, self.provider) is not None:
+        """The call of a request that is sent within another call, perhaps a face's outside of this one."""
+        if _outer(request, self.provider) is not None:
             return None  # an outer face has this exchange
         return begin(request, self.meter, self.provider)
 
@@ -201,7 +211,11 @@ class AsyncWrapper(SyncWrapper):
             activity = frame if isinstance(frame, Activity) else frame.activity
             if activity.asks and activity.identity is None:
                 await identify.ask_async(activity)
-        call = self._begin(request)
+        provider = self.provider
+        if provider is None or owner.get() is not None:
+            call = self._begin(request)
+        else:
+            call = begin(request, self.meter, provider)
         if call is None:
             return await self.inner.handle_async_request(request)
         if call.hold is not None and (refusal := await refused_async(call)) is not None:
@@ -214,8 +228,12 @@ class AsyncWrapper(SyncWrapper):
         except BaseException as error:
             call.failed(error)
             raise
-        finally:
-            sent(call, token)
+        finally:  # the head of the answer is there, or an error: from now on this call is no outer one
+            call.sending = False
+            try:  # as context.restore, without a call
+                owner.reset(token)
+            except ValueError:
+                pass
         response = tap(call, request, response, self.async_tap_class)
         return response if asked is request else hidden(response, self.async_tap_class)
 
@@ -236,10 +254,14 @@ def tap(call: Call, request: Any, response: Any, tap_class: type[Any]) -> Any:
     if call.taken:
         return response
     try:
-        status = response.status_code
-        headers = response.headers
-        encoding = headers.get("content-encoding") if b"content-encoding" in _names(headers) else None
-        call.answered(status, encoding, headers)
+        # as Call.answered, without a call
+        status, headers = response.status_code, response.headers
+        call.status, call.headers = status, headers
+        if b"content-encoding" in _names(headers):
+            encoding = headers["content-encoding"]
+            call.encoding = "" if encoding == "identity" else encoding
+        if status >= 400:
+            call.remember(call.attempt)
         if 300 <= status < 400:  # what follows a redirect has a copy of the extensions
             request.extensions = {**request.extensions, _HOP: (call.group, call.attempt)}
         if not response.is_stream_consumed:

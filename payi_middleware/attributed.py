@@ -1,7 +1,7 @@
 """For whom and for what a call is made, worked out once for all calls of a frame that nothing has told more since.
 
 Many requests are alike in all but their use case's instance, and to lay it all out takes as long as the rest of a call: what
-they have in common is remembered, with its encoded form, in which only the instance's id is still to be put.
+they have in common is remembered, with its encoded form, beside which only the instance's id is still to be put.
 """
 
 from __future__ import annotations
@@ -28,30 +28,27 @@ _NO_INBOUND = msgspec.Raw(_encode(Inbound()))
 _UNATTRIBUTED = Attributed(Attribution(), None, msgspec.Raw(_encode(Attribution())), _NO_INBOUND, 0, _NO_KEY)
 
 
-def attributed(frame: Frame | None) -> Attributed:
-    """The attribution that holds for a call begun now in a frame."""
+def attributed(frame: Frame | None, call_id: bytes | None = None) -> Attributed:
+    """The attribution that holds for a call begun now in a frame.
+
+    Args:
+        frame: The innermost; None outside of all.
+        call_id: The call's. An instance of a use case is named by the first call made in it.
+    """
     if frame is None:
         return _UNATTRIBUTED
     activity = frame if isinstance(frame, Activity) else frame.activity
-    face = activity.face
+    face, request = activity.face, activity.request
     try:
-        key = _NO_KEY if face is None else face.key(activity.request)
-        cached = frame.cached
-        if cached is not None and cached.version == activity.version and cached.key == key:
+        cached, version = frame.cached, activity.version
+        if cached is not None and cached.version == version and cached.key == _key(face, request):
             return cached
-        version = activity.version  # first: what another thread tells from now on is for the next call to read
-        source = None if face is None or frame is not activity or activity.given else face.source(activity.request)
-        identity = activity.identity  # once, as it may be told meanwhile
-        try:
-            common = None if source is None else _remembered.get((face, identity, source.key))
-        except TypeError:  # properties have no hash
-            source = common = None
-        if source is None:
-            made = _anew(frame, activity, version, key)
+        # the version first: what another thread tells from now on is for the next call to read
+        source = None if face is None or frame is not activity or activity.given else face.source(request)
+        if face is None or source is None:
+            made = _anew(frame, activity, version)
         else:
-            made = _of_this_request(
-                common or _in_common(activity, identity, source), activity, source.is_plain, version, key
-            )
+            made = _of_this_request(face, activity, source, version, call_id)
         frame.cached = made
     except Exception:  # what the framework or the application's user object tells is not in our hands
         health.note("attribution", "a call could not be attributed", exc_info=True)
@@ -67,9 +64,14 @@ def with_own(known: Attributed, own: Given, activity: Activity | None) -> Attrib
     return Attributed(merged, None, msgspec.Raw(_encode(merged)), known.inbound_raw, known.version, known.key)
 
 
-def _anew(frame: Frame, activity: Activity, version: int, key: tuple[object, ...]) -> Attributed:
+def _key(face: Face | None, request: Any) -> tuple[object, ...]:
+    return _NO_KEY if face is None else face.key(request)
+
+
+def _anew(frame: Frame, activity: Activity, version: int) -> Attributed:
     """What is laid out for this frame alone."""
     face = activity.face
+    key = _key(face, activity.request)  # first, as the version
     known = laid(_layers(frame, activity))
     if known.use_case_name is not None and known.use_case_id is None:
         known = with_instance(known, activity.instance_id(known.use_case_name))
@@ -86,9 +88,7 @@ class _Common(NamedTuple):
     route: str | None
     instance_of: str | None
     """The use case, if its instance is each request's own."""
-    before: bytes
-    """The encoded attribution up to the id of the instance; all of it where there is none."""
-    after: bytes
+    attribution_raw: msgspec.Raw
     inbound_raw: msgspec.Raw
     """Of a request that says nothing of itself in headers."""
     objects: tuple[Any, ...]
@@ -100,19 +100,18 @@ _remembered: dict[tuple[Any, ...], _Common] = {}
 """By face, identity and source."""
 
 
-def _in_common(activity: Activity, identity: Given | None, source: Source) -> _Common:
+def _in_common(face: Face, activity: Activity, identity: Given | None, source: Source) -> _Common:
     """What holds for all requests of a source and an identity, remembered unless something was dropped: that is counted each time.
 
     What another thread tells of this request meanwhile is none of it.
     """
-    face = activity.face
-    assert face is not None
+    _, key, objects, _ = source
     counted = health.counters()
-    found = _common(laid(_asked(face, activity.request, identity)), face, activity.request, source.objects)
+    found = _common(laid(_asked(face, activity.request, identity)), face, activity.request, objects)
     if health.counters() == counted:
         if len(_remembered) >= _MOST:
             _remembered.clear()
-        _remembered[face, identity, source.key] = found
+        _remembered[face, identity, key] = found
     return found
 
 
@@ -120,33 +119,23 @@ def _common(known: Attribution, face: Face, request: Any, objects: tuple[Any, ..
     route, name = face.route(request), known.use_case_name
     inbound = face.inbound(request, route)
     plain = msgspec.Raw(_encode(Inbound(inbound.http_method, route)))
-    if name is None or known.use_case_id is not None:
-        return _Common(known, route, None, _encode(known), b"", plain, objects)
-    before, after = _around_instance(known)
-    return _Common(known, route, name, before, after, plain, objects)
+    instance_of = name if known.use_case_id is None else None
+    return _Common(known, route, instance_of, msgspec.Raw(_encode(known)), plain, objects)
 
 
-_AT = Attribution.__struct_fields__.index("use_case_id")
-
-
-def _around_instance(known: Attribution) -> tuple[bytes, bytes]:
-    """The encoded form before and behind the id of an instance, an array of encoded fields."""
-    fields = [_encode(getattr(known, name)) for name in known.__struct_fields__]
-    head = _encode(known)[:1]  # of an array of at most 15
-    return head + b"".join(fields[:_AT]), b"".join(fields[_AT + 1 :])
-
-
-def _of_this_request(
-    common: _Common, activity: Activity, is_plain: bool, version: int, key: tuple[object, ...]
-) -> Attributed:
-    known, route, name, before, after, inbound, _ = common
+def _of_this_request(face: Face, activity: Activity, source: Source, version: int, call_id: bytes | None) -> Attributed:
+    key, where, _, is_plain = source
+    identity = activity.identity  # once, as it may be told meanwhile
+    try:
+        common = _remembered.get((face, identity, where)) or _in_common(face, activity, identity, source)
+    except TypeError:  # properties have no hash
+        return _anew(activity, activity, version)
+    known, route, name, raw, inbound, _ = common
     if not is_plain:
-        assert activity.face is not None
-        inbound = msgspec.Raw(_encode(activity.face.inbound(activity.request, route)))
-    if name is None:
-        return Attributed(known, None, msgspec.Raw(before), inbound, version, key)
-    instance = activity.instance_id(name)
-    raw = msgspec.Raw(before + _encode(instance) + after)
+        inbound = msgspec.Raw(_encode(face.inbound(activity.request, route)))
+    instance = None
+    if name is not None:
+        instance = activity.instances.setdefault(name, call_id or new_id(time.time_ns()))
     return Attributed(known, instance, raw, inbound, version, key)
 
 

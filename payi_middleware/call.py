@@ -7,27 +7,29 @@ face.
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from . import attempts, health, record
-from .attributed import with_own
 from .body import WHOLE, Body
-from .costing import Costed, cost_read
+from .costing import Costed, cost_answered, cost_read
 from .counting.estimates import BY_LENGTH
 from .events import NO_LEDGER, CallEvent, Cost, CostSource, Outcome, Units
 from .exchange import Exchange
 from .frames import Activity
-from .headers import given_by_headers
 from .limits.charges import Ended
 from .once import event_id, with_firsts
 from .outcomes import outcome_of, outcome_read
 from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
 from .reading import CUT_SHORT, is_worth_counting, read_kept, unseen
+from .spool import ANSWERED
 
 if TYPE_CHECKING:
     from .encoded import Attributed
@@ -46,105 +48,48 @@ OVERHEAD = 48
 """Bytes of memory that a part takes besides its own."""
 
 
-class Call:
+_NO_HEADERS: Headers = MappingProxyType({})
+
+
+class Call(msgspec.Struct, eq=False):
     """One call of a GenAI API.
 
     A face that hands on an answer's parts appends each to `parts`, and calls `told_parts` when the room that it told last is
     used up, each part taking its bytes and `OVERHEAD`; the first part is to be told at once.
     """
 
-    __slots__ = (
-        "_once",
-        "activity",
-        "asked",
-        "attempt",
-        "attributed",
-        "body",
-        "encoding",
-        "exchange",
-        "first_byte",
-        "group",
-        "headers",
-        "hold",
-        "id",
-        "meter",
-        "origin",
-        "parts",
-        "provider",
-        "route",
-        "sending",
-        "started",
-        "started_ns",
-        "status",
-        "taken",
-    )
-
-    def __init__(
-        self,
-        meter: Metering,
-        activity: Activity | None,
-        attributed: Attributed,
-        provider: Provider,
-        route: Route,
-        exchange: Exchange,
-    ) -> None:
-        self.meter = meter
-        self.activity = activity
-        self.provider = provider = route.provider or provider
-        self.route = route
-        self.exchange = exchange
-        self.asked = asked = route.endpoint.ask(exchange.body) if exchange.body else _ASKED_NOTHING
-        own = exchange.own_headers
-        attributed = with_own(attributed, given_by_headers(own), activity) if own else attributed
-        self.attributed = attributed = attributed if meter.pseudonyms is None else meter.pseudonyms.of(attributed)
-        self.status: int | None = None
-        self.taken = False
-        """Whether an inner face took this exchange over."""
-        self.sending = False
-        """Whether the face is waiting for the head of the answer: who sends the same meanwhile, sends this very exchange."""
-        self.first_byte: int | None = None
-        self.encoding = ""
-        """The answer's content-encoding."""
-        self.headers: Headers = _NO_HEADERS
-        """The answer's, as its library has them."""
-        self.body: Body | None = None
-        """Keeps the parts of an answer that is large or encoded; of any other the list below is enough."""
-        self.parts: list[bytes] = []
-        """The parts of the answer's body as they were received."""
-        self._once = [_process]
-        self.started_ns = now = time.time_ns()
-        self.id = self.group = call_id = record.new_id(now)
-        self.attempt = 1
-        if exchange.hop is not None:
-            self.group, self.attempt = exchange.hop
-        elif attempts.last.get() is not None:
-            self.group, self.attempt = attempts.joined(exchange, activity, meter.spool, now) or (call_id, 1)
-        face = None if activity is None else activity.face
-        self.origin = origin = "track" if face is None else face.origin
-        meter.spool.append(
-            record.begun(
-                call_id,
-                (
-                    meter.application,
-                    origin,
-                    now,
-                    provider.id,
-                    provider.category,
-                    asked.model or route.model,
-                    route.endpoint.template,
-                    asked.streamed,
-                    self.attempt,
-                    self.group,
-                    attributed.attribution_raw,
-                    attributed.inbound_raw,
-                ),
-            )
-        )
-        if activity is not None:
-            activity.begin_call()
-        self.started = started = time.perf_counter_ns()
-        limits = meter.limits
-        self.hold: Holding | None = None if started < limits.wakes else limits.hold()
+    meter: Metering
+    activity: Activity | None
+    attributed: Attributed
+    provider: Provider
+    route: Route
+    exchange: Exchange
+    asked: Asked
+    origin: str
+    id: bytes
+    group: bytes
+    attempt: int
+    started_ns: int
+    started: int
+    begun: msgspec.Raw
+    """What is on record of its beginning."""
+    hold: Holding | None
+    once: list[object]
+    """The process it began in, until it ended."""
+    status: int | None = None
+    taken: bool = False
+    """Whether an inner face took this exchange over."""
+    sending: bool = False
+    """Whether the face is waiting for the head of the answer: who sends the same meanwhile, sends this very exchange."""
+    first_byte: int | None = None
+    encoding: str = ""
+    """The answer's content-encoding."""
+    headers: Headers = _NO_HEADERS
+    """The answer's, as its library has them."""
+    body: Body | None = None
+    """Keeps the parts of an answer that is large or encoded; of any other the list below is enough."""
+    parts: list[bytes] = []
+    """The parts of the answer's body as they were received."""
 
     def is_sending(self, method: str, path: str, body: bytes | None, provider: Provider) -> bool:
         """Whether a request that begins now, inside of this call, is this very exchange on its way out.
@@ -172,7 +117,7 @@ class Call:
         """An inner face has this exchange from now on: this call will have no event of its own."""
         if not self.taken:
             self.taken = True
-            self._once.clear()
+            self.once.clear()
             self._forget()
 
     def _forget(self) -> None:
@@ -186,7 +131,7 @@ class Call:
     def refuse(self, refusal: Refused, ledger: str | None) -> None:
         """A limit refuses this call: it has an event, and never goes out."""
         try:
-            self._once.pop()
+            self.once.pop()
         except IndexError:
             return
         if self.activity is not None:
@@ -201,7 +146,7 @@ class Call:
     def given_up(self, error: BaseException, ledger: str | None) -> None:
         """Whoever made this call no longer waits for its limits: it has an event, never goes out, and counts to none of them."""
         try:
-            self._once.pop()
+            self.once.pop()
         except IndexError:
             return
         now, error_type = time.perf_counter_ns(), type(error).__name__
@@ -278,30 +223,20 @@ class Call:
             here: Whether to read even a long answer before this returns, and not on the draining thread.
         """
         try:
-            process = self._once.pop()
+            began_in = self.once.pop()
         except IndexError:
             return
-        if process is not _process:
+        if began_in is not process:
             return  # this is a copy in a forked child: the call is the parent's, who tells how it ends
         now = time.perf_counter_ns()
         if self.route.endpoint.whole > _ANSWERS and not here and self._is_long():
-            self.meter.read_later(functools.partial(self._finish, now, outcome, error_type))
+            self.meter.read_later(partial(self._end, now, outcome, error_type))
         else:
-            self._finish(now, outcome, error_type)
+            self._end(now, outcome, error_type)
 
     def _is_long(self) -> bool:
         kept = 0 if self.body is None else self.body.size
         return bool(self.encoding) or kept + sum(map(len, self.parts)) > _LONG
-
-    def _finish(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
-        """Read the answer and write the record. Never raises."""
-        try:
-            self._end(now, outcome, error_type)
-        except Exception:
-            health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
-            self._end_unread(now, outcome, error_type)
-        self.parts.clear()  # an answer may be kept long after it was read
-        self.body = None
 
     def _end_unread(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
         """What can be said of a call that a fault of ours keeps from being read; else it would stay in flight."""
@@ -315,30 +250,87 @@ class Call:
                 self.activity.end_call(0, exact=False)
 
     def _end(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
+        """Read the answer and write the record. Never raises."""
         # A function that was not called for a millisecond takes about two microseconds, whatever it does: the common case has few.
+        try:
+            endpoint, status, parts, activity = self.route.endpoint, self.status, self.parts, self.activity
+            served = status is not None and 200 <= status < 300
+            cut_short = endpoint.lines and outcome is not None and status is not None and status < 300
+            if cut_short:
+                reading, answer, streamed = CUT_SHORT, b"", False
+            elif served and self.body is None and not self.encoding and len(parts) == 1 and parts[0][:1] == b"{":
+                answer, streamed = parts[0], self.asked.streamed
+                reading = endpoint.read(answer)
+            else:
+                if status is not None and (self.encoding or self.body is not None):
+                    self._spill()
+                    assert self.body is not None
+                reading, answer, streamed = read_kept(endpoint, status, self.asked.streamed, parts, self.body)
+            if (endpoint.refine is not None or endpoint.repeats) and served and not cut_short:
+                refined = self._refined(reading, answer, streamed)
+                if refined is None:
+                    self._forget()
+                    return
+                reading = refined
+            meter, model = self.meter, reading.model
+            if not (
+                served
+                and model
+                and reading.units is not None
+                and reading.complete
+                and error_type is None
+                and reading.error_type is None
+                and not reading.estimated
+                and reading.stated_ticks is None
+                and reading.once is None
+                and self.hold is None
+                and self.body is None
+                and model in meter.estimates.settled
+                and meter.prices.may_wait
+            ):
+                self._end_otherwise(now, reading, answer, streamed, outcome, error_type)
+                return
+            # An ordinary answer, whose cost nobody asks for on the way: the draining thread does the rest.
+            first = None if self.first_byte is None else self.first_byte - self.started
+            fields = (self.begun, now - self.started, first, status, streamed, reading)
+            meter.spool.append(ANSWERED + self.id + record.encode(fields))
+            if activity is not None:
+                who = self.attributed.shared
+                activity.end_unpriced_call(
+                    partial(cost_answered, meter.prices, self.provider.id, self.started_ns, who, reading)
+                )
+        except Exception:
+            health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
+            self._end_unread(now, outcome, error_type)
+        finally:
+            self.parts.clear()  # an answer may be kept long after it was read
+            self.body = None
+
+    def _refined(self, reading: Reading, answer: bytes, streamed: bool) -> Reading | None:
+        """A reading with what the body does not tell; None if the exchange is no event."""
+        endpoint = self.route.endpoint
+        if endpoint.refine is not None:
+            reading = endpoint.refine(reading, self._facts(answer, streamed))
+        if reading.untold or (reading.once is not None and not self._is_told_first(reading.once)):
+            return None
+        if reading.firsts:
+            if endpoint.refine_firsts is not None:
+                reading = endpoint.refine_firsts(reading, self._facts(answer, streamed))
+            reading = with_firsts(reading, self.provider.id, self.meter.told)
+        return reading
+
+    def _end_otherwise(
+        self,
+        now: int,
+        reading: Reading,
+        answer: bytes,
+        streamed: bool,
+        outcome: Outcome | None,
+        error_type: str | None,
+    ) -> None:
+        """The record of an answer that is not an ordinary one, of none, or of one whose cost is asked for."""
         endpoint, status = self.route.endpoint, self.status
         served = status is not None and 200 <= status < 300
-        cut_short = endpoint.lines and outcome is not None and status is not None and status < 300
-        if cut_short:
-            reading, answer, streamed = CUT_SHORT, b"", False
-        elif served and self.body is None and not self.encoding and len(self.parts) == 1 and self.parts[0][:1] == b"{":
-            answer, streamed = self.parts[0], self.asked.streamed
-            reading = endpoint.read(answer)
-        else:
-            if status is not None and (self.encoding or self.body is not None):
-                self._spill()
-                assert self.body is not None
-            reading, answer, streamed = read_kept(endpoint, status, self.asked.streamed, self.parts, self.body)
-        if (endpoint.refine is not None or endpoint.repeats) and served and not cut_short:
-            if endpoint.refine is not None:
-                reading = endpoint.refine(reading, self._facts(answer, streamed))
-            if reading.untold or (reading.once is not None and not self._is_told_first(reading.once)):
-                self._forget()
-                return
-            if reading.firsts:
-                if endpoint.refine_firsts is not None:
-                    reading = endpoint.refine_firsts(reading, self._facts(answer, streamed))
-                reading = with_firsts(reading, self.provider.id, self.meter.told)
         broke_off = error_type is not None
         if served and answer and reading.complete and reading.units is not None and not reading.error_type:
             outcome, error_type = "ok", None
@@ -441,7 +433,7 @@ class Call:
             streamed,
             self.attempt,
             self.group,
-            attributed.attribution_raw,
+            attributed.whole_raw,
             attributed.inbound_raw,
             units or {},
             cost,
@@ -480,7 +472,7 @@ class Call:
             health.note("limit_fault", "a call could not be settled at its end; it is when it is stored", exc_info=True)
 
 
-_process = object()
+process: object = object()
 """Stands for the process that a call began in: in a forked child there is another."""
 
 
@@ -489,8 +481,8 @@ owner: ContextVar[Call | None] = ContextVar("payi_owner", default=None)
 
 
 def _after_fork() -> None:
-    global _process
-    _process = object()
+    global process
+    process = object()
     owner.set(None)
 
 
@@ -498,5 +490,3 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 _LIMITS = CallEvent.__struct_fields__.index("limits")
-_ASKED_NOTHING = Asked()
-_NO_HEADERS: Headers = {}

@@ -14,7 +14,7 @@ from .pricing import Prices, cost_of_lines
 from .providers import PROVIDERS
 from .providers.base import Reading
 
-__all__ = ["Costed", "conditions", "cost_of", "cost_read", "provider_of"]
+__all__ = ["Costed", "conditions", "cost_answered", "cost_of", "cost_read", "provider_of"]
 
 _MOST_TICKS = (
     10**6 * TICKS_PER_USD
@@ -88,6 +88,23 @@ def cost_of(
     if cost.total_ticks > _MOST_TICKS:
         return Costed(None, "none", unpriced, _ABSURD)
     return _new(Costed, (cost, source, unpriced, reason))
+
+
+def cost_answered(prices: Prices, provider: str, at_ns: int, who: Attribution, reading: Reading) -> Costed:
+    """The cost of an answer that named its model and told its usage."""
+    return cost_of(
+        prices,
+        provider,
+        reading.model,
+        reading.units or {},
+        at_ns,
+        reading.service_tier,
+        price_as=who.price_as,
+        seen=reading.unpriced,
+        reason=reading.reason,
+        terms=conditions(prices, who, reading.terms),
+        parts=reading.parts,
+    )
 
 
 def cost_read(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from .annotation import Annotation
 from .attribution import Given
@@ -12,15 +12,9 @@ from .events import Inbound
 __all__ = ["Face", "Source"]
 
 
-class Source(NamedTuple):
-    """All that a request's layers and route go by."""
-
-    key: tuple[Any, ...]
-    """Hashable."""
-    objects: tuple[Any, ...]
-    """Those whose ids are in the key, to be kept with it."""
-    is_plain: bool = False
-    """Whether the request's own facts are its method and route alone."""
+Source: TypeAlias = tuple[tuple[object, ...], tuple[object, ...], tuple[Any, ...], bool]
+"""What a request goes by: the face's `key` for it; all that its layers and route go by, hashable; the objects whose ids are in
+that, to be kept with it; whether its own facts are its method and route alone."""
 
 
 class Face(Protocol):

@@ -271,4 +271,4 @@ class _FlaskFace(PayiWSGIMiddleware):
         told = tuple([header for header in environ.items() if header[0][:12] == "HTTP_XPROXY_"])
         if told and not self._trust.trusts(environ.get("REMOTE_ADDR")):
             return None  # each such request is counted
-        return Source((id(view), request.rule, environ.get("REQUEST_METHOD"), told), (view,))
+        return (view, None), (id(view), request.rule, environ.get("REQUEST_METHOD"), told), (view,), False

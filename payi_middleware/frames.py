@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from . import health
 from .attribution import MAX_LAYERS, Given, stacked
@@ -46,46 +47,43 @@ _accounts = threading.RLock()  # held for a few additions only, in which the gar
 _adding_up = threading.RLock()  # whoever asks for a cost while another one finds it out waits for the whole
 
 
-class Activity:
+class Activity(msgspec.Struct, eq=False, weakref=True):
     """One web request, or the outermost block of a script: what its calls have in common."""
 
-    # Most requests make no call: what only calls need stays on the class until one is made.
+    meter: Metering | None
+    face: Face | None = None
+    request: Any = None
+    asks: bool = False
+    """Whether the application has an `identify`."""
     given: tuple[Given, ...] = ()
     """What `current().set` told, weakest first."""
     identity: Given | None = None
     """What `identify` told; None until it was asked."""
     asked: Future[None] | None = None
     """Done when the `identify` that was asked has answered."""
-    unsteppable = False
+    unsteppable: bool = False
     """Whether `identify` has to be awaited, so that code which cannot await need not ask again."""
-    version = 0
-    calls = 0
+    version: int = 0
+    calls: int = 0
     """Calls begun."""
-    ended_calls = 0
-    cost_ticks = 0
+    ended_calls: int = 0
+    cost_ticks: int = 0
     """Of ended calls."""
-    inexact = 0
+    inexact: int = 0
     """Ended calls that are estimated or not wholly priced."""
     unpriced: list[Callable[[], Costed]] | None = None
     """How to find the cost of ended calls of which nobody asked it yet."""
-    refused = False
+    refused: bool = False
     """Whether a limit refused one of its calls."""
     ended: float | None = None
     """Monotonic seconds at which the request ended."""
     cached: Attributed | None = None
-    instances: Mapping[str, str] = MappingProxyType({})
+    instances: dict[str, bytes] = {}
     """The ids of its instances of use cases, by the use case's name."""
-    parent: None = None
-    depth = 0
     loop: Any = None
     """The event loop that serves the request, where an async `identify` may have to run on it."""
-
-    def __init__(self, meter: Metering | None, face: Face | None = None, request: Any = None) -> None:
-        self.meter = meter
-        self.face = face
-        self.request = request
-        self.asks = face is not None and face.asks
-        """Whether the application has an `identify`."""
+    parent: None = None
+    depth: int = 0
 
     @property
     def activity(self) -> Activity:
@@ -169,12 +167,7 @@ class Activity:
 
     def instance_id(self, name: str) -> str:
         """The id of this activity's instance of a use case, made at its first use."""
-        with _accounts:
-            made = self.instances.get(name)
-            if made is None:
-                made = format_id(new_id(time.time_ns()))
-                self.instances = {**self.instances, name: made}
-            return made
+        return format_id(self.instances.setdefault(name, new_id(time.time_ns())))
 
     def needs_identify(self) -> bool:
         """Whether the application's `identify` is still to be asked."""

@@ -289,17 +289,12 @@ class Meter:
         self.cold = False
         self.flusher.start()
 
-    def request_ended(self) -> None:
-        """A web request that made calls is over: nothing waits, but what only memory holds is delivered at once."""
-        if not self.spool.durable:
-            self.flusher.hurry()
-
     def activity_ended(self) -> None:
         """The outermost block of a script is over."""
         if self.settings.flush == "request":
             self.flush()
-        else:
-            self.request_ended()
+        elif not self.spool.durable:  # what only memory holds is delivered at once
+            self.flusher.hurry()
 
     def read_later(self, read: Callable[[], None]) -> None:
         """Let the draining thread read an answer that would hold up an event loop; a few may wait, as they are large."""

@@ -11,7 +11,7 @@ from .costing import Costed, conditions, cost_of
 from .counting.estimates import BY_LENGTH, IF_CACHED, IF_WRITTEN, NOT_COUNTED, Estimates
 from .events import CallEvent, Units
 from .pricing import Prices
-from .spool import TO_PRICE
+from .spool import ANSWERED, TO_PRICE
 
 __all__ = ["finished"]
 
@@ -22,7 +22,7 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
     """The events of ended records. One that cannot be read is left out and counted: it must not hold up the others."""
     events: list[CallEvent] = []
     payloads = list(payloads)
-    if any(payload[:1] == TO_PRICE for payload in payloads):
+    if any(payload[:1] in (TO_PRICE, ANSWERED) for payload in payloads):
         prices.load()
     for payload in payloads:
         try:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import itertools
 import os
+import struct
 from typing import Any
 
 import msgspec
 
-from .events import Attribution, CallEvent, Inbound
-from .spool import BEGUN, ENDED, TO_PRICE, VOID
+from .events import Attribution, CallEvent, Inbound, format_id
+from .providers.base import Reading
+from .spool import ANSWERED, ENDED, TO_PRICE, VOID
 
-__all__ = ["Begun", "begun", "ended", "event_of", "new_id", "unfinished", "void"]
+__all__ = ["Answered", "Begun", "encode", "ended", "event_of", "new_id", "unfinished", "void"]
 
 
 class Begun(msgspec.Struct, frozen=True, array_like=True):
-    """A call that was sent."""
+    """A call that was sent: behind `BEGUN` and the call's id."""
 
     application: str
     origin: str
@@ -33,9 +35,23 @@ class Begun(msgspec.Struct, frozen=True, array_like=True):
     call_group: bytes
     attribution: Attribution
     inbound: Inbound
+    instance: bytes | None = None
+    """The id of the use case's instance, where the attribution leaves it out."""
 
 
-_encode = msgspec.msgpack.Encoder().encode
+class Answered(msgspec.Struct, frozen=True, array_like=True):
+    """A call that was answered, and what the answer tells: behind `ANSWERED` and the call's id."""
+
+    begun: Begun
+    duration_ns: int
+    first_byte_ns: int | None
+    http_status: int
+    streamed: bool
+    reading: Reading
+
+
+encode = msgspec.msgpack.Encoder().encode
+_decode_answered = msgspec.msgpack.Decoder(Answered).decode
 _decode_event = msgspec.msgpack.Decoder(CallEvent).decode
 _decode_begun = msgspec.msgpack.Decoder(Begun).decode
 
@@ -45,36 +61,31 @@ class _Ids:
 
     def __init__(self) -> None:
         drawn = int.from_bytes(os.urandom(6), "big")
-        self.fixed = 0x7 << 76 | (drawn & 0xFFF) << 64 | 0b10 << 62 | (drawn >> 12 & 0x3FFFFFFF) << 32
-        self.count = itertools.count(int.from_bytes(os.urandom(3), "big"))
+        self.high = 0x7 << 12 | drawn & 0xFFF
+        self.low = itertools.count(0b10 << 62 | (drawn >> 12 & 0x3FFFFFFF) << 32 | int.from_bytes(os.urandom(3), "big"))
 
 
-_ids = _Ids()
+ids = _Ids()
+halves = struct.Struct(">QQ").pack
 
 
 def new_id(now_ns: int) -> bytes:
-    """An id for a call that begins at `now_ns`, 16 bytes, ordered by time."""
-    ids = _ids
-    return (now_ns // 1_000_000 << 80 | ids.fixed | next(ids.count) & 0xFFFFFFFF).to_bytes(16, "big")
+    """An id for what begins at `now_ns`, 16 bytes, ordered by time."""
+    return halves(now_ns // 1_000_000 << 16 | ids.high, next(ids.low))
 
 
 def _after_fork() -> None:
-    global _ids
-    _ids = _Ids()
+    global ids
+    ids = _Ids()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def begun(call_id: bytes, fields: tuple[Any, ...]) -> bytes:
-    """The record of a call that was sent; `fields` in the order of `Begun`."""
-    return BEGUN + call_id + _encode(fields)
-
-
 def ended(call_id: bytes, fields: tuple[Any, ...] | CallEvent, *, to_price: bool = False) -> bytes:
     """The record of a call that ended; `fields` in the order of `CallEvent`."""
-    return (TO_PRICE if to_price else ENDED) + call_id + _encode(fields)
+    return (TO_PRICE if to_price else ENDED) + call_id + encode(fields)
 
 
 def void(call_id: bytes) -> bytes:
@@ -88,7 +99,53 @@ def event_of(payload: bytes) -> tuple[CallEvent, bool]:
     Raises:
         msgspec.MsgspecError: Another version wrote the record.
     """
-    return _decode_event(memoryview(payload)[17:]), payload[:1] == TO_PRICE
+    kind = payload[:1]
+    if kind == ANSWERED:
+        return _event_answered(payload), True
+    return _decode_event(memoryview(payload)[17:]), kind == TO_PRICE
+
+
+def _event_answered(payload: bytes) -> CallEvent:
+    answer = _decode_answered(memoryview(payload)[17:])
+    facts, reading = answer.begun, answer.reading
+    return CallEvent(
+        event_id=payload[1:17],
+        application=facts.application,
+        origin=facts.origin,
+        started_ns=facts.started_ns,
+        duration_ns=answer.duration_ns,
+        first_byte_ns=answer.first_byte_ns,
+        provider=facts.provider,
+        category=facts.category,
+        resource=reading.model,
+        requested_resource=facts.requested_resource,
+        endpoint=facts.endpoint,
+        service_tier=reading.service_tier,
+        http_status=answer.http_status,
+        outcome="ok",
+        error_type=None,
+        streamed=answer.streamed,
+        attempt=facts.attempt,
+        call_group=facts.call_group,
+        attribution=_whole(facts),
+        inbound=facts.inbound,
+        units=reading.units or {},
+        cost=None,
+        cost_source="usage",
+        unpriced=reading.unpriced,
+        reason=reading.reason,
+        price_version=None,
+        provider_response_id=reading.response_id,
+        terms=reading.terms,
+        parts=reading.parts,
+    )
+
+
+def _whole(facts: Begun) -> Attribution:
+    """The attribution with the id of its instance."""
+    if facts.instance is not None:  # it was decoded just now, and nobody else has it
+        msgspec.structs.force_setattr(facts.attribution, "use_case_id", format_id(facts.instance))
+    return facts.attribution
 
 
 def unfinished(payload: bytes) -> CallEvent:
@@ -113,7 +170,7 @@ def unfinished(payload: bytes) -> CallEvent:
         streamed=facts.streamed,
         attempt=facts.attempt,
         call_group=facts.call_group,
-        attribution=facts.attribution,
+        attribution=_whole(facts),
         inbound=facts.inbound,
         units={},
         cost=None,

@@ -27,7 +27,7 @@ except ImportError:  # not a POSIX system: events wait in memory
 
 fcntl: Any = _fcntl
 
-__all__ = ["AGAIN", "BEGUN", "DAMAGED", "ENDED", "FRAME", "HEADER", "MAGIC", "TO_PRICE", "VOID", "Segment"]
+__all__ = ["AGAIN", "ANSWERED", "BEGUN", "DAMAGED", "ENDED", "FRAME", "HEADER", "MAGIC", "TO_PRICE", "VOID", "Segment"]
 
 BEGUN = b"\x01"
 """A call was sent."""
@@ -39,6 +39,8 @@ VOID = b"\x04"
 """A begun call was taken over by an inner face and has no event of its own."""
 AGAIN = b"\x05"
 """A copy of `BEGUN`, for a call that outlives the segment in which it began."""
+ANSWERED = b"\x06"
+"""A call ended with an answer that tells its usage: whoever drains the spool makes the event of that, and prices it."""
 
 HEADER = struct.Struct("<8sQ16x")  # magic, offset up to which the store has the records
 MAGIC = b"payispl1"
@@ -48,7 +50,7 @@ DAMAGED = ".damaged"
 
 _delivered = struct.Struct("<Q")
 _SHORTEST = 17
-_KINDS = BEGUN + ENDED + TO_PRICE + VOID + AGAIN
+_KINDS = BEGUN + ENDED + TO_PRICE + VOID + AGAIN + ANSWERED
 _something = re.compile(rb"[^\0]")
 
 

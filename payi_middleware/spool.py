@@ -21,9 +21,9 @@ from zlib import crc32
 
 from . import health
 from .ownership import make_folder
-from .segment import AGAIN, BEGUN, ENDED, FRAME, HEADER, TO_PRICE, VOID, Segment, fcntl
+from .segment import AGAIN, ANSWERED, BEGUN, ENDED, FRAME, HEADER, TO_PRICE, VOID, Segment, fcntl
 
-__all__ = ["AGAIN", "BEGUN", "ENDED", "TO_PRICE", "VOID", "Spool", "waiting_bytes"]
+__all__ = ["AGAIN", "ANSWERED", "BEGUN", "ENDED", "TO_PRICE", "VOID", "Spool", "waiting_bytes"]
 
 FIRST_BYTES = 512 << 10
 """Of a process's first segment; each is twice as large as the one before."""
@@ -200,7 +200,7 @@ class Spool:
         if kind == AGAIN:  # written behind the end of its call, whose segment may be gone before this one
             self.append(VOID + call)
         self._open.pop(call, None)
-        if kind in (ENDED, TO_PRICE):
+        if kind in (ENDED, TO_PRICE, ANSWERED):
             taken.append(payload)
 
     def commit(self) -> None:

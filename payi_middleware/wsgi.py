@@ -75,7 +75,7 @@ class PayiWSGIMiddleware:
         if self.meter.cold:
             self.meter.warm()
         environ[BOUND] = self.meter
-        activity = Activity(self.meter, self, self.bound(environ))
+        activity = Activity(self.meter, self, self.bound(environ), self.asks)
         if self._cost_headers:
             start_response = _telling_cost(activity, start_response)
         running = Steps(activity)

@@ -55,6 +55,8 @@ class Prices:
         self._listed_only = listed_only
         self.ready = False
         """Whether the rates are loaded."""
+        self.may_wait = False
+        """Whether a call may be priced later, in another process too: rates are loaded, and none of them the owner's."""
         self.version = ""
         """The source of the rates and its version; empty before they are loaded."""
         self._loaded: tuple[Catalogue, _Plans] | None = None
@@ -76,6 +78,7 @@ class Prices:
             self._dated = {}
             self.version = catalogue.version
             self.ready = True
+            self.may_wait = not self.owned
 
     def _rows(self) -> Rows:
         from .rows import Rows, published_entries

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .. import forms, health
-from ..attributed import attributed
-from ..call import Call
 from ..costing import cost_of
 from ..counting.estimates import Estimates
 from ..events import CallEvent, Cost, CostSource, Units, Unpriced, format_time
 from ..exchange import Exchange
 from ..meter import Meter
+from ..opening import open_call
 from ..pending import finished
 from ..providers.base import Provider, Route
 from ..spool import Spool
@@ -146,8 +145,7 @@ class Pricer:
         meter = self._meter
         sent = None if recorded.request is None else forms.as_json(recorded.request)
         exchange = Exchange(recorded.method, recorded.place.path, sent, host=recorded.place.host)
-        call = Call(meter, None, attributed(None), provider, route, exchange)
-        call.started_ns = at_ns
+        call = open_call(meter, provider, route, exchange, at_ns=at_ns)
         call.answered(recorded.status, recorded.encoding, recorded.headers)
         call.parts.append(recorded.body)
         call.told_parts()

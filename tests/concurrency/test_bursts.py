@@ -23,6 +23,7 @@ def test_a_burst_is_stored_and_memory_stays_bounded(tmp_path: Path) -> None:
         import sys, tracemalloc
         from payi_middleware import Meter, record
         from payi_middleware.events import Attribution, Inbound
+        from payi_middleware.spool import BEGUN
         from made import call
         meter = Meter(f"sqlite:///{sys.argv[1]}/payi.db", flush_interval=600.0)
         meter.prices.load()
@@ -33,7 +34,8 @@ def test_a_burst_is_stored_and_memory_stays_bounded(tmp_path: Path) -> None:
         tracemalloc.start()
         for number in range(20_000):
             event = call(user_id=f"user-{number:05}")
-            meter.spool.append(record.begun(event.event_id, ("a", "track", 1, "o", "s", "m", "/", False, 1, event.event_id, who, where)))
+            fields = ("a", "track", 1, "o", "s", "m", "/", False, 1, event.event_id, who, where)
+            meter.spool.append(BEGUN + event.event_id + record.encode(fields))
             meter.spool.append(record.ended(event.event_id, event))
             del event
         held = tracemalloc.get_traced_memory()[0]

@@ -19,7 +19,7 @@ from payi_middleware.exceptions import StoreError
 from payi_middleware.intake import label_of, orphans, take_in
 from payi_middleware.pricing import Prices
 from payi_middleware.settings import Settings
-from payi_middleware.spool import Spool
+from payi_middleware.spool import BEGUN, Spool
 from payi_middleware.store import open_store
 
 OWN = """
@@ -71,7 +71,7 @@ def begun(event: CallEvent) -> bytes:
         Attribution(),
         Inbound(),
     )
-    return record.begun(event.event_id, fields)
+    return BEGUN + event.event_id + record.encode(fields)
 
 
 def test_calls_ended_in_flight_and_taken_over(tmp_path: Path) -> None:

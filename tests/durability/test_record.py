@@ -13,6 +13,7 @@ from payi_middleware import health, record
 from payi_middleware.events import Attribution, Inbound
 from payi_middleware.pending import finished
 from payi_middleware.pricing import Prices
+from payi_middleware.spool import BEGUN
 
 
 def test_ids_are_uuids_of_version_7_ordered_by_time() -> None:
@@ -57,9 +58,8 @@ def test_a_call_cut_off_is_unknown_and_costs_nothing() -> None:
     """The event of a begun record has its attribution, no cost, and the reason."""
     an_id = record.new_id(1)
     who, where = Attribution(user_id="jane"), Inbound(http_route="/x")
-    begun = record.begun(
-        an_id, ("app", "request", 5, "openai", "system.openai", "m", "/v1", True, 2, an_id, who, where)
-    )
+    fields = ("app", "request", 5, "openai", "system.openai", "m", "/v1", True, 2, an_id, who, where)
+    begun = BEGUN + an_id + record.encode(fields)
 
     event = record.unfinished(begun)
 

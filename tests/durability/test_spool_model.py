@@ -14,7 +14,7 @@ from hypothesis.strategies import integers
 from payi_middleware import intake, record
 from payi_middleware.events import Attribution, CallEvent, Inbound
 from payi_middleware.pricing import Prices
-from payi_middleware.spool import Spool, waiting_bytes
+from payi_middleware.spool import BEGUN, Spool, waiting_bytes
 
 SMALL = 1 << 10
 """Bytes of a segment here, so that a handful of records fills it."""
@@ -47,7 +47,7 @@ class Spooling(RuleBasedStateMachine):
         for _ in range(many):
             self.number += 1
             self.running.append(self.number)
-            self.spool.append(record.begun(self.number.to_bytes(16, "big"), _begun(self.number)))
+            self.spool.append(_begun(self.number))
 
     @precondition(lambda self: self.running)
     @rule(which=integers(0, 1000), many=integers(1, 4))
@@ -140,13 +140,14 @@ class Spooling(RuleBasedStateMachine):
         assert waiting_bytes(self.folder) == 0
 
 
-def _begun(call: int) -> tuple[object, ...]:
+def _begun(call: int) -> bytes:
     who, where = Attribution(user_id="jane"), Inbound()
-    return ("app", "track", call, "openai", "system.openai", "m", "/v1", False, 1, b"g" * 16, who, where)
+    fields = ("app", "track", call, "openai", "system.openai", "m", "/v1", False, 1, b"g" * 16, who, where)
+    return BEGUN + call.to_bytes(16, "big") + record.encode(fields)
 
 
 def _event(call: int) -> CallEvent:
-    unfinished = record.unfinished(record.begun(call.to_bytes(16, "big"), _begun(call)))
+    unfinished = record.unfinished(_begun(call))
     return msgspec.structs.replace(unfinished, outcome="ok")
 
 

@@ -15,7 +15,7 @@ from payi_middleware.costing import Costed
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.events import Cost
 from payi_middleware.frames import Activity
-from payi_middleware.spool import BEGUN, ENDED, TO_PRICE
+from payi_middleware.spool import ANSWERED, BEGUN, ENDED
 from payi_middleware.testing import Events
 
 
@@ -118,7 +118,7 @@ def test_rates_of_the_owner_are_used_at_once(tmp_path: Path, blocking_sdk: Askin
             blocking_sdk.ask()  # finds that there are no limits
             meter.spool.append = lambda payload: ends.append(payload[:1])  # type: ignore[method-assign]
             blocking_sdk.ask()
-    assert ends == [BEGUN, TO_PRICE, BEGUN, ENDED]
+    assert ends == [BEGUN, ANSWERED, BEGUN, ENDED]
 
 
 def test_a_call_that_the_collector_ends_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,8 @@ import msgspec
 import pytest
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, URL, Watched, mock, send
 
-from payi_middleware import _outbound, _transport, call, current, health, pending, track
+from payi_middleware import _transport, call, current, health, opening, pending, track
 from payi_middleware.body import Body
-from payi_middleware.call import Call
 from payi_middleware.pricing import Prices
 from payi_middleware.providers import openai
 
@@ -29,8 +28,8 @@ def faulty(*args: Any, **kwargs: Any) -> Any:
 BEFORE = {
     "headers": (_transport, "_names"),
     "exchange": (_transport, "Exchange"),
-    "attribution": (_outbound, "attributed"),
-    "call": (_outbound, "Call"),
+    "attribution": (opening, "attributed"),
+    "call": (call, "Call"),
 }
 
 
@@ -151,7 +150,7 @@ def test_a_fault_at_the_head_of_the_answer(
     lib: ModuleType, is_async: bool, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that cannot be tapped is the application's as it is; its call ends as unknown."""
-    monkeypatch.setattr(Call, "answered", faulty)
+    monkeypatch.setattr(_transport._Tap, "__init__", faulty)
     assert send(lib, is_async, mock(lib, STREAM), "iter_raw") == STREAM
     assert watched.one.outcome == "unknown"
     assert health.counters()["tap"] == 1
