@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -255,11 +256,17 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 def _connection(scope: Scope) -> Any:
     """What `identify` gets: Starlette's connection, or the scope itself where Starlette is not installed."""
+    kind = _connections()
+    return scope if kind is None else kind(scope)
+
+
+@functools.cache
+def _connections() -> Any:
     try:
         from starlette.requests import HTTPConnection
     except ImportError:
-        return scope
-    return HTTPConnection(scope)
+        return None
+    return HTTPConnection
 
 
 async def _flush(meter: Meter) -> None:

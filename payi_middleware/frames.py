@@ -59,8 +59,10 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
     """What `current().set` told, weakest first."""
     identity: Given | None = None
     """What `identify` told; None until it was asked."""
+    is_asking: bool = False
+    """Whether `identify` is being asked."""
     asked: Future[None] | None = None
-    """Done when the `identify` that was asked has answered."""
+    """Done when it has answered, if somebody waits for that."""
     unsteppable: bool = False
     """Whether `identify` has to be awaited, so that code which cannot await need not ask again."""
     version: int = 0
@@ -178,21 +180,23 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
         with _accounts:
             if self.identity is not None:
                 return _ANSWERED
-            if self.asked is not None:
-                return self.asked
-            self.asked = Future()
-            self.asked.set_running_or_notify_cancel()  # one who waits and is cancelled must not cancel it for all
-            return None
+            if not self.is_asking:
+                self.is_asking = True
+                return None
+            if self.asked is None:
+                self.asked = Future()
+                self.asked.set_running_or_notify_cancel()  # one who waits and is cancelled must not cancel it for all
+            return self.asked
 
     def identified(self, given: Given | None) -> None:
         """Keep what `identify` told, and wake who waits; None if it could not answer and the next call may ask."""
         with _accounts:
-            asked, self.asked = self.asked, None
+            asked, self.asked, self.is_asking = self.asked, None, False
             if given is not None:
                 self.identity = given
                 self.version += 1
-        assert asked is not None  # whoever asks has claimed it
-        asked.set_result(None)
+        if asked is not None:
+            asked.set_result(None)
 
 
 def _found(price: Callable[[], Costed]) -> tuple[int, bool]:

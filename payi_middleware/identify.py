@@ -71,7 +71,7 @@ def _ask_now(activity: Activity) -> None:
 
 async def ask_async(activity: Activity) -> None:
     """Ask `identify` from a coroutine. Raises nothing but the coroutine's own cancellation."""
-    while activity.needs_identify() and _identifying.get() is not activity:
+    while activity.asks and activity.identity is None and _identifying.get() is not activity:
         asking = activity.claim()
         if asking is None:
             await _ask_first(activity)
@@ -84,7 +84,9 @@ async def _ask_first(activity: Activity) -> None:
     given: Given | None = None
     try:
         answer = _identify(activity)
-        given = given_by(await _on_its_loop(answer, activity) if inspect.isawaitable(answer) else answer)
+        if type(answer) is not str and inspect.isawaitable(answer):
+            answer = await _on_its_loop(answer, activity)
+        given = given_by(answer)
     except Exception:
         _failed()
         given = NOTHING
