@@ -223,12 +223,15 @@ async def refused_async(call: Call) -> Refused | None:
     return None if hold is None else await hold.admit_async(call)
 
 
-def sent(call: Call, token: Any) -> None:
-    """The head of the answer is there, or an error: from now on this call is no outer one."""
-    call.sending = False
-    try:  # as context.restore, without a call
+def sent(token: Any) -> None:
+    """The head of the answer is there, or an error: the face's call is no outer one any more.
+
+    The face says so to its call itself, as the first thing: an exception from a signal's handler may come here too, and who
+    leaves a call `sending` takes all later ones for that. `token` is None if one came before it was had.
+    """
+    try:
         owner.reset(token)
-    except ValueError:
+    except (ValueError, TypeError):
         pass
 
 

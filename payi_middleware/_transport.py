@@ -167,19 +167,22 @@ class SyncWrapper:
             return self.inner.handle_request(request)
         if call.hold is not None and (refusal := refused(call)) is not None:
             return self._instead(request, refusal)
-        token = owner.set(call)
-        call.sending = True
         asked = request if not call.meter.settings.include_usage else with_usage(request, call)
+        token = None
         try:
+            token = owner.set(call)
+            call.sending = True
             response = self.inner.handle_request(asked)
         except BaseException as error:
             call.failed(error)
             raise
         finally:  # the head of the answer is there, or an error: from now on this call is no outer one
-            call.sending = False
-            try:  # as context.restore, without a call
-                owner.reset(token)
-            except ValueError:
+            call.sending = (
+                False  # before any call, where a signal's handler may raise: later calls would be taken for this one
+            )
+            try:  # as `sent`, without a call
+                owner.reset(token)  # type: ignore[arg-type]  # None if a signal's handler raised
+            except (ValueError, TypeError):
                 pass
         response = tap(call, request, response, self.tap_class)
         return response if asked is request else hidden(response, self.tap_class)
@@ -220,19 +223,22 @@ class AsyncWrapper(SyncWrapper):
             return await self.inner.handle_async_request(request)
         if call.hold is not None and (refusal := await refused_async(call)) is not None:
             return self._instead(request, refusal)
-        token = owner.set(call)
-        call.sending = True
         asked = request if not call.meter.settings.include_usage else with_usage(request, call)
+        token = None
         try:
+            token = owner.set(call)
+            call.sending = True
             response = await self.inner.handle_async_request(asked)
         except BaseException as error:
             call.failed(error)
             raise
         finally:  # the head of the answer is there, or an error: from now on this call is no outer one
-            call.sending = False
-            try:  # as context.restore, without a call
-                owner.reset(token)
-            except ValueError:
+            call.sending = (
+                False  # before any call, where a signal's handler may raise: later calls would be taken for this one
+            )
+            try:  # as `sent`, without a call
+                owner.reset(token)  # type: ignore[arg-type]  # None if a signal's handler raised
+            except (ValueError, TypeError):
                 pass
         response = tap(call, request, response, self.async_tap_class)
         return response if asked is request else hidden(response, self.async_tap_class)

@@ -62,6 +62,8 @@ class PayiMiddleware:
         self.asks = identify is not None
         """Whether the application gave an `identify`."""
         self._trust = Trust(self.meter.settings.trusted_hosts)
+        self.remembered: dict[Any, Any] = {}
+        """What its requests have in common."""
         self._cost_headers = cost_headers
         self._has_own = identify is not None or cost_headers
         """Whether it would be missed that an outer face has the request."""

@@ -96,8 +96,7 @@ class _Common(NamedTuple):
 
 
 _MOST = 4096
-_remembered: dict[tuple[Any, ...], _Common] = {}
-"""By face, identity and source."""
+"""Of a face: by identity and source."""
 
 
 def _in_common(face: Face, activity: Activity, identity: Given | None, source: Source) -> _Common:
@@ -109,9 +108,9 @@ def _in_common(face: Face, activity: Activity, identity: Given | None, source: S
     counted = health.counters()
     found = _common(laid(_asked(face, activity.request, identity)), face, activity.request, objects)
     if health.counters() == counted:
-        if len(_remembered) >= _MOST:
-            _remembered.clear()
-        _remembered[face, identity, key] = found
+        if len(face.remembered) >= _MOST:
+            face.remembered.clear()
+        face.remembered[identity, key] = found
     return found
 
 
@@ -127,7 +126,7 @@ def _of_this_request(face: Face, activity: Activity, source: Source, version: in
     key, where, _, is_plain = source
     identity = activity.identity  # once, as it may be told meanwhile
     try:
-        common = _remembered.get((face, identity, where)) or _in_common(face, activity, identity, source)
+        common = face.remembered.get((identity, where)) or _in_common(face, activity, identity, source)
     except TypeError:  # properties have no hash
         return _anew(activity, activity, version)
     known, route, name, raw, inbound, _ = common

@@ -73,15 +73,17 @@ def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
         refusal = refused(call)
         if refusal is not None:
             return _instead(request, refusal)
-        token = owner.set(call)
-        call.sending = True
+        token = None
         try:
+            token = owner.set(call)
+            call.sending = True
             response = original(self, request)
         except BaseException as error:
             call.failed(error)
             raise
         finally:
-            sent(call, token)
+            call.sending = False  # before any call, where a signal's handler may raise
+            sent(token)
         return _tap(call, response)
 
     return _send

@@ -91,6 +91,8 @@ class Call(msgspec.Struct, eq=False):
     parts: list[bytes] = []
     """The parts of the answer's body as they were received."""
 
+    __repr__ = object.__repr__  # a log that shows one must not show what was asked
+
     def is_sending(self, method: str, path: str, body: bytes | None, provider: Provider) -> bool:
         """Whether a request that begins now, inside of this call, is this very exchange on its way out.
 

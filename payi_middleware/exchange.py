@@ -23,3 +23,5 @@ class Exchange(msgspec.Struct, gc=False):
     """`call_group` and `attempt` of the call whose answer redirected to this one."""
     host: str = ""
     """Without the port; needed only where the endpoint has a `refine`."""
+
+    __repr__ = object.__repr__  # a log that shows one must not show what was asked

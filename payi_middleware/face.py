@@ -21,6 +21,8 @@ class Face(Protocol):
     """What an inbound face knows of its framework's requests."""
 
     origin: str
+    remembered: dict[Any, Any]
+    """What requests have in common; here, so that it goes with the application."""
     asks: bool
     """Whether the application gave an `identify`."""
 

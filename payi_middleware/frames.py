@@ -87,6 +87,8 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
     parent: None = None
     depth: int = 0
 
+    __repr__ = object.__repr__  # a log that shows one must not show the request
+
     @property
     def activity(self) -> Activity:
         """Itself: the root of its frames."""

@@ -67,15 +67,17 @@ class _Adapter(BaseAdapter):
         refusal = refused(call)
         if refusal is not None:
             return _maker.build_response(request, _raw.made(refusal, request.method))
-        token = owner.set(call)
-        call.sending = True
+        token = None
         try:
+            token = owner.set(call)
+            call.sending = True
             response = self._inner.send(request, *args, **options)
         except BaseException as error:
             call.failed(error)
             raise
         finally:
-            sent(call, token)
+            call.sending = False  # before any call, where a signal's handler may raise
+            sent(token)
         return _tap(call, request, response)
 
     def close(self) -> None:

@@ -60,16 +60,18 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
         if refusal is not None:
             preload, decode = more.get("preload_content", True), more.get("decode_content", True)
             return _raw.made(refusal, method, preload=preload, decode=decode)
-        token = owner.set(call)
-        call.sending = True
+        token = None
         try:
+            token = owner.set(call)
+            call.sending = True
             response = original(self, method, url, body, headers, *args, **more)
         except BaseException as error:
             reason = getattr(error, "reason", None)
             call.failed(reason if isinstance(reason, BaseException) else error)  # what made the last attempt fail
             raise
         finally:
-            sent(call, token)
+            call.sending = False  # before any call, where a signal's handler may raise
+            sent(token)
         return _tap(call, response)
 
     return urlopen
