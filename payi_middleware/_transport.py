@@ -9,7 +9,6 @@ is seen, redirect by redirect.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import attempts, context, forms, health, identify
@@ -71,7 +70,11 @@ def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call
     # Between an application's own steps the processor has forgotten all of this: what counts is how little there is of it.
     try:
         extensions = request.extensions
-        own = _own_headers(request) if b"xproxy-" in _names(request.headers) else extensions.get(_OWN)
+        own = extensions.get(_OWN)
+        for header in getattr(request.headers, "_list", None) or _listed(request.headers):
+            if header[1][:7] == b"xproxy-":
+                own = _own_headers(request)
+                break
         method, path = request.method, request.url.path
         route = provider.routes.get((method, path)) or provider.route(method, path)
         if route is None:
@@ -99,15 +102,9 @@ def _own_headers(request: Requestlike) -> dict[str, str]:
     return own
 
 
-_lower_name = itemgetter(1)
-
-
-def _names(headers: Any) -> bytes:
-    """The names of all headers, in lower case: one search in them instead of a dozen look-ups."""
-    try:
-        return b"\n".join(map(_lower_name, headers._list))  # as both libraries keep them; a third of the time of `raw`
-    except (AttributeError, IndexError, TypeError):
-        return b"\n".join([name for name, _ in headers.raw]).lower()
+def _listed(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
+    """Names, names in lower case and values, as both libraries keep them: to look there takes a third of the time of `raw`."""
+    return [(name, name.lower(), value) for name, value in headers.raw]
 
 
 def _content(request: Any) -> bytes | None:
@@ -263,9 +260,11 @@ def tap(call: Call, request: Any, response: Any, tap_class: type[Any]) -> Any:
         # as Call.answered, without a call
         status, headers = response.status_code, response.headers
         call.status, call.headers = status, headers
-        if b"content-encoding" in _names(headers):
-            encoding = headers["content-encoding"]
-            call.encoding = "" if encoding == "identity" else encoding
+        for header in getattr(headers, "_list", None) or _listed(headers):
+            if header[1] == b"content-encoding":
+                encoding = headers["content-encoding"]
+                call.encoding = "" if encoding == "identity" else encoding
+                break
         if status >= 400:
             call.remember(call.attempt)
         if 300 <= status < 400:  # what follows a redirect has a copy of the extensions

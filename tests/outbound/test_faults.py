@@ -26,7 +26,6 @@ def faulty(*args: Any, **kwargs: Any) -> Any:
 
 
 BEFORE = {
-    "headers": (_transport, "_names"),
     "exchange": (_transport, "Exchange"),
     "attribution": (opening, "attributed"),
     "call": (call, "Call"),

@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from exchanges import ANSWER, REQUEST, URL, Watched, mock
+from exchanges import ANSWER, REQUEST, URL, Watched, encoded, mock
 
 import payi_middleware.httpx
-from payi_middleware import Meter, PayiTransport, health, instrument, instrumentation, track, uninstrument
+from payi_middleware import Meter, PayiTransport, _transport, health, instrument, instrumentation, track, uninstrument
 from payi_middleware._outbound import HOOK
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.instrumentation import SEAM, hooked
@@ -502,3 +502,30 @@ def test_a_library_that_is_not_installed() -> None:
             print(meter.hooks["httpx"], "|", error)
     """
     assert in_a_process(PREPARED + textwrap.dedent(code)) == "absent | object is no transport of httpx or httpx2"
+
+
+def test_headers_as_the_libraries_keep_them(lib: ModuleType, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are looked at in the libraries' own list; a version that has none is as well looked at."""
+    told = {"X-One": "1", "xProxy-User-ID": "jane"}
+    assert _transport._listed(lib.Headers(told)) == lib.Headers(told)._list
+
+    asked: list[Any] = []
+    listed = _transport._listed
+
+    def counted(headers: Any) -> Any:
+        asked.append(headers)
+        return listed(headers)
+
+    monkeypatch.setattr(_transport, "_listed", counted)
+    # the attribute of another version: as if there was no such list
+    monkeypatch.setattr(
+        _transport,
+        "getattr",
+        lambda held, name, default: default if name == "_list" else getattr(held, name, default),
+        raising=False,
+    )
+    with lib.Client(transport=mock(lib, [encoded("gzip", ANSWER)], content_encoding="gzip")) as client:
+        assert client.post(URL, content=REQUEST, headers=told).content == ANSWER
+    assert len(asked) == 2
+    assert watched.one.user_id == "jane"
+    assert watched.one.cost is not None
