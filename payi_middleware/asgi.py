@@ -100,7 +100,9 @@ class PayiMiddleware:
                 await self.app(scope, receive, send)
         finally:
             activity.ended = time.monotonic()
-            if activity.calls and not self.meter.spool.durable:  # what only memory holds is delivered at once
+            if (
+                activity.flying is not None and not self.meter.spool.durable
+            ):  # what only memory holds is delivered at once
                 self.meter.flusher.hurry()
             try:  # as context.restore, which takes a tenth of a microsecond longer
                 context.frame.reset(token)

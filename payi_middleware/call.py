@@ -125,7 +125,7 @@ class Call(msgspec.Struct, eq=False):
     def _forget(self) -> None:
         """This call has no event."""
         if self.activity is not None:
-            self.activity.forget_call()
+            self.activity.forget_call(self.id)
         if self.hold is not None:
             self.hold.release()
         self.meter.spool.append(record.void(self.id))
@@ -249,7 +249,7 @@ class Call(msgspec.Struct, eq=False):
             )
         except Exception:
             if self.activity is not None:
-                self.activity.end_call(0, exact=False)
+                self.activity.end_call(self.id, 0, exact=False)
 
     def _end(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
         """Read the answer and write the record. Never raises."""
@@ -298,9 +298,8 @@ class Call(msgspec.Struct, eq=False):
             meter.spool.append(ANSWERED + self.id + record.encode(fields))
             if activity is not None:
                 who = self.attributed.shared
-                activity.end_unpriced_call(
-                    partial(cost_answered, meter.prices, self.provider.id, self.started_ns, who, reading)
-                )
+                price = partial(cost_answered, meter.prices, self.provider.id, self.started_ns, who, reading)
+                activity.end_unpriced_call(self.id, price)
         except Exception:
             health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
             self._end_unread(now, outcome, error_type)
@@ -390,6 +389,8 @@ class Call(msgspec.Struct, eq=False):
         self.meter.spool.append(record.void(self.id))
         if self.group == self.id:
             self.group = shared
+        if self.activity is not None:
+            self.activity.rename_call(self.id, shared)
         self.id = shared
         return True
 
@@ -453,12 +454,12 @@ class Call(msgspec.Struct, eq=False):
         meter.spool.append(record.ended(self.id, fields, to_price=waits))
         if activity is not None:
             if cost is not None:
-                activity.end_call(cost.total_ticks, exact=not unpriced and source != "estimate")
+                activity.end_call(self.id, cost.total_ticks, exact=not unpriced and source != "estimate")
             elif price is not None:
-                activity.end_unpriced_call(price)
+                activity.end_unpriced_call(self.id, price)
             else:  # a refused attempt costs nothing, and that is known
                 nothing = outcome in ("error", "blocked") and source == "none" and not unpriced
-                activity.end_call(0, exact=not waits and nothing)
+                activity.end_call(self.id, 0, exact=not waits and nothing)
         if self.hold is not None and states is None:
             self._settle(outcome, units, cost, waits=waits)
 

@@ -66,15 +66,16 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
     unsteppable: bool = False
     """Whether `identify` has to be awaited, so that code which cannot await need not ask again."""
     version: int = 0
-    calls: int = 0
-    """Calls begun."""
-    ended_calls: int = 0
-    cost_ticks: int = 0
-    """Of ended calls."""
-    inexact: int = 0
-    """Ended calls that are estimated or not wholly priced."""
+    flying: set[bytes] | None = None
+    """The ids of its calls in flight; None before the first."""
     unpriced: list[Callable[[], Costed]] | None = None
-    """How to find the cost of ended calls of which nobody asked it yet."""
+    """How to find the cost of ended calls of which nobody asked it yet; None before the first call."""
+    counted: int = 0
+    """Its other ended calls."""
+    cost_ticks: int = 0
+    """Of those."""
+    inexact: int = 0
+    """Those that are estimated or not wholly priced."""
     refused: bool = False
     """Whether a limit refused one of its calls."""
     ended: float | None = None
@@ -100,9 +101,21 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
         return self.face.origin if self.face is not None else "track"
 
     @property
+    def calls(self) -> int:
+        """Calls begun."""
+        with _accounts:
+            return self.counted + len(self.unpriced or ()) + len(self.flying or ())
+
+    @property
+    def ended_calls(self) -> int:
+        """Calls that ended."""
+        with _accounts:
+            return self.counted + len(self.unpriced or ())
+
+    @property
     def pending(self) -> int:
         """Calls in flight."""
-        return self.calls - self.ended_calls
+        return len(self.flying or ())
 
     def change(self, given: Given) -> None:
         """Lay more over what `current().set` told; for calls begun afterwards."""
@@ -110,55 +123,73 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
             self.given = stacked(self.given, given)
             self.version += 1
 
-    def begin_call(self) -> None:
-        """Count a call that begins."""
-        with _accounts:
-            self.calls += 1
+    # A set and a list take an item without a lock; a call leaves the set last, so that who sees none in flight misses none.
 
-    def end_call(self, ticks: int, *, exact: bool) -> None:
+    def begin_call(self, call_id: bytes) -> None:
+        """Count a call that begins."""
+        flying = self.flying
+        if flying is None:
+            flying = self._first_call()
+        flying.add(call_id)
+
+    def _first_call(self) -> set[bytes]:
+        with _accounts:
+            if self.flying is None:
+                self.unpriced = []
+                self.flying = set()
+            return self.flying
+
+    def rename_call(self, call_id: bytes, new_id: bytes) -> None:
+        """A call in flight gets another id."""
+        self.begin_call(new_id)
+        self.forget_call(call_id)
+
+    def forget_call(self, call_id: bytes) -> None:
+        """Take back a begun call that an inner face took over."""
+        if self.flying is not None:
+            self.flying.discard(call_id)
+
+    def end_call(self, call_id: bytes, ticks: int, *, exact: bool) -> None:
         """Count a call that ended, and its cost."""
         with _accounts:
-            self.ended_calls += 1
+            self.counted += 1
             self.cost_ticks += ticks
             if not exact:
                 self.inexact += 1
+        self.forget_call(call_id)
 
-    def end_unpriced_call(self, price: Callable[[], Costed]) -> None:
+    def end_unpriced_call(self, call_id: bytes, price: Callable[[], Costed]) -> None:
         """Count a call that ended, whose cost is found out when somebody asks."""
-        with _accounts:
-            self.ended_calls += 1
-            if self.unpriced is None:
-                self.unpriced = []
-            self.unpriced.append(price)
-        adding_up = _adding_up
+        unpriced, flying, adding_up = self.unpriced, self.flying, _adding_up
+        if unpriced is None or flying is None:  # it began in the process that this one was forked of
+            return
+        unpriced.append(price)
+        flying.discard(call_id)
         # Not waiting, as the garbage collector may end a call within `_accounts`, which whoever adds up needs: the next one tries.
-        if len(self.unpriced) >= _MOST_UNPRICED and adding_up.acquire(blocking=False):
+        if len(unpriced) >= _MOST_UNPRICED and adding_up.acquire(blocking=False):
             try:
-                self._add_up()
+                self._add_up(unpriced)
             finally:
                 adding_up.release()
 
     def add_up(self) -> None:
         """Find the cost of all that ended. Never raises."""
-        if self.unpriced is None:  # nothing was ever left; an empty list may be one that somebody is at
+        if self.unpriced is None:  # no call was ever made; an empty list may be one that somebody is at
             return
         with _adding_up:
-            self._add_up()
+            self._add_up(self.unpriced)
 
-    def _add_up(self) -> None:
-        fresh: list[Callable[[], Costed]] = []  # first, as the garbage collector may run here, end a call and come back
-        with _accounts:
-            unpriced, self.unpriced = self.unpriced or (), fresh
-        for price in unpriced:
+    def _add_up(self, unpriced: list[Callable[[], Costed]]) -> None:
+        while True:
+            with _accounts:
+                if not unpriced:
+                    return
+                price = unpriced.pop()
+                self.counted += 1
             ticks, exact = _found(price)
             with _accounts:
                 self.cost_ticks += ticks
                 self.inexact += not exact
-
-    def forget_call(self) -> None:
-        """Take back a begun call that an inner face took over."""
-        with _accounts:
-            self.calls -= 1
 
     def end(self) -> None:
         """The request is over; calls may still begin in what it left running."""

@@ -87,7 +87,7 @@ def open_call(
     )
     meter.spool.append(BEGUN + call_id + begun)
     if activity is not None:
-        activity.begin_call()
+        activity.begin_call(call_id)
     started, limits = time.perf_counter_ns(), meter.limits
     return call.Call(
         meter,

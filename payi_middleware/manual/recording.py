@@ -59,10 +59,11 @@ def _keep(meter: Metering, told: Told, own_id: bytes, now: int) -> None:
     meter.spool.append(records.ended(own_id, event, to_price=waits))
     if activity is None:
         return
-    activity.begin_call()
+    activity.begin_call(own_id)
     known_cost = event.cost is not None and not event.unpriced
     nothing_due = event.cost_source == "none" and event.outcome == "error" and not event.unpriced
-    activity.end_call(0 if event.cost is None else event.cost.total_ticks, exact=known_cost or nothing_due)
+    ticks = 0 if event.cost is None else event.cost.total_ticks
+    activity.end_call(own_id, ticks, exact=known_cost or nothing_due)
 
 
 def _running(told: Told) -> tuple[Activity | None, Attributed]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +19,13 @@ from payi_middleware.events import Cost
 from payi_middleware.frames import Activity
 from payi_middleware.spool import ANSWERED, BEGUN, ENDED
 from payi_middleware.testing import Events
+
+
+def ended(activity: Activity, price: Callable[[], Costed]) -> None:
+    """A call begins, and ends with a cost that nobody asked for yet."""
+    call_id = os.urandom(16)
+    activity.begin_call(call_id)
+    activity.end_unpriced_call(call_id, price)
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +75,12 @@ def test_who_asks_meanwhile_waits_for_the_whole(more: bool, whole: tuple[int, in
         assert goes_on.wait(10)
         return Costed(Cost(1, 2, 3), "usage", (), None)
 
-    activity.end_unpriced_call(slow)
+    ended(activity, slow)
     first = threading.Thread(target=activity.add_up)
     first.start()
     assert begun.wait(10)
     if more:
-        activity.end_unpriced_call(lambda: Costed(Cost(10, 20, 30), "estimate", (), None))
+        ended(activity, lambda: Costed(Cost(10, 20, 30), "estimate", (), None))
     seen: list[tuple[int, int]] = []
 
     def ask() -> None:
@@ -133,15 +142,15 @@ def test_a_call_that_the_collector_ends_waits_for_nobody(monkeypatch: pytest.Mon
         return priced
 
     for _ in range(63):
-        full.end_unpriced_call(lambda: priced)
-    other.end_unpriced_call(slow)
+        ended(full, lambda: priced)
+    ended(other, slow)
     asker = threading.Thread(target=other.add_up, daemon=True)
     asker.start()
     assert begun.wait(10)
 
     def stacked(*_: object) -> tuple[()]:
         inside.set()
-        full.end_unpriced_call(lambda: priced)  # as the garbage collector does, the 64th
+        ended(full, lambda: priced)  # as the garbage collector does, the 64th
         return ()
 
     monkeypatch.setattr(frames, "stacked", stacked)
