@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from . import health, record
-from .costing import Costed, conditions, cost_of
+from .costing import Costed, conditions, cost_answered, cost_of
 from .counting.estimates import BY_LENGTH, IF_CACHED, IF_WRITTEN, NOT_COUNTED, Estimates
 from .events import CallEvent, Units
 from .pricing import Prices
@@ -26,6 +26,9 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
         prices.load()
     for payload in payloads:
         try:
+            if payload[:1] == ANSWERED:
+                events.append(_answered(payload, prices))
+                continue
             event, to_price = record.event_of(payload)
         except Exception:
             health.note("record_unreadable", "a record of the spool cannot be read; it is left out", exc_info=True)
@@ -38,6 +41,18 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
     if estimates is not None:
         estimates.study()
     return events
+
+
+def _answered(payload: bytes, prices: Prices) -> CallEvent:
+    """The event of an ordinary answer. Raises if the record cannot be read."""
+    answer = record.answered(payload)
+    facts, reading = answer.begun, answer.reading
+    try:
+        costed = cost_answered(prices, facts.provider, facts.started_ns, facts.attribution, reading)
+    except Exception:
+        health.note("pricing", "a call could not be priced; it is kept without a cost", exc_info=True)
+        costed = Costed(None, "none", reading.unpriced, _FAULT)
+    return record.event_answered(payload[1:17], answer, costed, prices.version)
 
 
 _set = msgspec.structs.force_setattr

@@ -1,7 +1,7 @@
 """The payloads of spool records: what of a call is kept, how it is encoded, and the event that comes of it.
 
-On the application's path a record is a plain tuple in the order of `CallEvent`'s fields, with attribution and inbound facts
-encoded once a request; the thread that drains the spool decodes it to the `CallEvent`.
+On the application's path a record is a plain tuple: of an ordinary answer what was read of it, behind what was written as the
+call began; else in the order of `CallEvent`'s fields. The thread that drains the spool makes the `CallEvent`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,29 @@ from __future__ import annotations
 import itertools
 import os
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .events import Attribution, CallEvent, Inbound, format_id
 from .providers.base import Reading
-from .spool import ANSWERED, ENDED, TO_PRICE, VOID
+from .spool import ENDED, TO_PRICE, VOID
 
-__all__ = ["Answered", "Begun", "encode", "ended", "event_of", "new_id", "unfinished", "void"]
+if TYPE_CHECKING:
+    from .costing import Costed
+
+__all__ = [
+    "Answered",
+    "Begun",
+    "answered",
+    "encode",
+    "ended",
+    "event_answered",
+    "event_of",
+    "new_id",
+    "unfinished",
+    "void",
+]
 
 
 class Begun(msgspec.Struct, frozen=True, array_like=True):
@@ -94,22 +108,31 @@ def void(call_id: bytes) -> bytes:
 
 
 def event_of(payload: bytes) -> tuple[CallEvent, bool]:
-    """The event of an ended record, and whether it is still to be priced.
+    """The event of a record of the kinds `ENDED` and `TO_PRICE`, and whether it is still to be priced.
 
     Raises:
         msgspec.MsgspecError: Another version wrote the record.
     """
-    kind = payload[:1]
-    if kind == ANSWERED:
-        return _event_answered(payload), True
-    return _decode_event(memoryview(payload)[17:]), kind == TO_PRICE
+    return _decode_event(memoryview(payload)[17:]), payload[:1] == TO_PRICE
 
 
-def _event_answered(payload: bytes) -> CallEvent:
+def answered(payload: bytes) -> Answered:
+    """What a record of the kind `ANSWERED` tells.
+
+    Raises:
+        msgspec.MsgspecError: Another version wrote the record.
+    """
     answer = _decode_answered(memoryview(payload)[17:])
+    _whole(answer.begun)
+    return answer
+
+
+def event_answered(event_id: bytes, answer: Answered, costed: Costed, price_version: str) -> CallEvent:
+    """The event of such a record, priced."""
     facts, reading = answer.begun, answer.reading
+    cost, source, unpriced, reason = costed
     return CallEvent(
-        event_id=payload[1:17],
+        event_id=event_id,
         application=facts.application,
         origin=facts.origin,
         started_ns=facts.started_ns,
@@ -127,14 +150,14 @@ def _event_answered(payload: bytes) -> CallEvent:
         streamed=answer.streamed,
         attempt=facts.attempt,
         call_group=facts.call_group,
-        attribution=_whole(facts),
+        attribution=facts.attribution,
         inbound=facts.inbound,
         units=reading.units or {},
-        cost=None,
-        cost_source="usage",
-        unpriced=reading.unpriced,
-        reason=reading.reason,
-        price_version=None,
+        cost=cost,
+        cost_source=source,
+        unpriced=unpriced,
+        reason=reason,
+        price_version=price_version,
         provider_response_id=reading.response_id,
         terms=reading.terms,
         parts=reading.parts,
