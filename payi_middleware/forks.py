@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-__all__ = ["at_work", "away", "hold", "keep", "release", "reset", "rest", "was_quiet"]
+__all__ = ["at_work", "away", "hold", "is_near", "keep", "release", "reset", "rest", "was_quiet"]
 
 
 class _Gate:
@@ -87,6 +87,11 @@ def away() -> Iterator[None]:
     finally:
         gate.enter()
         _mine.gate = gate
+
+
+def is_near() -> bool:
+    """Whether who begins to work now would wait for a fork."""
+    return _gate.forking
 
 
 def hold(patience: float) -> bool:

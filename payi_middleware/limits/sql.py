@@ -20,14 +20,15 @@ from .ledger import Alert, Answer, Past, Renew, Step
 from .limit import Definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
-__all__ = ["COLUMNS", "TABLES", "SqlKept", "events_of"]
+__all__ = ["COLUMNS", "TABLES", "TOGETHER", "SqlKept", "events_of"]
 
 T = TypeVar("T")
 
 _NS: Final = 10**9
 _SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call is refused
 _MOST_LAPSING: Final = 5_000  # that are taken back in one transaction
-_TOGETHER: Final = 256  # events that are moved from what is held to what is settled
+TOGETHER: Final = 256
+"""Events that are moved from what is held to what is settled."""
 _OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of no use
 
 TABLES: Final = (
@@ -218,7 +219,7 @@ class SqlKept(Kept):
             self._do(sql, [(number, key, ended_ns)])
         if len(book.records) != 1 or not self._wrote_record(*next(iter(book.records.items()))):
             self._write_records(book.records)
-        if self._unlooked >= _TOGETHER or book.swept:
+        if self._is_to_tidy() or book.swept:
             self._tidy(book.now_ns)
         if book.alerts:
             told = [(alert.at_ns, _encode(alert)) for alert in book.alerts]
@@ -282,9 +283,12 @@ class SqlKept(Kept):
         there[event_id] = record
         return True
 
+    def _is_to_tidy(self) -> bool:
+        return self._unlooked >= TOGETHER
+
     def _tidy(self, now_ns: int) -> None:
         """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""
-        count, self._unlooked = 2 * max(self._unlooked, _TOGETHER), 0
+        count, self._unlooked = 2 * max(self._unlooked, TOGETHER), 0
         self._forget_read()
         sql = (
             "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2"

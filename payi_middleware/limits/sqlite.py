@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from ..store import inherited, replaced
 from ..store.patience import patiently
 from ..store.sqlite import open_file, translated
 from .ledger import LEASE_SECONDS, Answer, Step
-from .sql import TABLES, SqlKept
+from .sql import TABLES, TOGETHER, SqlKept
 
 __all__ = ["SqliteLedger"]
 
@@ -40,8 +40,13 @@ _AWHILE, _LONGEST = 0.1, 0.004  # the same after so many seconds: whoever has th
 _TRIES: Final = 100  # of a second of patience
 _CROWDED: Final = 0.02  # seconds after waiting for the lock in which others must be thought to wait for it
 _WAY: Final = 0.0015  # seconds that they are then given after a transaction, so that one of them finds it free
+_QUICK: Final = 0.0005  # seconds that a statement takes at most while no other thread or process wants what it needs
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 """Errors that go by. After others the file is opened anew."""
+
+
+class _Later(Exception):  # noqa: N818 - no error
+    """A step turns out to be more than may be done at once."""
 
 
 class SqliteLedger(SqlKept):
@@ -77,6 +82,8 @@ class SqliteLedger(SqlKept):
         self._data_version = -1
         self._crowded_until = self._way_until = 0.0
         self._commits, self._copied = 0, 0.0
+        self._is_at_once = False
+        """Whether what is done now must not take long."""
         _ledgers.add(self)
 
     @property
@@ -99,6 +106,8 @@ class SqliteLedger(SqlKept):
         try:
             with forks.at_work(), self.lock, translated(self.path):
                 cursor = self._current()
+                if cursor.connection.in_transaction:  # begun and left by `at_once`; nothing was written in it
+                    cursor.execute("ROLLBACK")
                 patiently(lambda: cursor.execute("VACUUM"), self._timeout)
                 patiently(lambda: cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), self._timeout)
         except StoreError as error:
@@ -131,6 +140,68 @@ class SqliteLedger(SqlKept):
                 raise _told(self.path, error) from error
         return answers
 
+    def at_once(self, step: Step) -> list[Answer]:
+        """Do a step if nothing is in its way, for a thread that must not wait; else nothing, and it is `run` by one that may.
+
+        What takes longer, or may, is not done here: reading limits that were changed, taking back what lapsed, tidying.
+        """
+        if forks.is_near():
+            return []
+        with forks.at_work():
+            if not self.lock.acquire(blocking=False):
+                return []
+            try:
+                return self._done_at_once(step) if self._is_free() else []
+            finally:
+                self.lock.release()
+
+    def _is_free(self) -> bool:
+        """Whether the file is open and still at its path, nobody must be given way, and nothing else is due."""
+        if self._cursor is None or self._is_to_tidy():
+            return False
+        now = time.monotonic()
+        if now < self._crowded_until or (self._commits >= _COMMITS and now >= self._copied + _APART):
+            return False
+        return self._is_in_place()
+
+    def _done_at_once(self, step: Step) -> list[Answer]:
+        cursor, began = self._cursor, time.perf_counter()
+        assert cursor is not None
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self._crowded_until = time.monotonic() + _CROWDED
+            return []
+        if time.perf_counter() - began > _QUICK:  # other threads are busy: each statement would let them go first
+            return []  # who does the step finds it begun
+        self._is_at_once = True
+        try:
+            answers = self._run_at(self._begun(cursor), (step,))
+            self.commit()
+        except BaseException as error:
+            self.undo(error)
+            if not isinstance(error, Exception):
+                raise
+            return []  # if it fails there too, its asker is told so in order
+        finally:
+            self._is_at_once = False
+        return answers
+
+    def lapsing(self, now_ns: int) -> Iterable[bytes]:
+        """See `book.Shelf`."""
+        if self._is_at_once:
+            if self._ask("SELECT 1 FROM holds WHERE state = 0 AND due_ns <= ? LIMIT 1", (now_ns,)):
+                raise _Later
+            self._swept_ns = now_ns
+            return ()
+        return super().lapsing(now_ns)
+
+    def _tidy(self, now_ns: int) -> None:
+        if self._is_at_once:
+            self._unlooked = max(self._unlooked, TOGETHER)  # it is due, and done with the next step
+        else:
+            super()._tidy(now_ns)
+
     @contextlib.contextmanager
     def _transaction(self, *, alone: bool = False) -> Iterator[int]:
         with forks.at_work(), self.lock:
@@ -146,6 +217,8 @@ class SqliteLedger(SqlKept):
         cursor = self._current()
         if self._commits >= _COMMITS:
             self._copy_log(cursor)
+        if cursor.connection.in_transaction:  # see `at_once`
+            return self._begun(cursor)
         if self._way_until:
             self._give_way()
         began, pause, tries = 0.0, _SHORTEST, 0
@@ -230,6 +303,8 @@ class SqliteLedger(SqlKept):
             clock, changes = cursor.execute("SELECT clock_ns, changes FROM ledger").fetchone()
             self._kept_clock = clock
             if changes != self._changes:
+                if self._is_at_once:
+                    raise _Later
                 self._read_limits(changes)
             self._data_version = data_version
         now = max(self._clock(), self._seen)
@@ -248,16 +323,23 @@ class SqliteLedger(SqlKept):
 
     def _current(self) -> sqlite3.Cursor:
         """Of the connection, opened anew where the file was replaced."""
-        now = time.monotonic_ns()
         if self._cursor is not None:
-            if now - self._looked_ns < _LOOK_NS or replaced.file_at(self.path) == self._file:
-                self._looked_ns = now if now - self._looked_ns >= _LOOK_NS else self._looked_ns
+            if self._is_in_place():
                 return self._cursor
             cursor, self._cursor = self._cursor, None
             self._let_go(cursor.connection)
-        self._looked_ns = now
+        self._looked_ns = time.monotonic_ns()
         self._cursor = self._opened().cursor()
         return self._cursor
+
+    def _is_in_place(self) -> bool:
+        """Whether the file that is open is the one at its path, as it was looked lately."""
+        now = time.monotonic_ns()
+        if now - self._looked_ns >= _LOOK_NS:
+            if replaced.file_at(self.path) != self._file:
+                return False
+            self._looked_ns = now
+        return True
 
     def _opened(self) -> sqlite3.Connection:
         inherited.let_go()

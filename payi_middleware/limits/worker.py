@@ -22,6 +22,7 @@ from .. import context, health
 from ..exceptions import LedgerError
 from .inbox import Inbox, inbox
 from .ledger import Answer, Extend, Ledger, Release, Settle, Step
+from .moment import Moment
 from .waker import make_waker, waker_of
 
 __all__ = ["MOST_KEPT", "Worker"]
@@ -65,6 +66,8 @@ class Worker:
         """Why the ledger is out of reach, if it is."""
         self.since_ns: int | None
         """Since when, UTC."""
+        at_once = getattr(ledger, "at_once", None)
+        self._moment = None if at_once is None else Moment(at_once)
         self._thread: threading.Thread | None
         self._queue: Inbox[_Item] = inbox()
         self._starting: threading.Lock
@@ -85,8 +88,12 @@ class Worker:
     def wait(self, step: Step) -> asyncio.Future[Answer]:
         """As `ask`, to be awaited in the running event loop, at half the cost."""
         loop = asyncio.get_running_loop()
-        make_waker(loop, _give)  # here, as the thread cannot
         answer: asyncio.Future[Answer] = loop.create_future()
+        if self._moment is not None and self._moment.is_good(loop) and self._is_idle():
+            for done in self._moment.answers(step):
+                answer.set_result(done)
+                return answer
+        make_waker(loop, _give)  # here, as the thread cannot
         self._put(_Waiting(step, answer))
         return answer
 
@@ -129,9 +136,20 @@ class Worker:
         self._starting = threading.Lock()
         self._is_starting = 0
         self._thread = None
+        self._is_resting = False
         self.error = self.since_ns = None
         self._kept: deque[_Waiting] = deque()
         self._pause = self._again = 0.0
+
+    def _is_idle(self) -> bool:
+        """Whether nothing that was told or asked before is still to be done."""
+        return self._is_resting and self._queue.empty() and not self._kept and self.error is None
+
+    def _rest(self) -> None:
+        """All that the thread took is done. Who puts something says that it is not so any more; one of both sees the other."""
+        self._is_resting = True
+        if not self._queue.empty():
+            self._is_resting = False
 
     def _put(self, waiting: _Waiting) -> None:
         if not self.ledger.waits:
@@ -139,6 +157,7 @@ class Worker:
             return
         last = self._queue
         last.put(waiting)
+        self._is_resting = False
         if last is not self._queue:  # it was closed in this moment; to do a step twice does no harm
             self._queue.put(waiting)
         if self._thread is None:
@@ -179,14 +198,17 @@ class Worker:
     def _handle(self, items: Sequence[_Item]) -> bool:
         """Whether there is more to come."""
         if len(items) == 1 and isinstance(items[0], _Waiting) and not self._kept:  # as nearly always
-            _give_out(self._done(items))  # type: ignore[arg-type]
+            results = self._done(items)  # type: ignore[arg-type]
+            self._rest()
+            _give_out(results)
             return True
-        results: _Results = []
+        results = []
         while self._kept and self._is_worth_a_try():
             results += self._done([self._kept.popleft() for _ in range(min(_AT_ONCE, len(self._kept)))])
         new = [item for item in items if isinstance(item, _Waiting)]
         if new:
             results += self._done(new)
+        self._rest()
         _give_out(results)
         if len(new) < len(items):
             for item in items:
@@ -203,7 +225,10 @@ class Worker:
         if self.error is not None and not self._is_worth_a_try():
             return self._refused(some, self.error)
         try:
+            began = time.perf_counter()
             answers = self.ledger.run([one.step for one in some])
+            if self._moment is not None and len(some) == 1:
+                self._moment.took(time.perf_counter() - began)
         except LedgerError as error:
             self._out_of_reach(error)
             return self._refused(some, error)

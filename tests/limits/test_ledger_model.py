@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance import HOUR, NS, Clock, call
+from hasty import Hasty
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -280,7 +281,16 @@ class SqliteModel(Model):
         return self.opened()
 
 
+class HastyModel(SqliteModel):
+    """The same where steps are done at once."""
+
+    def opened(self) -> Ledger:
+        return Hasty(Path(self.folder.name) / "a.ledger", lease_seconds=LEASE, clock=self.clock)
+
+
 TestMemory = Model.TestCase
 TestMemory.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 TestSqlite = SqliteModel.TestCase
 TestSqlite.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+TestHasty = HastyModel.TestCase
+TestHasty.settings = settings(TestSqlite.settings, max_examples=5)

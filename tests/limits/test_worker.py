@@ -45,6 +45,9 @@ class Flaky(SqliteLedger):
         self.sizes.append(len(steps))
         return super().run(steps)
 
+    def at_once(self, step: Step) -> list[Any]:
+        return super().at_once(step) if self.gate.is_set() and not self.away else []
+
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Flaky]:
