@@ -200,7 +200,8 @@ class Worker:
         if len(items) == 1 and isinstance(items[0], _Waiting) and not self._kept:  # as nearly always
             results = self._done(items)  # type: ignore[arg-type]
             self._rest()
-            _give_out(results)
+            if results:
+                _give_to(results[0][0], results)
             return True
         results = []
         while self._kept and self._is_worth_a_try():
@@ -240,6 +241,8 @@ class Worker:
             return [(one.answer, fault) for one in some if one.answer is not None]
         if self.error is not None:
             self._back()
+        if len(some) == 1:
+            return [(some[0].answer, answers[0])] if some[0].answer is not None else []
         return [(one.answer, answer) for one, answer in zip(some, answers, strict=True) if one.answer is not None]
 
     def _refused(self, some: Sequence[_Waiting], error: LedgerError) -> _Results:
@@ -282,13 +285,22 @@ def _give_out(results: _Results) -> None:
             _give(one)
         else:
             by_loop.setdefault(answer.get_loop(), []).append(one)
-    for loop, some in by_loop.items():
-        waker = waker_of(loop)
-        if waker is not None:
-            waker.give(some)
-            continue
-        with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
-            loop.call_soon_threadsafe(_give_all, some)
+    for some in by_loop.values():
+        _give_to(some[0][0], some)
+
+
+def _give_to(answer: Answered, results: _Results) -> None:
+    """To the thread or the event loop of one of them, which is that of all."""
+    if isinstance(answer, Future):
+        _give_all(results)
+        return
+    loop = answer.get_loop()
+    waker = waker_of(loop)
+    if waker is not None:
+        waker.give(results)
+        return
+    with contextlib.suppress(RuntimeError):  # the loop is closed; nobody waits any more
+        loop.call_soon_threadsafe(_give_all, results)
 
 
 def _give_all(results: _Results) -> None:

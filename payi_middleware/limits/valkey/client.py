@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,9 +22,10 @@ from ...exceptions import LedgerError
 from .address import Address
 from .scripts import Script
 
-__all__ = ["Client"]
+__all__ = ["Client", "within"]
 
-_TRIES = 3
+_LEFT = (2, 1, 0)
+"""Tries that are left after each."""
 _UNKNOWN = ("Function not found", "unknown command", "unknown subcommand")
 """How servers begin to say that there is no such function, or that they have none at all."""
 
@@ -58,7 +60,7 @@ class Client:
         redis = self._library or _library()
         self._library = redis
         try:
-            return _decode(self._tried(redis, script, _encode(asked)))
+            return _decode(self._tried(redis, script, _packed(asked)))
         except (redis.RedisError, redis.exceptions.RedisClusterException, OSError) as error:
             raise LedgerError(f"ledger {self.address.shown} {_cure(redis, error, self.address)}") from error
         except UnicodeEncodeError as error:
@@ -74,7 +76,7 @@ class Client:
 
     def _tried(self, redis: Any, script: Script, asked: bytes) -> bytes:
         """What the server answers, if need be at another try: with another connection, or another node."""
-        for left in reversed(range(_TRIES)):
+        for left in _LEFT:
             try:
                 return self._answered(redis, script, asked)
             except (redis.exceptions.AuthenticationError, redis.exceptions.BusyLoadingError):
@@ -105,7 +107,7 @@ class Client:
     def _called(self, redis: Any, connection: Any, script: Script, asked: bytes) -> bytes:
         head = self._heads.get(script.function)
         if head is None:
-            head = self._heads[script.function] = _packed("FCALL", script.function, 1, self.address.key, more=1)
+            head = self._heads[script.function] = _command("FCALL", script.function, 1, self.address.key, more=1)
         command = b"%b$%d\r\n%b\r\n" % (head, len(asked), asked)
         try:
             return _exchanged(connection, command)
@@ -178,16 +180,27 @@ class Client:
         return server
 
 
+def _packed(values: Sequence[Any]) -> bytes:
+    """Some values, one after another: a list to put them in takes the server longer to make than all else of them."""
+    return _encode(values)[1 if len(values) < 16 else 3 :]  # without the head, which tells how many they are
+
+
+def within(values: Sequence[Any]) -> msgspec.Raw:
+    """The same as one value, a text, of others."""
+    inner = _packed(values)
+    return msgspec.Raw(b"\xdb%b%b" % (len(inner).to_bytes(4, "big"), inner))
+
+
 def _said(connection: Any, *command: Any) -> bytes:
     """Send a command; the answer."""
-    return _exchanged(connection, _packed(*command))
+    return _exchanged(connection, _command(*command))
 
 
-def _packed(*command: Any, more: int = 0) -> bytes:
+def _command(*command: Any, more: int = 0) -> bytes:
     """A command, or its beginning if there are `more` arguments."""
     parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
-    packed = b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
-    return b"*%d\r\n%b" % (len(parts) + more, packed)
+    said = b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    return b"*%d\r\n%b" % (len(parts) + more, said)
 
 
 def _exchanged(connection: Any, command: bytes) -> bytes:

@@ -37,7 +37,7 @@ from ..limit import Definition
 from ..rows import Known, Row, Terms, past_of, totals_of
 from . import wire
 from .address import address_of
-from .client import Client
+from .client import Client, within
 from .scripts import Script, function, script
 from .terms import alerts_of, definition_of, fields_of, told_of
 
@@ -99,8 +99,8 @@ class ValkeyLedger:
         self._lock = threading.RLock()
         self._terms: dict[str, Terms] = {}
         self._limit_ids: dict[int, str] = {}
-        self._told: dict[int, tuple[Any, ...]] = {}
-        """What steps tell of a limit, by number."""
+        self._told: dict[int, msgspec.Raw] = {}
+        """What steps tell of a limit, packed, by number."""
 
     @property
     def id(self) -> str:
@@ -113,6 +113,9 @@ class ValkeyLedger:
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one round trip; very many in several."""
+        if len(steps) == 1 and isinstance(steps[0], (Reserve, Settle)):
+            done = self._one(steps[0])
+            return self._run(steps) if done is None else done
         if len(steps) <= _STEPS:
             return self._run(steps)
         answers: list[Answer] = []
@@ -287,23 +290,25 @@ class ValkeyLedger:
         self._client.close()
 
     def _run(self, steps: Sequence[Step]) -> list[Answer]:
-        one = steps[0] if len(steps) == 1 else None
         for _ in range(_TRIES):
-            done = self._one(one) if isinstance(one, (Reserve, Settle)) else self._several(steps)
+            done = self._several(steps)
             if done is not None:
                 return done
         raise self._unsteady()
 
     def _one(self, step: Reserve | Settle) -> list[Answer] | None:
-        """As `_several`; apart, as it is what a single call waits for."""
+        """As `_several`; apart, as it is what a single call waits for: there each function that is called is felt."""
         window = wire.Window(self._guessed_ns())
         application, wanted = step.application, step.version if isinstance(step, Reserve) else 0
         with self._lock:  # a limit's windows are looked up by one thread at a time
-            terms = self._at_least(application, wanted)
+            terms = self._terms.get(application)
+            if terms is None or terms.version < wanted:
+                terms = self._fetched(application)
             if wanted and wanted != terms.version:
                 return [Stale(terms.version)]
-            charged = wire.found(terms, step.accounts)
-            limits = [self._told[known.number] for known, _ in charged]
+            charged, limits = wire.found(terms, step.accounts), []
+            for known, _ in charged:
+                limits.append(self._told[known.number])  # a comprehension is a function, too
             written = wire.written(step, charged, window)
         events = (wire.event_text(step.event_id),)
         rest = (window.starts, window.ends, terms.version, (), limits, (written,))
@@ -363,7 +368,9 @@ class ValkeyLedger:
         return asked
 
     def _read(self, one: Any, charged: Sequence[tuple[Known, str]]) -> Answer:
-        if one and one[0] != "admitted":
+        if not one:
+            return None
+        if one[0] != "admitted":
             self._learn_ids(wire.states_of(one[2 if one[0] == "settled" else 1]).keys())
         return wire.read_answer(one, charged, self._limit_ids)
 
@@ -384,7 +391,7 @@ class ValkeyLedger:
         with self._lock:
             self._terms[application] = terms
             self._limit_ids.update((known.number, known.limit_id) for known in terms.by_id.values())
-            self._told.update((known.number, told_of(known)) for known in terms.by_id.values())
+            self._told.update((known.number, within(told_of(known))) for known in terms.by_id.values())
         return terms
 
     def _forget(self, applications: Iterable[str]) -> None:
@@ -534,7 +541,7 @@ class _Asked(NamedTuple):
     """Of steps that are about one; else empty."""
     steps: list[list[Any]]
     versions: dict[str, int]
-    limits: dict[int, tuple[Any, ...]]
+    limits: dict[int, msgspec.Raw]
     window: wire.Window
 
 

@@ -61,6 +61,8 @@ _LETTERS: Final[dict[str, State]] = {
     "x": "blocked_external",
 }
 COUNTED: Final = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
+_EVER: Final = (0, 0)
+"""When a row begins and ends without a window of the calendar; a rolling one's slices are found by the server."""
 _US: Final = 1_000
 _NS: Final = 10**9
 
@@ -76,9 +78,7 @@ class Window:
         self.ends = 2**52 // 10**6  # no end
 
     def of(self, known: Known, at_ns: int | None = None) -> tuple[int, int]:
-        """When the row begins and ends that an instant belongs to, now if none is told; (0, 0) without a window."""
-        if not known.window:  # a rolling one's slices are found by the server
-            return 0, 0
+        """When the row begins and ends that an instant belongs to, now if none is told."""
         starts, ends = known.window_at(self.now_ns)
         self.starts = max(self.starts, starts // _NS)
         self.ends = min(self.ends, ends // _NS)
@@ -90,8 +90,10 @@ class Window:
 def found(terms: Terms, accounts: Sequence[Account]) -> list[tuple[Known, str]]:
     """The limits of accounts, each once, but for those that are gone."""
     by_id = terms.by_id
-    once = dict.fromkeys(accounts) if len(accounts) > 1 else accounts
-    return [(by_id[limit_id], key) for limit_id, key in once if limit_id in by_id]
+    if len(accounts) == 1:
+        limit_id, key = accounts[0]
+        return [(by_id[limit_id], key)] if limit_id in by_id else []
+    return [(by_id[limit_id], key) for limit_id, key in dict.fromkeys(accounts) if limit_id in by_id]
 
 
 def event_text(event_id: bytes) -> str:
@@ -114,7 +116,7 @@ def written(step: Any, charged: Sequence[tuple[Known, str]], window: Window) -> 
 def _reserve(step: Reserve, charged: Sequence[tuple[Known, str]], window: Window) -> list[Any]:
     told = ["reserve", step.application, *_amounts(step.hold)]
     for known, key in charged:
-        told += (known.number, key, *window.of(known))
+        told += (known.number, key, *(window.of(known) if known.window else _EVER))
     return told
 
 
@@ -132,7 +134,7 @@ def _settle(step: Settle, charged: Sequence[tuple[Known, str]], window: Window) 
         step.counts,
     ]
     for known, key in charged:
-        told += (known.number, key, *window.of(known, step.at_ns))
+        told += (known.number, key, *(window.of(known, step.at_ns) if known.window else _EVER))
     return told
 
 
@@ -157,8 +159,11 @@ _WRITING: Final[dict[type, Callable[..., list[Any]]]] = {
 }
 
 
-def _amounts(hold: Amount) -> list[int]:
-    return [amount if 0 <= amount <= _MOST_HELD else min(max(0, amount), _MOST_HELD) for amount in hold]
+def _amounts(hold: Amount) -> Sequence[int]:
+    ticks, tokens, calls = hold
+    if 0 <= ticks <= _MOST_HELD and 0 <= tokens <= _MOST_HELD and 0 <= calls <= _MOST_HELD:  # as nearly always
+        return hold
+    return [min(max(0, amount), _MOST_HELD) for amount in hold]
 
 
 def _signed(amount: int) -> str:
@@ -171,13 +176,9 @@ def _text(amount: int) -> str:
 
 def read_answer(told: Any, charged: Sequence[tuple[Known, str]], limit_ids: dict[int, str]) -> Answer:
     """What a step is answered; `limit_ids` by number."""
-    if not told:
-        return None
     if told[0] == "settled":
         return _settled(told, limit_ids)
     if told[0] == "admitted":
-        if len(charged) == 1:
-            return Admitted((_standing(charged[0], told, 1),))
         return Admitted(tuple([_standing(one, told, 4 * n + 1) for n, one in enumerate(charged)]))
     states = {limit_ids[number]: state for number, state in states_of(told[1]).items()}
     # At first by account; asked again, by limit.
@@ -195,28 +196,25 @@ def read_answer(told: Any, charged: Sequence[tuple[Known, str]], limit_ids: dict
 def _standing(charged: tuple[Known, str], told: Sequence[Any], place: int) -> Standing:
     known, key = charged
     spent = int(told[place])
-    return Standing(
-        known.limit_id,
-        known.name,
-        key,
-        known.type,
-        known.unit,
-        known.state(spent),
-        known.most,
-        spent,
-        int(told[place + 1]),
-        told[place + 2] * _US or None,
-        told[place + 3] * _US or None,
+    held, starts, resets = int(told[place + 1]), told[place + 2] * _US or None, told[place + 3] * _US or None
+    state = known.state(spent)
+    # Past its own `__new__`, as in `book`.
+    return tuple.__new__(
+        Standing,
+        (known.limit_id, known.name, key, known.type, known.unit, state, known.most, spent, held, starts, resets),
     )
 
 
 def _settled(told: Any, limit_ids: dict[int, str]) -> Settled:
     states: dict[str, str] = {limit_ids[number]: state for number, state in states_of(told[2]).items()}
-    crossed = tuple(
+    return Settled(states, told[1], _crossed(told[3], limit_ids) if told[3] else ())
+
+
+def _crossed(told: Any, limit_ids: dict[int, str]) -> tuple[Crossed, ...]:
+    return tuple(
         Crossed(limit_ids[number], key, share_of(share), int(spent), starts * _US or None)
-        for number, key, share, spent, starts in told[3]
+        for number, key, share, spent, starts in told
     )
-    return Settled(states, told[1], crossed)
 
 
 @lru_cache(maxsize=1024)

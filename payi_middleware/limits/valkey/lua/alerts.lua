@@ -51,7 +51,8 @@ local function cross(one, crossed)
 end
 
 local function write_alerts()
-  for _, told in ipairs(alerts) do
+  for i = 1, #alerts do
+    local told = alerts[i]
     local id = string.format('%012.0f', call('HINCRBY', base, 'alerts', 1))
     local of = call('HMGET', base .. ':l:' .. told[1], 'application', 'limit_id', 'name', 'unit_name', 'most', 'window')
     local packed = cmsgpack.pack({ of[1], of[2], of[3], told[2], told[3], of[4], told[4], of[5], of[6], told[5], now })

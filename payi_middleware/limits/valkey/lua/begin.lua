@@ -11,23 +11,29 @@ local COARSE = 10000  -- the clock is written that seldom, microseconds: each wr
 local call, base, asked, now, before
 local version  -- of the application's definitions, as text
 local read  -- records of calls, as they are kept, by event
-local limits, rows, totals, records, alerts, swept
+local limits, rows, totals, records, alerts, swept  -- totals and records by name, and one after another
+local changed  -- rows that are to be written
 local all  -- whether all of a row is read at once, as it is known to be needed
 
 -- Nil, or the answer to who knows other data.
 local function begin(keys, arguments)
-  call, base, asked = redis.call, keys[1], cmsgpack.unpack(arguments[1])
-  limits, rows, totals, records, alerts, swept, all = {}, {}, {}, {}, {}, 0, false
-  local events, names = asked[7], { base .. ':id', base .. ':clock', base .. ':v:' .. asked[4] }
-  for i = 1, #events do names[i + 3] = base .. ':h:' .. events[i] end
-  local kept = call('MGET', unpack(names))
+  call, base, asked = redis.call, keys[1], { cmsgpack.unpack(arguments[1]) }
+  limits, rows, changed, totals, records, alerts, swept, all = {}, {}, {}, {}, {}, {}, 0, false
+  local events, kept = asked[7]
+  if #events == 1 then
+    kept = call('MGET', base .. ':id', base .. ':clock', base .. ':v:' .. asked[4], base .. ':h:' .. events[1])
+  else
+    local names = { base .. ':id', base .. ':clock', base .. ':v:' .. asked[4] }
+    for i = 1, #events do names[i + 3] = base .. ':h:' .. events[i] end
+    kept = call('MGET', unpack(names))
+  end
   if kept[1] ~= asked[1] then return cmsgpack.pack({ 'lost' }) end
   now = asked[3]
   if now == 0 then
     local told = call('TIME')
     now = told[1] * SECOND + told[2]
   end
-  before = tonumber(kept[2])
+  before = kept[2] + 0
   -- The clock never goes back: not when the server's is set, nor when another server, whose clock is behind, takes over.
   if now < before then now = before end
   if now < asked[2] then now = asked[2] end

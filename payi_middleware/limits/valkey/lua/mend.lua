@@ -26,7 +26,7 @@ for _, event in ipairs(call('ZRANGE', base .. ':leases', 0, -1)) do
   local record = record_of(event)
   for _, place in ipairs(record.state == 'held' and record.places or {}) do
     local row = places[base .. ':r:' .. place[1] .. ':' .. place[3] .. ':' .. place[2]]
-    if row then row.held = sum(row.held, record.hold[place[4]]) end
+    if row then put(row, 'held', sum(row.held, record.hold[place[4]])) end
   end
 end
 write_rows()

@@ -1,10 +1,13 @@
 -- Counters are integers of 64 bits, and doubles, which are all that Lua has, are exact to 2^53 only. So what is counted is kept as
 -- decimal text, and added up in two halves where it is long. Times and single holds stay below 2^53 and are plain numbers.
+-- Here and in what builds on it, what each step does avoids calls of functions that are written in C, `ipairs` and `pairs` with
+-- them: each takes as long as ten lines of Lua.
 
 local BILLION = 1000000000
 local FULL = '9223372036854775807'
 
 local function less(a, b)
+  if #a < 16 and #b < 16 then return a + 0 < b + 0 end
   local below = a:byte() == 45
   if below ~= (b:byte() == 45) then return below end
   if below then return tonumber(a) < tonumber(b) end
@@ -29,8 +32,8 @@ end
 -- `a` as text, and `b` as text or a number; the sum as text, at most what 64 bits hold.
 local function sum(a, b)
   if #a < 16 then
-    local b = tonumber(b)
-    if b < 1e15 and b > -1e15 then return string.format('%.0f', tonumber(a) + b) end
+    local b = b + 0
+    if b < 1e15 and b > -1e15 then return string.format('%.0f', a + b) end
   end
   if type(b) == 'number' then b = text(b) end
   local high, low = halves(a)

@@ -8,8 +8,9 @@ local ENDED, BLOCKED = 101, 98  -- 'e', with which nothing that is packed begins
 local function record_of(event)
   local record = records[event]
   if record then return record end
-  record = { event = event }
-  records[event] = record
+  -- With its usual fields, though they are nil: a table that grows is made anew each time.
+  record = { event = event, state = nil, was = nil, due = nil, application = nil, hold = nil, places = nil, changed = nil }
+  records[event], records[#records + 1] = record, record
   local kept = read[event]
   if kept == nil then kept = call('GET', base .. ':h:' .. event) end
   if not kept then return record end
@@ -35,7 +36,9 @@ end
 
 -- Hold more, or less, in the rows of a call. A place: a limit's number, a key, when the row begins, which amount it counts.
 local function hold(record, sign, amounts)
-  for _, place in ipairs(record.places) do
+  local places = record.places
+  for i = 1, #places do
+    local place = places[i]
     local term = limit(place[1])
     local row = row_at(place[1], place[3], place[2])
     if row then add(term, row, 'held', sign * amounts[place[4]]) end  -- else its account was forgotten
@@ -93,7 +96,8 @@ local function write_held(record)
 end
 
 local function write_records()
-  for _, record in pairs(records) do
+  for i = 1, #records do
+    local record = records[i]
     if record.changed then
       if record.was == 'held' and record.state ~= 'held' then call('ZREM', base .. ':leases', record.event) end
       if record.was == 'lapsed' and record.state ~= 'lapsed' then call('ZREM', base .. ':lapsed', record.event) end

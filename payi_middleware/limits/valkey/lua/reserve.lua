@@ -12,8 +12,8 @@ end
 
 local function refusing(accounts, amounts)
   local found, any = {}, false
-  for i, one in ipairs(accounts) do
-    found[i] = refuses(one, amounts)
+  for i = 1, #accounts do
+    found[i] = refuses(accounts[i], amounts)
     any = any or found[i]
   end
   return any and found
@@ -61,7 +61,8 @@ local function reserve(step, event)
   found = found and refusing(accounts, amounts)
   if found then return refused(record, accounts, found) end
   local places = {}
-  for i, one in ipairs(accounts) do
+  for i = 1, #accounts do
+    local one = accounts[i]
     if one.row.most ~= one.term.most then put(one.row, 'most', one.term.most) end
     add(one.term, one.row, 'held', amounts[one.term.at])
     places[i] = { one.term.number, one.row.key, one.row.starts, one.term.at }

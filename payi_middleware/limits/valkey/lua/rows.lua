@@ -32,12 +32,15 @@ local function row_at(number, starts, key)
     else
       told = call('HMGET', name, 'ends', 'most', 'spent', 'held')
     end
-    row = told[1] and {
-      name = name, number = number, starts = starts, key = key, dirty = {},
-      ends = tonumber(told[1]), most = told[2], spent = told[3], held = told[4],
+    row = told[1] and (all and {
+      name = name, number = number, starts = starts, key = key, dirty = { nil, nil, nil, nil, nil, nil, nil, nil },
+      ends = told[1] + 0, most = told[2], spent = told[3], held = told[4],
       input = told[5], output = told[6], ok = told[7], exceeded = told[8], overrun = told[9],
       blocked = told[10], blocked_external = told[11], failed = told[12], told = told[13],
-    }
+    } or {
+      name = name, number = number, starts = starts, key = key, dirty = { nil, nil, nil, nil, nil, nil, nil, nil },
+      ends = told[1] + 0, most = told[2], spent = told[3], held = told[4],
+    })
     rows[name] = row
   end
   return row
@@ -53,9 +56,28 @@ local function whole(row)
   row.blocked, row.blocked_external, row.failed, row.told = told[6], told[7], told[8], told[9]
 end
 
-local function put(row, field, value)
-  row[field], row.dirty[field], row.changed = value, true, true
+-- Change a field, to be written with the row if that is.
+local function change(row, field, value)
+  local dirty = row.dirty
+  local count = #dirty
+  row[field] = value
+  for i = 1, count, 2 do
+    if dirty[i] == field then
+      dirty[i + 1] = value
+      return
+    end
+  end
+  dirty[count + 1], dirty[count + 2] = field, value
 end
+
+local function put(row, field, value)
+  change(row, field, value)
+  if not row.changed then row.changed, changed[#changed + 1] = true, row end
+end
+
+local FIELDS = {
+  'most', 'spent', 'held', 'input', 'output', 'ok', 'exceeded', 'overrun', 'blocked', 'blocked_external', 'failed', 'told',
+}
 
 local function made_row(number, starts, ends, key)
   local row = row_at(number, starts, key)
@@ -65,15 +87,12 @@ local function made_row(number, starts, ends, key)
     row = {
       name = base .. ':r:' .. number .. ':' .. starts .. ':' .. key, number = number, starts = starts, key = key,
       most = term.most, spent = '0', held = '0', input = '0', output = '0', ok = '0', exceeded = '0', overrun = '0',
-      blocked = '0', blocked_external = '0', failed = '0', told = '',
-      dirty = {
-        ends = true, most = true, spent = true, held = true, input = true, output = true, ok = true, exceeded = true,
-        overrun = true, blocked = true, blocked_external = true, failed = true, told = true,
-      },
+      blocked = '0', blocked_external = '0', failed = '0', told = '', dirty = {},
     }
     rows[row.name] = row
+    for i = 1, #FIELDS do change(row, FIELDS[i], row[FIELDS[i]]) end
   end
-  row.ends, row.dirty.ends = ends, true  -- or its limit had a shorter window, which began at the same time
+  change(row, 'ends', ends)  -- or its limit had a shorter window, which began at the same time
   -- Rows whose window is long over go by themselves, and out of the indexes of their account and limit as a new one enters.
   local index, accounts = base .. ':x:' .. number .. ':' .. key, base .. ':k:' .. number
   local second = math.floor(now / SECOND)
@@ -123,7 +142,7 @@ local function total_of(term, key)
     name = name, spent = told[1] or '0', held = told[2] or '0', cut = cut_of(term), rolling = term.rolling,
     told = told[5] or '',
   }
-  totals[name] = total
+  totals[name], totals[#totals + 1] = total, total
   local cut = tonumber(told[3] or 0)
   if tonumber(told[4] or 0) ~= term.rolling then  -- its window was another, or it is new
     total.spent, total.held, total.told, total.changed = '0', '0', '', true
@@ -156,18 +175,13 @@ local function add(term, row, field, amount)
 end
 
 local function write_rows()
-  for _, row in pairs(rows) do
-    if row and row.changed then
-      local fields = {}
-      for field in pairs(row.dirty) do
-        fields[#fields + 1] = field
-        fields[#fields + 1] = row[field]
-      end
-      call('HSET', row.name, unpack(fields))
-      if row.left then call('EXPIRE', row.name, row.left) end
-    end
+  for i = 1, #changed do
+    local row = changed[i]
+    call('HSET', row.name, unpack(row.dirty))
+    if row.left then call('EXPIRE', row.name, row.left) end
   end
-  for _, total in pairs(totals) do
+  for i = 1, #totals do
+    local total = totals[i]
     if total.changed then
       call(
         'HSET', total.name, 'spent', total.spent, 'held', total.held, 'cut', total.cut, 'rolling', total.rolling,

@@ -21,7 +21,9 @@ end
 -- The accounts in which it was reserved, of limits that are still there.
 local function reserved_accounts(record)
   local found = {}
-  for _, place in ipairs(record.places) do
+  local places = record.places
+  for i = 1, #places do
+    local place = places[i]
     local term = limit(place[1])
     local row = not term.gone and row_at(place[1], place[3], place[2])
     if row == false and not term.gone and term.rolling > 0 then  -- its slice is out of the window, and went
@@ -89,7 +91,8 @@ local function settle(step, event)
   end
   all = false
   local states, crossed = {}, {}
-  for i, one in ipairs(accounts) do
+  for i = 1, #accounts do
+    local one = accounts[i]
     states[i] = { one.term.number, LETTERS[charge(one, step, held)] }
     if #one.term.alerts > 0 then cross(one, crossed) end
   end

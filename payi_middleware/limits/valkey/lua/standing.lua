@@ -28,8 +28,13 @@ end
 
 -- Of each account what is spent and held, and its bounds; after the head of an answer.
 local function standings(told, accounts)
-  for _, one in ipairs(accounts) do
-    local n = #told
+  if #accounts == 1 and #told == 1 then
+    local one = accounts[1]
+    local starts, ends = bounds(one)
+    return { told[1], one.total.spent, one.total.held, starts, ends }
+  end
+  for i = 1, #accounts do
+    local one, n = accounts[i], #told
     told[n + 1], told[n + 2] = one.total.spent, one.total.held
     told[n + 3], told[n + 4] = bounds(one)
   end
