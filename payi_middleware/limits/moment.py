@@ -36,16 +36,18 @@ class Moment:
 
     def __init__(self, at_once: Callable[[Step], Sequence[Answer]]) -> None:
         self._at_once = at_once
+        self.is_among_others = False
+        """Whether the thread was busy when something was asked since the last look."""
         self._task: object = None
         """The id of the one that asked last: no name for it, only whether it is the same."""
         self._asked = self._until = self._pause = 0.0
         self._watched = 0
 
     def is_good(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether the step that the running task asks for now is alone, and was so before."""
+        """Whether the step that the running task asks for is alone, and such steps were quick lately. For an idle thread."""
         now, task = time.perf_counter(), id(asyncio.current_task(loop))
-        is_alone = task == self._task or now >= self._asked + _APART
-        self._task, self._asked = task, now
+        is_alone = not self.is_among_others and (task == self._task or now >= self._asked + _APART)
+        self._task, self._asked, self.is_among_others = task, now, False
         return is_alone and now >= self._until
 
     def answers(self, step: Step) -> Sequence[Answer]:

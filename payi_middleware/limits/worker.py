@@ -89,10 +89,13 @@ class Worker:
         """As `ask`, to be awaited in the running event loop, at half the cost."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
-        if self._moment is not None and self._moment.is_good(loop) and self._is_idle():
-            for done in self._moment.answers(step):
-                answer.set_result(done)
-                return answer
+        if self._moment is not None:
+            if not self._is_idle():
+                self._moment.is_among_others = True
+            elif self._moment.is_good(loop):
+                for done in self._moment.answers(step):
+                    answer.set_result(done)
+                    return answer
         make_waker(loop, _give)  # here, as the thread cannot
         self._put(_Waiting(step, answer))
         return answer
@@ -136,7 +139,7 @@ class Worker:
         self._starting = threading.Lock()
         self._is_starting = 0
         self._thread = None
-        self._is_resting = False
+        self._is_resting = True
         self.error = self.since_ns = None
         self._kept: deque[_Waiting] = deque()
         self._pause = self._again = 0.0

@@ -19,7 +19,7 @@ from hasty import Hasty
 
 from payi_middleware import forks
 from payi_middleware.limits import moment, sql, sqlite
-from payi_middleware.limits.ledger import Admitted, Blocked, Settled, Step
+from payi_middleware.limits.ledger import Admitted, Blocked, Renew, Settled, Step
 from payi_middleware.limits.moment import Moment
 from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.limits.worker import Worker
@@ -39,6 +39,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def ledger(tmp_path: Path) -> Iterator[SqliteLedger]:
     ledger = SqliteLedger(tmp_path / "a.ledger")
     budgets.define(ledger, APP, 3, strict=False)
+    ledger.run([Renew(())])  # for a second nothing else is due
     yield ledger
     ledger.close()
 
@@ -71,11 +72,12 @@ def test_the_rules_of_time_are_the_same(case: Callable[[Any, conformance.Clock],
 
 
 async def test_one_after_the_other(ledger: SqliteLedger, worker: Worker) -> None:
-    first, settle = a_call(ledger)
-    assert isinstance(await worker.wait(first), Admitted)  # by the thread, which is started
-    answer = worker.wait(settle)
-    assert answer.done()
-    assert isinstance(answer.result(), Settled)
+    before = threading.active_count()
+    reserve, settle = a_call(ledger)
+    answers = [worker.wait(step) for step in (reserve, settle)]
+    assert all(answer.done() for answer in answers)
+    assert [type(answer.result()) for answer in answers] == [Admitted, Settled]
+    assert threading.active_count() == before
     assert ledger.totals(APP, LIMIT)[0].spent == CALL
 
 
@@ -90,11 +92,18 @@ async def test_what_was_told_is_done_before(ledger: SqliteLedger, worker: Worker
     settled = await answer
     assert isinstance(settled, Settled)
     assert not settled.fresh
+    answer = worker.wait(settle)  # others were there
+    assert not answer.done()
+    await answer
+    assert worker.wait(settle).done()
 
 
-async def test_many_tasks_share_transactions(ledger: SqliteLedger, worker: Worker) -> None:
+async def test_many_tasks_share_transactions(
+    ledger: SqliteLedger, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moment, "_APART", 0.1)
     await worker.wait(a_call(ledger)[0])
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.11)
     steps = [a_call(ledger)[0] for _ in range(5)]
 
     async def ask(step: Step) -> bool:
