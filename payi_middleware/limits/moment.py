@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from .ledger import Answer, Step
 
-__all__ = ["Moment"]
+__all__ = ["Moment", "Quick"]
 
 _APART: Final = 0.0005
 """Seconds since the last step of another task after which a step is alone: so a loop spends no more than an eighth of its time."""
@@ -23,19 +23,26 @@ _LONG, _TOO_LONG = 0.001, 0.01
 """Seconds that a step takes which is not as alone as it seemed; once, it may be that the processor was another's meanwhile."""
 _WATCHED: Final = 8
 """Steps after a long one in which another is one too many."""
-_TIMES, _LONGEST = 10, 60.0
+_TIMES, _LONGEST = 50, 60.0
 """So many times as long as that one took the thread does what comes; after the next twice as long, and so many seconds at most."""
 
 
+class Quick(Protocol):
+    """A ledger that can do a step at once."""
+
+    took: float
+    """Seconds that the last transaction of its `run` took, without what it waited for before."""
+
+    def at_once(self, step: Step) -> Sequence[Answer]:
+        """The answer, or nothing if the step was not done."""
+        ...
+
+
 class Moment:
-    """For one ledger.
+    """For one ledger."""
 
-    Args:
-        at_once: Does a step, or nothing; see `sqlite.SqliteLedger.at_once`.
-    """
-
-    def __init__(self, at_once: Callable[[Step], Sequence[Answer]]) -> None:
-        self._at_once = at_once
+    def __init__(self, ledger: Quick) -> None:
+        self._ledger = ledger
         self.is_among_others = False
         """Whether the thread was busy when something was asked since the last look."""
         self._task: object = None
@@ -52,19 +59,23 @@ class Moment:
 
     def answers(self, step: Step) -> Sequence[Answer]:
         """The answer, if the step was done."""
-        answers = self._at_once(step)
-        self.took(time.perf_counter() - self._asked)
+        answers = self._ledger.at_once(step)
+        self._took(time.perf_counter() - self._asked)
         return answers
 
-    def took(self, seconds: float) -> None:
-        """So long took a step alone, here or in the thread: there too others' work would show, and holds up no loop."""
+    def passed(self) -> None:
+        """The thread did a step alone: there too others' work shows, and holds up no loop."""
+        self._took(self._ledger.took)
+
+    def _took(self, seconds: float) -> None:
         if seconds > _LONG:
-            now = time.perf_counter()
-            if (self._watched or seconds > _TOO_LONG) and now >= self._until:
-                self._pause = min(max(_TIMES * seconds, 2 * self._pause), _LONGEST)
+            if self._watched or seconds > _TOO_LONG:
+                now = time.perf_counter()
+                if now >= self._until:
+                    self._pause = min(max(_TIMES * seconds, 2 * self._pause), _LONGEST)
                 self._until = now + self._pause
             self._watched = _WATCHED
         elif self._watched:
             self._watched -= 1
-            if not self._watched:
+            if not self._watched and time.perf_counter() >= self._until:
                 self._pause = 0.0

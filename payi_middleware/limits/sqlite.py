@@ -82,6 +82,8 @@ class SqliteLedger(SqlKept):
         self._data_version = -1
         self._crowded_until = self._way_until = 0.0
         self._commits, self._copied = 0, 0.0
+        self.took = 0.0
+        """See `moment.Quick`."""
         self._is_at_once = False
         """Whether what is done now must not take long."""
         _ledgers.add(self)
@@ -133,8 +135,10 @@ class SqliteLedger(SqlKept):
         """Do the steps in their order, in one transaction."""
         with forks.at_work(), self.lock:
             try:
-                answers = self._run_at(self.begin(), steps)
+                now, began = self.begin(), time.perf_counter()
+                answers = self._run_at(now, steps)
                 self.commit()
+                self.took = time.perf_counter() - began
             except BaseException as error:
                 self.undo(error)
                 raise _told(self.path, error) from error

@@ -66,8 +66,7 @@ class Worker:
         """Why the ledger is out of reach, if it is."""
         self.since_ns: int | None
         """Since when, UTC."""
-        at_once = getattr(ledger, "at_once", None)
-        self._moment = None if at_once is None else Moment(at_once)
+        self._moment = Moment(ledger) if hasattr(ledger, "at_once") else None  # type: ignore[arg-type]
         self._thread: threading.Thread | None
         self._queue: Inbox[_Item] = inbox()
         self._starting: threading.Lock
@@ -229,10 +228,9 @@ class Worker:
         if self.error is not None and not self._is_worth_a_try():
             return self._refused(some, self.error)
         try:
-            began = time.perf_counter()
             answers = self.ledger.run([one.step for one in some])
             if self._moment is not None and len(some) == 1:
-                self._moment.took(time.perf_counter() - began)
+                self._moment.passed()
         except LedgerError as error:
             self._out_of_reach(error)
             return self._refused(some, error)

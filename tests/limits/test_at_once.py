@@ -19,7 +19,7 @@ from hasty import Hasty
 
 from payi_middleware import forks
 from payi_middleware.limits import moment, sql, sqlite
-from payi_middleware.limits.ledger import Admitted, Blocked, Renew, Settled, Step
+from payi_middleware.limits.ledger import Admitted, Answer, Blocked, Renew, Settled, Step
 from payi_middleware.limits.moment import Moment
 from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.limits.worker import Worker
@@ -227,34 +227,52 @@ def test_a_beginning_that_took_long_is_gone_on_with(ledger: SqliteLedger, monkey
     assert isinstance(ledger.run([settle])[0], Settled)
 
 
+class Timed:
+    """Takes as long as it is said to."""
+
+    took = 0.0
+
+    def at_once(self, step: Step) -> list[Answer]:
+        time.sleep(self.took)
+        return [None]
+
+
 async def test_what_took_long_is_left_to_the_thread_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(moment.time, "perf_counter", lambda: now)  # type: ignore[attr-defined]
     monkeypatch.setattr(moment, "_LONG", 0.001)
-    tried = Moment(lambda step: [None])
-    loop = asyncio.get_running_loop()
+    ledger, loop = Timed(), asyncio.get_running_loop()
+    tried = Moment(ledger)
 
     def is_good() -> bool:
         return tried.is_good(loop)
 
-    tried.took(0.002)
+    def passed(seconds: float, times: int = 1) -> None:
+        ledger.took = seconds
+        for _ in range(times):
+            tried.passed()
+
+    passed(0.002)
     assert is_good()  # once is chance
-    tried.took(0.002)
+    passed(0.002)
     assert not is_good()
-    now += 0.021
-    assert is_good()
-    tried.took(0.002)  # again at once: twice as long
-    now += 0.021
+    now += 0.099
     assert not is_good()
-    now += 0.021
+    now += 0.002
     assert is_good()
-    for _ in range(8):
-        tried.took(0.0001)
-    tried.took(0.002)
+    passed(0.002)  # again at once: twice as long
+    now += 0.101
+    assert not is_good()
+    passed(0.002)  # and while it is so
+    now += 0.199
+    assert not is_good()
+    now += 0.002
+    assert is_good()
+    passed(0.0001, 8)
+    passed(0.002)
     assert is_good()  # forgotten
-    for _ in range(8):
-        tried.took(0.0001)
-    tried.took(50.0)  # no chance takes so long
+    passed(0.0001, 8)
+    passed(50.0)  # no chance takes so long
     now += 59
     assert not is_good()
     now += 2
@@ -263,13 +281,10 @@ async def test_what_took_long_is_left_to_the_thread_for_a_while(monkeypatch: pyt
 
 async def test_how_long_it_took_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moment, "_LONG", 0.001)
-
-    def slow(step: Any) -> list[Any]:
-        time.sleep(0.012)
-        return [None]
-
-    tried, loop = Moment(slow), asyncio.get_running_loop()
+    ledger, loop = Timed(), asyncio.get_running_loop()
+    tried = Moment(ledger)
     assert tried.is_good(loop)
+    ledger.took = 0.012
     step: Any = None
     assert tried.answers(step) == [None]
     assert not tried.is_good(loop)
