@@ -92,10 +92,6 @@ async def test_what_was_told_is_done_before(ledger: SqliteLedger, worker: Worker
     settled = await answer
     assert isinstance(settled, Settled)
     assert not settled.fresh
-    answer = worker.wait(settle)  # others were there
-    assert not answer.done()
-    await answer
-    assert worker.wait(settle).done()
 
 
 async def test_many_tasks_share_transactions(
@@ -277,6 +273,13 @@ async def test_what_took_long_is_left_to_the_thread_for_a_while(monkeypatch: pyt
     assert not is_good()
     now += 2
     assert is_good()
+
+
+async def test_where_others_were_it_is_asked_anew() -> None:
+    tried, loop = Moment(Timed()), asyncio.get_running_loop()
+    tried.is_among_others = True
+    assert not tried.is_good(loop)
+    assert tried.is_good(loop)
 
 
 async def test_how_long_it_took_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
