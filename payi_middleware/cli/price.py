@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 
 def command(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model, for a quick answer.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A model, for a quick answer.")] = None,
     exchanges: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Recorded exchanges: JSON lines, HAR or a VCR cassette; also .xz, .gz."),
@@ -61,7 +61,7 @@ def command(
     with told():
         at_ns = moment("--at", at, timezone("UTC"))
         if sum(given is not None for given in (model, exchanges, request)) != 1:
-            raise WrongOption("payi price", "give a MODEL, --exchanges FILE or --request FILE; one of the three")
+            raise WrongOption("MODEL", "give a MODEL, --exchanges FILE or --request FILE; one of the three")
         if request is not None:
             if taken or made or cached or reasoning or tier or term or unit or hosts or at:
                 raise WrongOption("--request", "is priced as it would be now; leave out options of the others")
