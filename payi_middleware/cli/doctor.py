@@ -94,12 +94,16 @@ def _ledger(ledger: dict[str, Any]) -> list[str]:
 
     if ledger["error"] is not None or not ledger["limits"]:
         return []
-    lines = [f"Ledger   {ledger['id']}: {count(ledger['limits'])} limits, held by {calls(ledger['held'])} that run"]
+    lines = [f"Ledger   {ledger['id']}: {_limits_in(ledger['limits'])}, held by {calls(ledger['held'])} that run"]
     for over in ledger["over"]:
         accounts = "1 account" if over["accounts"] == 1 else f"{count(over['accounts'])} accounts"
         effect = "its calls are refused" if over["type"] == "block" else "it only tells"
         lines.append(f"         {over['name']} ({over['application']}): {accounts} at the maximum, {effect}")
     return lines
+
+
+def _limits_in(n: int) -> str:
+    return "1 limit" if n == 1 else f"{n:,} limits"
 
 
 def _delivery(place: dict[str, Any]) -> str:
@@ -122,7 +126,7 @@ def _limits(process: dict[str, Any]) -> str:
     )
     unsettled = f"; {told['unsettled']} calls wait to be counted" if told.get("unsettled") else ""
     return (
-        f"{process['host']} {process['pid']} ({process['application']}): {told.get('limits', 0)} limits, counted in "
+        f"{process['host']} {process['pid']} ({process['application']}): {_limits_in(told.get('limits', 0))}, counted in "
         f"{told.get('place', '?')}, {whose}{unsettled}"
     )
 

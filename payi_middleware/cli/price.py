@@ -41,10 +41,10 @@ def command(
         typer.Option(metavar="DATE", help="Rates of this time: 2026-09-21, 7d; else the recording's, or now."),
     ] = None,
     provider: Annotated[str | None, typer.Option(metavar="NAME", help="Whose rates; else the model's maker's.")] = None,
-    taken: Annotated[int, typer.Option("--input", min=0, help="Tokens in, cached ones included.")] = 0,
-    made: Annotated[int, typer.Option("--output", min=0, help="Tokens out, reasoning included.")] = 0,
-    cached: Annotated[int, typer.Option(min=0, help="Of the tokens in, those read from the cache.")] = 0,
-    reasoning: Annotated[int, typer.Option(min=0, help="Of the tokens out, those of reasoning.")] = 0,
+    taken: Annotated[int, typer.Option("--input", metavar="N", min=0, help="Tokens in, cached ones included.")] = 0,
+    made: Annotated[int, typer.Option("--output", metavar="N", min=0, help="Tokens out, reasoning included.")] = 0,
+    cached: Annotated[int, typer.Option(metavar="N", min=0, help="Of the tokens in, those read from the cache.")] = 0,
+    reasoning: Annotated[int, typer.Option(metavar="N", min=0, help="Of the tokens out, those of reasoning.")] = 0,
     tier: Annotated[str | None, typer.Option(metavar="NAME", help="Service tier: batch, flex, priority, ...")] = None,
     term: Annotated[
         list[str] | None,
@@ -54,7 +54,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="NAME=IN/OUT", help="Another unit, such as web_search_request=0/2; repeatable."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Reasons in the summary; 0 for all.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Reasons in the summary; 0 for all.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="JSON: a line an exchange, or one object.")] = False,
 ) -> None:
     """What recorded exchanges cost, a request that was not sent, or so many tokens of a model."""
