@@ -17,6 +17,7 @@ from .headers import PREFIX
 from .meter import Meter, default_meter, existing_default
 from .opening import open_call
 from .providers.base import Provider
+from .unpacking import encoding_of, is_json, unpacked
 
 if TYPE_CHECKING:
     from .limits.answer import Refused
@@ -88,7 +89,7 @@ class Seen(NamedTuple):
     path: str
     """Without the query, and as it reads: percent-encoding undone."""
     body: bytes | None
-    """None if it is a stream, which only the library may read."""
+    """As `body_of` tells it."""
     headers: Any
     """By `get`, whatever the case of the name."""
     host: str
@@ -145,18 +146,22 @@ def path_of(target: str) -> str:
     return unquote(target) if "%" in target else target
 
 
-def body_of(body: Any) -> bytes | None:
-    """A request's body, if it is in memory; None where it is a stream that only the library may read.
+def body_of(body: Any, headers: Any) -> bytes | None:
+    """A request's body, if it is in memory; None where it is a stream that only the library may read, or cannot be unpacked.
 
     Of a form its fields, as JSON.
     """
-    if isinstance(body, bytes):
-        return forms.as_json(body) if body[:2] == b"--" else body
     if body is None:
         return b""
     if isinstance(body, str):
         return body.encode()
-    return forms.as_json(bytes(body)) if isinstance(body, bytearray | memoryview) else None
+    if not isinstance(body, bytes | bytearray | memoryview):
+        return None
+    content = bytes(body)
+    if is_json(content):
+        return content
+    plain = unpacked(content, encoding_of(headers))
+    return None if plain is None else forms.as_json(plain)
 
 
 def take_own(headers: Any) -> dict[str, str]:

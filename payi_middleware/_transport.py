@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import attempts, context, forms, health, identify
-from ._outbound import HOOK, RETRY, refused, refused_async, take_own
+from ._outbound import HOOK, RETRY, body_of, refused, refused_async, take_own
 from .call import OVERHEAD, Call, owner
 from .exchange import Exchange
 from .frames import Activity
@@ -85,7 +85,7 @@ def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call
         retry = None if attempts.last.get() is None else request.headers.get(RETRY)
         host = "" if route.endpoint.refine is None else request.url.host
         content = getattr(request, "_content", None)  # as both libraries keep it, where it is in memory
-        if type(content) is not bytes or content[:2] == b"--":
+        if type(content) is not bytes or content[:1] != b"{":  # it is a form, say, or packed
             content = _content(request)
         exchange = Exchange(method, path, content, own, retry, extensions.get(_HOP), host)
         return open_call(meter, provider, route, exchange, outer)
@@ -108,7 +108,7 @@ def _listed(headers: Any) -> list[tuple[bytes, bytes, bytes]]:
 
 
 def _content(request: Any) -> bytes | None:
-    """The request's body, if it is in memory; None where it is a stream that only the transport may read.
+    """The request's body, if it is in memory; None where it is a stream that only the transport may read, or stays packed.
 
     Of a form its fields, as JSON: its files are read by the transport alone.
     """
@@ -119,11 +119,10 @@ def _content(request: Any) -> bytes | None:
         kind = type(stream).__name__
         if kind == "MultipartStream":
             return forms.of_fields(map(_field, stream.fields))
-        # A redirect carries the bytes of the first request as a stream, which may be read again and again.
-        return b"".join(stream) if kind == "ByteStream" else None
-    if not isinstance(content, bytes):
-        return None
-    return forms.as_json(content) if content[:2] == b"--" else content
+        if kind != "ByteStream":
+            return None
+        content = b"".join(stream)  # of a redirect: the bytes of the first request, which may be read again and again
+    return body_of(content, request.headers) if isinstance(content, bytes) else None
 
 
 def _field(field: Any) -> forms.Field:

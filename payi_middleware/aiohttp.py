@@ -125,7 +125,7 @@ class _Nobody:
 def _seen(req: Any, provider: Provider) -> Seen | None:
     try:
         url = req.url
-        method, path, body = req.method, path_of(url.raw_path), _body(req.body)
+        method, path, body = req.method, path_of(url.raw_path), _body(req)
         if is_owned(provider, method, path, body):
             return None
         return Seen(method, path, body, req.headers, url.host, take_own(req.headers))
@@ -134,13 +134,15 @@ def _seen(req: Any, provider: Provider) -> Seen | None:
         return None
 
 
-def _body(body: Any) -> bytes | None:
+def _body(req: Any) -> bytes | None:
     """A request's body, if it is in memory; of a form its fields, as JSON."""
+    body = req.body
     if isinstance(body, aiohttp.MultipartWriter):
         return forms.of_fields(_field(part) for part, _, _ in body)
     if isinstance(body, aiohttp.payload.BytesPayload):  # JSON and text are such, too
         body = body._value
-    return body_of(body) if isinstance(body, bytes | bytearray | memoryview) else None
+    headers = {} if getattr(req, "compress", None) else req.headers  # what aiohttp itself is to pack is not packed yet
+    return body_of(body, headers) if isinstance(body, bytes | bytearray | memoryview) else None
 
 
 def _field(part: Any) -> forms.Field:

@@ -100,7 +100,7 @@ def _instead(request: Any, refusal: Refused) -> AWSResponse:
 
 def _begin(request: Any, meter: Metering, provider: Provider) -> Call | None:
     try:
-        method, path, body = request.method, path_of(request.url), body_of(request.body)
+        method, path, body = request.method, path_of(request.url), body_of(request.body, request.headers)
         own = {**request.__dict__.pop(_OWN, {}), **take_own(request.headers)}
         if is_owned(provider, method, path, body):
             return None

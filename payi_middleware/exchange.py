@@ -14,7 +14,7 @@ class Exchange(msgspec.Struct, gc=False):
     path: str
     """Without the query."""
     body: bytes | None
-    """The request's body; None if it is a stream, which only the transport may read."""
+    """The request's body, unpacked; None if it is a stream, which only the transport may read, or cannot be unpacked."""
     own_headers: dict[str, str] | None = None
     """xProxy headers of the SDK's call, already taken off it."""
     retry: str | None = None

@@ -46,7 +46,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def with_usage(request: Any, call: Call) -> Any:
     """The request that asks for usage, or the very one that was given where nothing is to be asked. Never raises."""
     try:
-        body = _asking(call)
+        body = None if "content-encoding" in request.headers else _asking(call)  # packed, it goes as it was packed
         if body is None:
             return request
         headers = request.headers.copy()

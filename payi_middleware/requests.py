@@ -91,7 +91,7 @@ _maker = HTTPAdapter()
 
 def _seen(request: Any, provider: Provider) -> Seen | None:
     try:
-        method, path, body = request.method, path_of(request.url), body_of(request.body)
+        method, path, body = request.method, path_of(request.url), body_of(request.body, request.headers)
         if is_owned(provider, method, path, body):
             return None
         own, hop = request.hooks.get(_KEPT) or (None, None)

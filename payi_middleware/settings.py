@@ -219,13 +219,23 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
 
 
 def _parsed(name: str, text: str) -> Any:
-    """A setting's value as the environment spells it: lists by commas, mappings as `key=value` by commas."""
+    """A setting's value as the environment spells it: lists by commas, mappings as `key=value` by commas or in JSON."""
     if name in _LISTS:
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if name == "hosts" and text.lstrip().startswith("{"):
+        return _object(text)
     if name == "hosts":
         pairs = (part.partition("=") for part in text.split(",") if part.strip())
         return {host.strip(): provider.strip() for host, _, provider in pairs}
     return text.strip() if name == "api_key" else text  # files of secrets end with a newline
+
+
+def _object(text: str) -> Any:
+    """A JSON object; what is none stays as it is, and is not valid."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def _checked(name: str, value: Any, given: Mapping[str, Any]) -> Any:

@@ -80,11 +80,11 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
 def _seen(pool: Any, provider: Provider, method: str, url: str, body: Any, headers: Any) -> tuple[Seen | None, Any]:
     """The request, and its headers without xProxy's: a copy, since the application may use its own again."""
     try:
-        method, path, content = method.upper(), path_of(url), body_of(body)
+        sending = pool.headers if headers is None else headers
+        method, path, content = method.upper(), path_of(url), body_of(body, sending)
         if is_owned(provider, method, path, content):
             return None, headers
         own: dict[str, str] = {}
-        sending = pool.headers if headers is None else headers
         if any(_is_own(name) for name in sending):
             sending = headers = sending.copy()
             own = take_own(headers)

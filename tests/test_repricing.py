@@ -145,6 +145,19 @@ def test_corrections_are_shown_and_the_recorded_costs_are_still_there(
     assert "Nothing changes: 41 calls cost what they are recorded with." in run(store, "reprice")
 
 
+def test_calls_that_would_lose_their_cost_are_told(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where somebody prices anew without the rates of their own that the application had."""
+    rates = tmp_path / "rates.toml"
+    rates.write_text('[[mapping]]\nmodel = "gpt-4o"\nprice_as = "unheard-of"')
+    monkeypatch.setenv("PAYI_PRICES", str(rates))
+
+    shown = " ".join(run(store, "reprice", "--dry-run").split())
+    assert "2026-09-19 gpt-4o 1 $0.0035 unpriced -$0.0035" in shown
+    assert "40 calls of them lose their cost, as no rate is known now" in shown
+    told = json.loads(run(store, "reprice", "--dry-run", "--json"))
+    assert [(row["calls"], row["lost"]) for row in told["changes"]] == [(1, 1), (24, 24), (15, 15)]
+
+
 def test_only_calls_of_the_range_are_priced_anew(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = tmp_path / "rates.toml"
     rates.write_text('[[factor]]\nprovider = "openai"\ntimes = "2"')

@@ -117,6 +117,10 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} requests of more than a megabyte took too long to read, and were held for as if they said nothing of their answers",
         "raise ledger_timeout (PAYI_LEDGER_TIMEOUT), or send less at once",
     ),
+    "request_packed": (
+        "{n} requests were packed in a way that cannot be undone here, so that nothing of them was read",
+        "install brotli or backports.zstd if they are packed so; up to 16 MB are unpacked, and 100 times what is sent",
+    ),
     "limit_stale": (
         "{n} calls met limits that changed faster than they could be read",
         "see who defines limits again and again",

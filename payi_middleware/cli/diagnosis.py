@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..events import format_time
-from ..exceptions import StoreError
+from ..exceptions import SettingsError, StoreError
+from ..hosts import Hosts
 from ..intake import label_of
 from ..leftovers import own_files
 from ..segment import DAMAGED
@@ -59,9 +60,23 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
         "unattributed": unattributed,
         "problems": [
             {"problem": problem, "cure": cure}
-            for problem, cure in problems_of(store, unattributed, spool, delivery, ledger, told, counters)
+            for problem, cure in [
+                *_wrong_hosts(settings),
+                *problems_of(store, unattributed, spool, delivery, ledger, told, counters),
+            ]
         ],
     }
+
+
+def _wrong_hosts(settings: Settings) -> list[tuple[str, str]]:
+    """What an application with these settings would not start for."""
+    try:
+        Hosts(settings.hosts)
+    except SettingsError as error:
+        return [
+            (str(error), "mend PAYI_HOSTS, for example 127.0.0.1:9001=openai; the application cannot start with it")
+        ]
+    return []
 
 
 def _store(settings: Settings) -> tuple[dict[str, Any], list[Process]]:
@@ -103,7 +118,9 @@ def _of_file(path: Path) -> dict[str, Any]:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return {"exists": False}
-    return {"exists": True, "bytes": found.st_size, "mode": f"{found.st_mode & 0o777:04o}"}
+    written = path.with_name(f"{path.name}-wal")  # what is in the store and not yet in its place
+    size = found.st_size + (written.stat().st_size if written.exists() else 0)
+    return {"exists": True, "bytes": size, "mode": f"{found.st_mode & 0o777:04o}"}
 
 
 def _contents(store: Store) -> dict[str, Any]:

@@ -48,20 +48,20 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    from .amounts import count, percent, size
+    from .amounts import calls, count, percent, size
 
     store, spool, prices = found["store"], found["spool"], found["prices"]
     lines = [f"payi-middleware {found['version']}", f"Store    {store['path']}"]
     if store["exists"] and store["error"] is None:
-        calls = found["unattributed"]
+        nobodys = found["unattributed"]
         lines += [
-            f"         {size(store['bytes'])}, schema {store['schema']}, {count(store['events'])} calls, last began "
+            f"         {size(store['bytes'])}, schema {store['schema']}, {calls(store['events'])}, last began "
             f"{store['last_event'] or 'never'}, last written {store['last_write'] or 'never'}",
-            f"         {count(calls['calls'])} calls of no known user ({percent(calls['calls'], store['events'])})",
+            f"         {calls(nobodys['calls'])} of no known user ({percent(nobodys['calls'], store['events'])})",
         ]
     named = ", ".join(f"{host} = {name}" for host, name in found["hosts"].items())
     lines += [
-        f"Spool    {spool['dir']}: {count(spool['files'])} files, {size(spool['bytes'])}{_others(spool)}",
+        f"Spool    {spool['dir']}: {_files(spool['files'])}, {size(spool['bytes'])}{_others(spool)}",
         f"Prices   {prices['version']}" + (f"; in use: {', '.join(prices['in_use'])}" if prices["in_use"] else ""),
         f"Hosts    {named or 'none named beside the known providers'}",
     ]
@@ -73,6 +73,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _files(n: int) -> str:
+    return "1 file" if n == 1 else f"{n:,} files"
+
+
 def _others(spool: dict[str, Any]) -> str:
     return f"; {spool['of_other_stores']} more of other stores" if spool["of_other_stores"] else ""
 
@@ -80,6 +84,8 @@ def _others(spool: dict[str, Any]) -> str:
 def _hook(library: str, how: str, versions: dict[str, Any]) -> str:
     if how == "waiting":
         return f"{library} once it is imported"
+    if how == "absent":
+        return f"{library} is not installed"
     return f"{library} {versions.get(library, '')} by {how}"
 
 
@@ -88,12 +94,16 @@ def _ledger(ledger: dict[str, Any]) -> list[str]:
 
     if ledger["error"] is not None or not ledger["limits"]:
         return []
-    lines = [f"Ledger   {ledger['id']}: {count(ledger['limits'])} limits, held by {calls(ledger['held'])} that run"]
+    lines = [f"Ledger   {ledger['id']}: {_limits_in(ledger['limits'])}, held by {calls(ledger['held'])} that run"]
     for over in ledger["over"]:
         accounts = "1 account" if over["accounts"] == 1 else f"{count(over['accounts'])} accounts"
         effect = "its calls are refused" if over["type"] == "block" else "it only tells"
         lines.append(f"         {over['name']} ({over['application']}): {accounts} at the maximum, {effect}")
     return lines
+
+
+def _limits_in(n: int) -> str:
+    return "1 limit" if n == 1 else f"{n:,} limits"
 
 
 def _delivery(place: dict[str, Any]) -> str:
@@ -116,14 +126,16 @@ def _limits(process: dict[str, Any]) -> str:
     )
     unsettled = f"; {told['unsettled']} calls wait to be counted" if told.get("unsettled") else ""
     return (
-        f"{process['host']} {process['pid']} ({process['application']}): {told.get('limits', 0)} limits, counted in "
+        f"{process['host']} {process['pid']} ({process['application']}): {_limits_in(told.get('limits', 0))}, counted in "
         f"{told.get('place', '?')}, {whose}{unsettled}"
     )
 
 
 def _process(process: dict[str, Any]) -> str:
+    from .amounts import calls
+
     hooks = ", ".join(_hook(name, how, process["versions"]) for name, how in process["hooks"].items())
     return (
         f"{process['host']} {process['pid']} ({process['application']}): {process['state']}, "
-        f"last seen {process['seen']}, {process['events']} calls; hooked: {hooks or 'nothing'}"
+        f"last seen {process['seen']}, {calls(process['events'])}; hooked: {hooks or 'nothing'}"
     )

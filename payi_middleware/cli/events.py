@@ -26,7 +26,7 @@ def command(
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="2026-09-21T14:00, 7d; calls from then on are left out.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Rows of the table; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Rows of the table; 0 for all.")] = 50,
 ) -> None:
     """Finished calls, newest last."""
     with told(), opened(store) as source:

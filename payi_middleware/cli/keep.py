@@ -95,7 +95,7 @@ def vacuum(store: _URL = None, as_json: _JSON = False) -> None:
 
 @app.command("backup")
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; it must not exist yet.")],
     store: _URL = None,
     as_json: _JSON = False,
 ) -> None:

@@ -24,8 +24,10 @@ _Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The part of the 
 
 @app.command("create")
 def create(
-    role: Annotated[str, typer.Option(help="ingest: send events. read: look. admin: all, and manage.")],
-    application: Annotated[str, typer.Option(help="The application whose data it opens, and no other's.")] = "default",
+    role: Annotated[str, typer.Option(metavar="ROLE", help="ingest: send events. read: look. admin: all, and manage.")],
+    application: Annotated[
+        str, typer.Option(metavar="NAME", help="The application whose data it opens, and no other's.")
+    ] = "default",
     store: _Store = None,
 ) -> None:
     """Make a key. It is shown once, alone in the last line of standard output."""

@@ -36,8 +36,12 @@ _OPTIONS: Final[dict[str, Any]] = {
         list[str] | None,
         typer.Option(metavar="FIELD=VALUE", help="Only such calls, as properties.plan=pro. Several: all of them."),
     ],
-    "tag": Annotated[list[str] | None, typer.Option(help="Only calls that have one of these limit tags.")],
-    "alert": Annotated[list[str] | None, typer.Option(help="A share of the maximum to tell at, or forecast.")],
+    "tag": Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Only calls that have one of these limit tags.")
+    ],
+    "alert": Annotated[
+        list[str] | None, typer.Option(metavar="SHARE", help="A share of the maximum to tell at, or forecast.")
+    ],
     "strict": Annotated[
         bool | None, typer.Option("--strict/--no-strict", help="No call begins that could pass the maximum.")
     ],

@@ -34,17 +34,18 @@ LIMIT = Annotated[str, typer.Argument(metavar="LIMIT", help="Its name or its id.
 @app.command("create")
 @with_fields
 def create(
-    name: Annotated[str, typer.Argument(help="What it is known by.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is known by.")],
     most: Annotated[str, typer.Argument(metavar="MAX", help="The most: USD, calls or tokens.")],
     given: Given,
     unit: Annotated[str, typer.Option(metavar="usd|calls|tokens")] = "usd",
     per: Annotated[
         list[str] | None,
         typer.Option(
-            help="An account for each user, account, use_case, request_tag, model, application. Several: combined."
+            metavar="WHAT",
+            help="An account for each user, account, use_case, request_tag, model, application. Several: combined.",
         ),
     ] = None,
-    limit_id: Annotated[str | None, typer.Option("--id", help="Its id; by default one is made.")] = None,
+    limit_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Its id; by default one is made.")] = None,
     application: APPLICATION = None,
     store: STORE = None,
     ledger: LEDGER = None,
@@ -101,8 +102,10 @@ def show(
 def update(
     limit: LIMIT,
     given: Given,
-    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
-    most: Annotated[str | None, typer.Option("--max", help="Another maximum; also one below what is spent.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Another name.")] = None,
+    most: Annotated[
+        str | None, typer.Option("--max", metavar="MAX", help="Another maximum; also one below what is spent.")
+    ] = None,
     application: APPLICATION = None,
     store: STORE = None,
     ledger: LEDGER = None,

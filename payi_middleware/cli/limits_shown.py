@@ -23,33 +23,33 @@ __all__ = [
 ]
 
 _LIMITS = [
-    ("limit", False),
-    ("type", False),
-    ("per", False),
-    ("window", False),
-    ("spent", True),
-    ("held", True),
-    ("max", True),
-    ("left", True),
-    ("resets", False),
-    ("state", False),
+    ("Limit", False),
+    ("Type", False),
+    ("Per", False),
+    ("Window", False),
+    ("Spent", True),
+    ("Held", True),
+    ("Max", True),
+    ("Left", True),
+    ("Resets", False),
+    ("State", False),
 ]
 _ACCOUNTS = [
-    ("account", False),
-    ("spent", True),
-    ("held", True),
-    ("left", True),
-    ("calls", True),
-    ("refused", True),
-    ("state", False),
+    ("Account", False),
+    ("Spent", True),
+    ("Held", True),
+    ("Left", True),
+    ("Calls", True),
+    ("Refused", True),
+    ("State", False),
 ]
 _PAST = [
-    ("account", False),
-    ("from", False),
-    ("to", False),
-    ("spent", True),
-    ("max", True),
-    ("calls", True),
+    ("Account", False),
+    ("From", False),
+    ("To", False),
+    ("Spent", True),
+    ("Max", True),
+    ("Calls", True),
     ("", False),
 ]
 
@@ -75,7 +75,7 @@ def print_limits(ledger: Ledger, definitions: Sequence[Definition], *, as_json: 
     applications = {definition.application for definition in definitions}
     columns, rows = list(_LIMITS), [_row(definition, running) for definition, running in standing]
     if len(applications) > 1:
-        columns.insert(0, ("application", False))
+        columns.insert(0, ("Application", False))
         rows = [[definition.application, *row] for (definition, _), row in zip(standing, rows, strict=True)]
     print_table(on, columns, rows)
 
@@ -97,7 +97,9 @@ def print_whole(ledger: Ledger, definition: Definition, most: int, *, history: b
     print_table(on, _LIMITS, [_row(definition, running)])
     for line in _lines(definition):
         say(on, line)
-    if limit.per:
+    if limit.per and not running:
+        say(on, "No account yet: each is made with the first call that it counts.")
+    elif limit.per:
         print_table(on, _ACCOUNTS, [_account_row(limit, one) for one in running[:most]])
         if len(running) > most:
             say(on, f"{count(len(running) - most)} more accounts: --accounts {len(running)}")

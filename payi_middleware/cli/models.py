@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 def command(
     pattern: Annotated[
-        str | None, typer.Argument(metavar="[PATTERN]", help="A part of the name, or all of it with * and ?.")
+        str | None, typer.Argument(metavar="PATTERN", help="A part of the name, or all of it with * and ?.")
     ] = None,
     provider: Annotated[str | None, typer.Option(metavar="NAME", help="One provider's only.")] = None,
     at: Annotated[str | None, typer.Option(metavar="DATE", help="Rates of this time; else of now.")] = None,

@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 
 def command(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model, for a quick answer.")] = None,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help="A model, for a quick answer.")] = None,
     exchanges: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Recorded exchanges: JSON lines, HAR or a VCR cassette; also .xz, .gz."),
@@ -41,10 +41,10 @@ def command(
         typer.Option(metavar="DATE", help="Rates of this time: 2026-09-21, 7d; else the recording's, or now."),
     ] = None,
     provider: Annotated[str | None, typer.Option(metavar="NAME", help="Whose rates; else the model's maker's.")] = None,
-    taken: Annotated[int, typer.Option("--input", min=0, help="Tokens in, cached ones included.")] = 0,
-    made: Annotated[int, typer.Option("--output", min=0, help="Tokens out, reasoning included.")] = 0,
-    cached: Annotated[int, typer.Option(min=0, help="Of the tokens in, those read from the cache.")] = 0,
-    reasoning: Annotated[int, typer.Option(min=0, help="Of the tokens out, those of reasoning.")] = 0,
+    taken: Annotated[int, typer.Option("--input", metavar="N", min=0, help="Tokens in, cached ones included.")] = 0,
+    made: Annotated[int, typer.Option("--output", metavar="N", min=0, help="Tokens out, reasoning included.")] = 0,
+    cached: Annotated[int, typer.Option(metavar="N", min=0, help="Of the tokens in, those read from the cache.")] = 0,
+    reasoning: Annotated[int, typer.Option(metavar="N", min=0, help="Of the tokens out, those of reasoning.")] = 0,
     tier: Annotated[str | None, typer.Option(metavar="NAME", help="Service tier: batch, flex, priority, ...")] = None,
     term: Annotated[
         list[str] | None,
@@ -54,14 +54,14 @@ def command(
         list[str] | None,
         typer.Option(metavar="NAME=IN/OUT", help="Another unit, such as web_search_request=0/2; repeatable."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Reasons in the summary; 0 for all.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Reasons in the summary; 0 for all.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="JSON: a line an exchange, or one object.")] = False,
 ) -> None:
     """What recorded exchanges cost, a request that was not sent, or so many tokens of a model."""
     with told():
         at_ns = moment("--at", at, timezone("UTC"))
         if sum(given is not None for given in (model, exchanges, request)) != 1:
-            raise WrongOption("payi price", "give a MODEL, --exchanges FILE or --request FILE; one of the three")
+            raise WrongOption("MODEL", "give a MODEL, --exchanges FILE or --request FILE; one of the three")
         if request is not None:
             if taken or made or cached or reasoning or tier or term or unit or hosts or at:
                 raise WrongOption("--request", "is priced as it would be now; leave out options of the others")

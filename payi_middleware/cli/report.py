@@ -38,9 +38,10 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="Rows, at most; 0 for all. By default 50 of the table, all of others.")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Rows, at most; 0 for all. By default 50 of the table, all of others."),
     ] = None,
-    offset: Annotated[int, typer.Option(min=0, help="Rows to leave out before the first.")] = 0,
+    offset: Annotated[int, typer.Option(metavar="N", min=0, help="Rows to leave out before the first.")] = 0,
 ) -> None:
     """Cost, calls, tokens, failures and latency, by user and whatever else."""
     with told():

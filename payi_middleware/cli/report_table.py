@@ -23,6 +23,8 @@ _NOTHING = {
     "model": "(no model)",
     "route": "(no route)",
 }
+_QUICK = 0.1
+"""Seconds up to which nobody asks why a report took so long."""
 _MEASURES: tuple[Column, ...] = (
     ("Calls", True),
     ("Not ok", True),
@@ -38,7 +40,7 @@ _MEASURES: tuple[Column, ...] = (
 def print_report(found: Report, *, failures: bool, offset: int = 0) -> None:
     """Print the table and the sentences under it."""
     on = console()
-    columns = [(name.replace("_", " ").capitalize(), False) for name in found.by] + list(_MEASURES)
+    columns = [(name.replace("-", " ").replace("_", " ").capitalize(), False) for name in found.by] + list(_MEASURES)
     total = None if failures else ["Total", *[""] * (len(found.by) - 1), *_cells(found.total)]
     print_table(on, columns, [[*_names(found, row), *_cells(row.sums)] for row in found.rows], total=total)
     if len(found.rows) < found.size:
@@ -48,8 +50,9 @@ def print_report(found: Report, *, failures: bool, offset: int = 0) -> None:
     if failures:
         _tell_failures(on, found.total)
     _tell_doubts(on, found)
-    if found.note:
-        say(on, f"Note: {found.note}.")
+    note = found.note if found.seconds >= _QUICK else found.lacking
+    if note:
+        say(on, f"Note: {note}.")
 
 
 def _tell_page(on: Console, found: Report, offset: int) -> None:

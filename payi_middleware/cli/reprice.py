@@ -28,6 +28,8 @@ class Change(NamedTuple):
     calls: int
     recorded_ticks: int
     corrected_ticks: int
+    lost: int
+    """Calls that had a cost, and for which no rate is known now."""
 
 
 def command(
@@ -83,10 +85,11 @@ def _add(changes: dict[tuple[str, str, str | None], list[int]], pairs: Iterable[
 
     for before, after in pairs:
         key = format_time(before.started_ns)[:10], before.provider, before.resource or before.requested_resource
-        sums = changes.setdefault(key, [0, 0, 0])
+        sums = changes.setdefault(key, [0, 0, 0, 0])
         sums[0] += 1
         sums[1] += 0 if before.cost is None else before.cost.total_ticks
         sums[2] += 0 if after.cost is None else after.cost.total_ticks
+        sums[3] += before.cost is not None and after.cost is None
 
 
 def _print_json(looked: int, changes: list[Change], version: str, *, dry_run: bool) -> None:
@@ -102,6 +105,7 @@ def _print_json(looked: int, changes: list[Change], version: str, *, dry_run: bo
             "calls": change.calls,
             "recorded": money(change.recorded_ticks),
             "corrected": money(change.corrected_ticks),
+            "lost": change.lost,
         }
         for change in changes
     ]
@@ -131,6 +135,13 @@ def _print(looked: int, changes: list[Change], *, dry_run: bool) -> None:
     would = "would change" if dry_run else "were corrected"
     sign = "+" if more >= 0 else "-"
     say(on, f"{calls(number)} of {looked:,} {would}, by {sign}{usd_text(abs(more))} in all.")
+    if lost := sum(change.lost for change in changes):
+        say(
+            on,
+            f"{calls(lost)} of them {'loses its' if lost == 1 else 'lose their'} cost, as no rate is known now: rates of your own "
+            "are read from the files that PAYI_PRICES names.",
+            loud=True,
+        )
     if dry_run:
         say(on, "Nothing was written; without --dry-run the corrections are kept beside what was recorded.")
     else:
@@ -146,6 +157,6 @@ def _cells(change: Change) -> list[str]:
         change.model or "(no model)",
         count(change.calls),
         usd_text(change.recorded_ticks),
-        usd_text(change.corrected_ticks),
+        usd_text(change.corrected_ticks) if change.lost < change.calls else "unpriced",
         ("+" if more >= 0 else "-") + usd_text(abs(more)),
     ]

@@ -17,8 +17,10 @@ def command(
     ledger: Annotated[
         str | None, typer.Option(metavar="URL", help="Where limits are counted; by default beside the store.")
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any.")] = 8600,
+    host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="The port to listen on; 0 for any.")
+    ] = 8600,
     requests_per_second: Annotated[
         int, typer.Option(min=0, metavar="N", help="How many requests a key may make a second; 0 for no bound.")
     ] = 5_000,

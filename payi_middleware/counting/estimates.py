@@ -39,7 +39,7 @@ _SETTLED = 4096
 PATIENCE = 2.0
 """Seconds that the draining thread waits, once, for the ranks of tokenizers: ranks on this disk are there by then."""
 
-_UNREAD = (Unpriced("input", 1, f"{NOT_COUNTED}: the request's body is a stream"),)
+_UNREAD = (Unpriced("input", 1, f"{NOT_COUNTED}: the request's body is a stream, or packed"),)
 _HIDDEN = "; reasoning that was not shown is not counted"
 IF_CACHED = "; less if the prompt was cached"
 """Ends the reason of a count whose prompt may have been cached, which only usage tells; what that saves, the rates tell."""

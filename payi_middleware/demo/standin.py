@@ -100,7 +100,10 @@ async def _cancelled() -> None:
 
 def main() -> None:  # pragma: no cover - runs until it is stopped
     """Run a stand-in until Ctrl-C."""
-    with StandIn(port=int(sys.argv[1]) if len(sys.argv) > 1 else 0) as standin:
+    port = sys.argv[1] if len(sys.argv) > 1 else "0"
+    if not port.isdecimal():
+        sys.exit("usage: python -m payi_middleware.demo.standin [PORT]")
+    with StandIn(port=int(port)) as standin:
         print(standin.url, flush=True)
         try:
             threading.Event().wait()

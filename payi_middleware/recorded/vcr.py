@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..exceptions import RecordingError
+from ..unpacking import unpacked
 from . import plain_yaml
 from .exchange import Malformed, Recorded, Unreadable, body_of, by_name, from_base64, made, moment_of
 
@@ -56,7 +57,7 @@ def _exchange(interaction: Any, where: str) -> Recorded:
         where,
         request.get("method"),
         request.get("uri", request.get("url")),
-        _body(request),
+        _sent(request),
         _status(response),
         by_name(response.get("headers")),
         _body(response) or b"",
@@ -69,6 +70,12 @@ def _part(interaction: Any, name: str) -> dict[str, Any]:
     if not isinstance(part, dict):
         raise Malformed(f"the {name} is missing")
     return part
+
+
+def _sent(request: dict[str, Any]) -> bytes | None:
+    """The request's body, which is kept as it was sent; None if it stays packed here."""
+    body = _body(request)
+    return None if body is None else unpacked(body, by_name(request.get("headers")).get("content-encoding", ""))
 
 
 def _body(part: dict[str, Any]) -> bytes | None:

@@ -140,5 +140,5 @@ def no_store(url: str) -> StoreError:
     """There are no tables of ours."""
     where = shown_store(url)
     return StoreError(
-        f"there is no store at {where}; run the application, which makes one, or name another: --store URL"
+        f"there is no store at {where}; run the application, which makes one when a call has ended, or name another: --store URL"
     )

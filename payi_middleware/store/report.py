@@ -58,7 +58,9 @@ class Report(NamedTuple):
     seconds: float
     """How long the questions took."""
     note: str | None
-    """Why more was read than a few sums, and how long it took."""
+    """Why more was read than a few sums, and how long it took; and `lacking`."""
+    lacking: str | None = None
+    """What the report cannot tell any more."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract: money as decimal strings, times as RFC 3339 in UTC."""
@@ -117,8 +119,9 @@ def report(
         rows = _all(asked)
         rows, size = rows[offset:end], len(rows)
     seconds = time.perf_counter() - began
-    note = "; ".join(filter(None, [_note(asked, seconds), _lacking(how, parts, held)])) or None
-    return Report(by, since_ns, until_ns, timezone, rows, size, total, unpriced, seconds, note)
+    lacking = _lacking(how, parts, held)
+    note = "; ".join(filter(None, [_note(asked, seconds), lacking])) or None
+    return Report(by, since_ns, until_ns, timezone, rows, size, total, unpriced, seconds, note, lacking)
 
 
 class _Asked(NamedTuple):

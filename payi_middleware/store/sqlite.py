@@ -258,5 +258,5 @@ def _has_log(path: Path) -> bool:
 
 def _no_store(path: Path) -> StoreError:
     return StoreError(
-        f"there is no store at {path}; run the application, which makes one, or name another: --store sqlite:///PATH"
+        f"there is no store at {path}; run the application, which makes one when a call has ended, or name another: --store sqlite:///PATH"
     )

@@ -83,7 +83,7 @@ def test_a_healthy_application(tmp_path: Path) -> None:
     found = examined(tmp_path)
 
     assert "No problems found." in output
-    assert "httpx2 2.16.2 by seam" in output
+    assert "httpx2 2.16.2 by seam, httpx is not installed, aiohttp once it is imported" in output
     assert "llm.internal = azure" in output
     assert "2 calls" in output
     assert "genai-prices" in output
@@ -123,6 +123,30 @@ def test_a_wrong_setting_is_told() -> None:
 
     assert result.exit_code == 1
     assert "is not a store" in result.stderr
+
+
+def test_hosts_that_no_application_starts_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapping to nobody is a problem, beside what else there is to tell."""
+    stored(tmp_path, report())
+    monkeypatch.setenv("PAYI_HOSTS", "llm.internal")
+
+    assert "setting hosts: 'llm.internal' is mapped to ''" in problems(tmp_path)
+    assert examined(tmp_path)["store"]["events"] == 2
+    monkeypatch.setenv("PAYI_HOSTS", '{"llm.internal": "openai"}')
+    assert problems(tmp_path) == ""
+
+
+def test_what_is_written_and_not_in_its_place_yet(tmp_path: Path) -> None:
+    """While applications write, most of a small store is in the file beside it."""
+    with open_store(url(tmp_path), create=True) as store:
+        store.write([call()], report())
+        sizes = [(tmp_path / name).stat().st_size for name in ("payi.db", "payi.db-wal")]
+        assert sizes[1] > 0
+        found = examined(tmp_path)
+        shown = CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)]).output
+
+    assert found["store"]["bytes"] == sum(sizes)
+    assert "1 call, last began" in shown
 
 
 def test_counted_faults_have_cures(tmp_path: Path) -> None:

@@ -98,17 +98,17 @@ def test_the_list(store: str, tmp_path: Path) -> None:
     spend(tmp_path, "h", 0.46)
     lines = [line.split() for line in run("list").splitlines() if line.strip()]
     assert lines[0] == [
-        "application",
-        "limit",
-        "type",
-        "per",
-        "window",
-        "spent",
-        "held",
-        "max",
-        "left",
-        "resets",
-        "state",
+        "Application",
+        "Limit",
+        "Type",
+        "Per",
+        "Window",
+        "Spent",
+        "Held",
+        "Max",
+        "Left",
+        "Resets",
+        "State",
     ]
     rows = {line[1]: line for line in lines[2:]}
     assert rows["Monthly"][2:10] == ["block", "user", "month", "$13.50", "$0.00", "$10.00", "each", "$0.50"]
@@ -142,6 +142,7 @@ def test_a_limit_with_its_accounts(store: str, tmp_path: Path) -> None:
     """Dearest first, so many; what it applies to in words; and what is over, if it is asked for."""
     run("create", "Monthly", "10", "--per", "user", "--window", "month", "--id", "m", "--match", "model=gpt-4o", "--tag", "gold",
         "--alert", "0.8", "--threshold", "0.9")  # fmt: skip
+    assert "No account yet" in run("show", "Monthly")
     for user, usd in (("jane", 1), ("bob", 11), ("eve", 2)):
         spend(tmp_path, "m", usd, json.dumps([user]))
     text = run("show", "Monthly", "--accounts", "2")

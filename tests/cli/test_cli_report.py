@@ -142,8 +142,9 @@ def test_several_by_make_keys_of_several(tmp_path: Path) -> None:
     assert "every event of the range was read" in by_three["note"]
 
 
-def test_tables_tell_what_a_reader_must_know(tmp_path: Path) -> None:
-    """Overlapping tag rows, rows beyond the limit, and a range that cuts an hour are told."""
+def test_tables_tell_what_a_reader_must_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overlapping tag rows, rows beyond the limit, and why it took long, if it did."""
+    monkeypatch.setattr("payi_middleware.cli.report_table._QUICK", 0)
     store = stored(tmp_path, *(call(request_tags=(f"t{n}", "all")) for n in range(60)))
 
     by_tag = run("--store", store, "--by", "tag", "--since", "2026-09-21T14:01").output
@@ -151,6 +152,8 @@ def test_tables_tell_what_a_reader_must_know(tmp_path: Path) -> None:
     assert "50 of 61 rows; --limit 0 shows all." in by_tag
     assert "the total counts it once" in by_tag
     assert "Note: the range cuts an hour" in by_tag
+    monkeypatch.setattr("payi_middleware.cli.report_table._QUICK", 1000)
+    assert "Note:" not in run("--store", store, "--by", "tag", "--since", "2026-09-21T14:01").output
     assert "of 61 rows" not in run("--store", store, "--by", "tag", "--limit", "0").output
     every = json.loads(run("--store", store, "--by", "tag", "--json").output)["rows"]
     assert len(every) == 61
@@ -176,6 +179,19 @@ def test_times_are_read_in_the_time_zone(tmp_path: Path) -> None:
     assert calls("--until", "2026-09-21T14:13:20Z") == 0
     assert calls("--until", "100000d") == 0
     assert calls("--since", "999w", "--until", "2026-09-21T14:13:21Z") == 1
+
+
+def test_what_was_pruned_is_told_however_quick_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are missing where events have to be read that are gone."""
+    monkeypatch.setattr("payi_middleware.cli.report_table._QUICK", 1000)
+    store = stored(tmp_path, call(started_ns=START_NS - 40 * 24 * HOUR), call())
+    pruned = CliRunner().invoke(app, ["prune", "--store", store, "--older-than", "2026-09-01"])
+    assert pruned.exit_code == 0, pruned.output
+
+    shown = flat(run("--store", store, "--by", "user", "--by", "model").output)
+
+    assert "Note: events before 2026-09-01 were pruned: calls that began before are missing here." in shown
+    assert "which took" not in shown
 
 
 def test_failures_by_kind_with_their_money(tmp_path: Path) -> None:

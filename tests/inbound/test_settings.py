@@ -148,6 +148,8 @@ def test_wrong_settings(given: dict[str, Any], message: str) -> None:
         ("PAYI_DISABLED", "perhaps", "setting PAYI_DISABLED='perhaps' is not valid: use 1 or 0"),
         ("PAYI_SPOOL_BYTES", "many", "setting PAYI_SPOOL_BYTES='many' is not valid: a whole number of bytes"),
         ("PAYI_STORE", "mysql://db", "setting store='mysql://db' is not a store"),
+        ("PAYI_HOSTS", '{"a.test"', "is not valid: a mapping of host or host:port to a provider's name"),
+        ("PAYI_HOSTS", '{"a.test": 7}', "is not valid: a mapping of host or host:port to a provider's name"),
     ],
 )
 def test_wrong_environment(name: str, text: str, message: str) -> None:
@@ -155,6 +157,11 @@ def test_wrong_environment(name: str, text: str, message: str) -> None:
     with pytest.raises(SettingsError) as error:
         load({}, {name: text})
     assert message in str(error.value)
+
+
+def test_hosts_may_be_json() -> None:
+    """As the README spells them, which is what somebody copies into the environment."""
+    assert load({}, {"PAYI_HOSTS": '{"llm.internal:8080": "openai"}'}).hosts == {"llm.internal:8080": "openai"}
 
 
 @pytest.mark.parametrize("spelling", [{"gw.test": "opnai"}, {"gw.test": ""}])

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from exchanges import Watched, answer
+from exchanges import Watched, answer, encoded
 from loopback import Loopback, Reply
 
 from payi_middleware import Limit, health
@@ -383,6 +383,26 @@ def test_a_body_of_megabytes_is_held_for_as_it_asks(is_async: bool, provider: Lo
             httpx2.post(provider.url, content=body, trust_env=False)
     assert held[0] - len(long) // 4 < 100
     assert held == [held[0], len(short) // 4 + 21 + bool(len(short) % 4)]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_a_packed_request_is_held_for_as_what_it_unpacks_to(coding: str, provider: Loopback, limited: Limited) -> None:
+    """And not by its few bytes; one that stays packed for all that a model can take."""
+    ledger, held = MemoryLedger(), []
+    watched = limited("openai", Limit("all", 10**9, unit="tokens", strict=True), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.tokens)
+        return Reply([told("gpt-4o-mini")])
+
+    provider.replies = [answered]
+    body = json.dumps(chat("gpt-4o-mini")).encode()
+    for packed, name in ((body, "identity"), (encoded(coding, body), coding), (encoded(coding, body), "snappy")):
+        httpx2.post(provider.url, content=packed, headers={"content-encoding": name}, trust_env=False)
+    plain, unpacked, unknown = held
+    assert plain == unpacked >= len(body) // 8 + MADE
+    assert unknown >= 2_000_000
+    assert [event.requested_resource for event in watched.events] == ["gpt-4o-mini", "gpt-4o-mini", None]
 
 
 def test_a_long_body_that_takes_too_long_is_held_for_as_one_that_says_nothing(

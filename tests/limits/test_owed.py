@@ -240,6 +240,49 @@ def test_calls_that_cannot_be_written_down_are_kept_in_memory(place: Place, monk
     assert place.totals("one").spent == 2
 
 
+def test_what_another_process_told_the_ledger_waits_no_more(place: Place) -> None:
+    """Of its own calls a process counts how many wait, and any process may have them counted."""
+    place.define("one")
+    place.away()
+    with StandIn() as standin:
+        settings: Any = {"ledger": place.url, "application": "one", "hosts": {standin.host: "openai"}}
+        with Meter(place.store, **settings, limits=[Limit("told", 9, type="allow", unit="calls")]) as meter:
+            ask(meter, standin)
+            assert meter.health()["limits"]["unsettled"] == 1
+            assert len(settled(owed_of(meter))) == 1  # as the other process does
+            place.back()
+
+            def is_known() -> bool:
+                meter.limits.catch_up()
+                return bool(meter.health()["limits"]["unsettled"] == 0)
+
+            until(is_known)
+            assert not meter.limits.is_behind
+
+
+def test_what_the_store_refused_is_not_remembered_before_it_is_there(place: Place) -> None:
+    """Whoever has the ledger told looks the calls up in the store, and forgets what is not there."""
+    place.define("one")
+    place.away()
+    refused, taken_in = (call(application="one", started_ns=time.time_ns()) for _ in range(2))
+    limit = Limit("told", 9, type="allow", unit="calls")
+    with Meter(place.store, ledger=place.url, application="one", limits=[limit]) as meter:
+        limits, owed = meter.limits, owed_of(meter)
+        limits.settled([refused])
+        limits.settled([taken_in])  # what a dead process left, between two tries of the same batch
+        limits.stored([taken_in])
+        assert settled(owed) == [taken_in.event_id]
+        limits.stored([refused])
+        assert settled(owed) == [refused.event_id]
+
+
+def owed_of(meter: Meter) -> Owed:
+    """Where a meter remembers its calls."""
+    owed = meter.limits._settling._owed
+    assert owed is not None
+    return owed
+
+
 def test_what_is_in_no_store_is_kept_in_memory(tmp_path: Path) -> None:
     """Events that go elsewhere cannot be read again."""
     for meter in (Meter(tmp_path / "payi.db", sinks=[MemorySink()]), Meter("sqlite:///:memory:", spool_dir=tmp_path)):

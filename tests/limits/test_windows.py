@@ -91,3 +91,11 @@ def test_hours_begin_where_the_local_clock_says_so_or_is_set(zone: str) -> None:
     odd = [at for at in hours if local(zone, at).minute]
     assert len(odd) == (2 if zone == "Australia/Lord_Howe" else 0)  # where clocks are set by half an hour
     assert all(later - at <= 3_600 for at, later in itertools.pairwise(hours))
+
+
+def test_clocks_that_go_back_over_midnight() -> None:
+    """In St. John's they once went from a minute past midnight to a minute past eleven: the new day began once, before that."""
+    midnight = 1_289_097_000  # of 2010-11-07; a minute later it was 23:01 again
+    begins = turns("day", "America/St_Johns", midnight - 86_400, midnight + 2 * 86_400)
+    assert begins[1:3] == [midnight, midnight + 25 * 3600]
+    assert span("day", "America/St_Johns", (midnight + 1800) * NS).starts_ns == midnight * NS  # half past eleven

@@ -17,13 +17,21 @@ from made import call
 from pictures import encoded, png, wav
 
 from payi_middleware import health, record
-from payi_middleware.counting.estimates import IF_CACHED, IF_WRITTEN, MAX_COUNTED, MAX_LEARNED, MAX_LESSONS, Estimates
+from payi_middleware.counting.estimates import (
+    BY_LENGTH,
+    IF_CACHED,
+    IF_WRITTEN,
+    MAX_COUNTED,
+    MAX_LEARNED,
+    MAX_LESSONS,
+    Estimates,
+)
 from payi_middleware.counting.tokens import Tokens
 from payi_middleware.events import Unpriced
 from payi_middleware.pending import finished
 from payi_middleware.pricing import Prices
 from payi_middleware.providers import find
-from payi_middleware.providers.base import Endpoint
+from payi_middleware.providers.base import Endpoint, summed
 
 UNTOLD = stream_of(["The ", "fox"], usage=False)
 ASKED = request(stream=True)
@@ -102,7 +110,7 @@ def test_a_request_that_cannot_be_read_is_said() -> None:
 
     counted = estimates.counted(b"a")
 
-    assert (said.unit, said.reason) == ("input", "not counted: the request's body is a stream")
+    assert (said.unit, said.reason) == ("input", "not counted: the request's body is a stream, or packed")
     assert counted == (
         {"text": (0, 3)},
         "counted at 3.8 bytes a token, error about 20 %, seldom over 60 %, the request not at all",
@@ -339,6 +347,23 @@ def test_what_was_told_of_a_broken_stream_stands(watched: Watched) -> None:
 
     assert event.units == {"text": (50, 77)}
     assert event.reason == "the stream broke off; the usage it told last covers what was received"
+
+
+def test_a_broken_stream_that_another_host_made_stays_as_it_is_priced(watched: Watched, loaded: Tokens) -> None:
+    """A router tells who made it, by whose part it is priced: its units are not counted anew beside that."""
+    watched.meter.estimates._tokens = loaded
+    model, usage = "meta-llama/Llama-3.3-70B-Instruct-Turbo", {"prompt_tokens": 50, "completion_tokens": 1}
+    choice = {"index": 0, "delta": {"content": " the"}, "finish_reason": None}
+    chunk = f"data: {json.dumps({'model': model, 'choices': [choice], 'usage': usage})}\n\n".encode()
+    mocked = mock(httpx2, [chunk] * 100, x_inference_provider="together")
+    url = "https://router.huggingface.co/v1/chat/completions"
+    send(httpx2, False, mocked, url=url, body=request(model=model, stream=True))
+
+    event = watched.one
+
+    assert (event.cost_source, [part.provider for part in event.parts]) == ("estimate", ["huggingface_together"])
+    assert event.units == summed(event.parts)
+    assert event.reason == f"the stream broke off before its last usage; the output is {BY_LENGTH}"
 
 
 def test_thoughts_that_were_not_shown_are_said(loaded: Tokens) -> None:

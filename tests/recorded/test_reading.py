@@ -221,6 +221,19 @@ def test_forms_of_a_request_in_cassettes(tmp_path: Path) -> None:
     assert of_cassette(tmp_path, answered, {**ASKED, "body": {"model": "x"}}).request == b'{"model": "x"}'
 
 
+def test_a_packed_request_in_a_cassette(tmp_path: Path) -> None:
+    """Recorders keep it as it was sent: it is read without its content-encoding, if that can be undone."""
+    answered = {"status": {"code": 200}, "body": None}
+    body = {"base64_string": base64.b64encode(gzip.compress(REQUEST)).decode()}
+
+    def read(encoding: str) -> bytes | None:
+        headers = {"Content-Encoding": [encoding]}
+        return of_cassette(tmp_path, answered, {**ASKED, "headers": headers, "body": body}).request
+
+    assert read("gzip") == REQUEST
+    assert read("snappy") is None
+
+
 @pytest.mark.parametrize("date", ["Fri, 20 Nov 2026 12:00:00 GMT", "2026-11-20T12:00:00Z", "2026-11-20T12:00:00"])
 def test_the_date_of_a_cassette(tmp_path: Path, date: str) -> None:
     """Ruby's keeps when it recorded, as an e-mail's date or ISO 8601; without a zone it is UTC."""

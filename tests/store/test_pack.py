@@ -178,5 +178,6 @@ def test_a_ledger_makes_no_row_larger(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         rests = {len(rest) for (rest,) in connection.execute("SELECT rest FROM events")}
         shapes = [len(msgspec.msgpack.decode(packed)) for (packed,) in connection.execute("SELECT packed FROM shapes")]
+    connection.close()
     assert len(rests) == 1
     assert shapes == [12, 13]
