@@ -24,6 +24,8 @@ _AT_ONCE = (40, 20, 10, 5, 2, 1)
 """Rows of one statement. With each, Python lets go of the interpreter's lock, and has to win it back; 40 rows have 800
 parameters, which every version takes."""
 _ASKED_AT_ONCE = 500  # ids in one question
+_BEGIN = "BEGIN IMMEDIATE"
+_VERSION = "PRAGMA data_version"
 _STATE = "SELECT event, coalesce((SELECT max(id) FROM events), 0), generation FROM folded CROSS JOIN keeping"
 
 
@@ -46,7 +48,8 @@ class OnSQLite:
         inherited.let_go()
         self.connection: sqlite3.Connection = sqlite.connect(path, create=create, timeout=timeout)
         inherited.opened(self.connection)
-        self._file = replaced.file_at(path) if path is not None else None
+        self._name = "" if path is None else os.fspath(path)
+        self._file = replaced.file_at(self._name) if path is not None else None
         self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
         self._writes = create
         self._timeout = timeout
@@ -70,7 +73,7 @@ class OnSQLite:
             self.connection.execute(_BEGIN)
         except sqlite3.OperationalError:
             patiently(lambda: self.connection.execute(_BEGIN), self._timeout)
-        self._at = (self.data_version(), self.connection.total_changes)
+        self._at = (self.connection.execute(_VERSION).fetchone()[0], self.connection.total_changes)
         if self._at != still:
             sqlite.refuse_newer(self.connection, self.path)
             self._look()
@@ -138,7 +141,7 @@ class OnSQLite:
 
     def data_version(self) -> int:
         """As the protocol says."""
-        number: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        number: int = self.connection.execute(_VERSION).fetchone()[0]
         return number
 
     def streamed(self, statement: str, values: Sequence[Any]) -> Iterator[Any]:
@@ -186,9 +189,9 @@ class OnSQLite:
 
     def is_current(self) -> bool:
         """As the protocol says; a deleted file takes writes and loses them."""
-        if self.path is None or self._pid != os.getpid():
-            return self._pid == os.getpid()
-        return self._file is not None and replaced.file_at(self.path) == self._file
+        if self._pid != os.getpid():
+            return False
+        return self.path is None or (self._file is not None and replaced.file_at(self._name) == self._file)
 
     def leave(self) -> None:
         """As the protocol says.
@@ -211,9 +214,6 @@ class OnSQLite:
     def checkpoint(self) -> None:
         """Move the log into the file, so that a copy of the file alone has nearly everything."""
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-
-_BEGIN = "BEGIN IMMEDIATE"
 
 
 @functools.cache

@@ -65,21 +65,24 @@ class Writer:
         self._process: str | None = None
         """Whose health was written last."""
 
-    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
+    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None, *, uncounted: int = 0) -> int:
         """Store the events that are new, and this process's health with them; how many were new.
+
+        `uncounted` are those that the process wrote before without its health.
 
         Raises:
             The database's error: Nothing of the batch was written.
         """
         try:
-            return self._written(events, health)
+            return self._written(events, health, uncounted)
         except (ValueError, OverflowError, TypeError):
             # One event that no database could take must not hold up all others for ever.
             if len(events) > 1:
                 half = len(events) // 2
-                return self.write(events[:half]) + self.write(events[half:], health)
+                first = self.write(events[:half])
+                return first + self.write(events[half:], health, uncounted=uncounted + first)
             faults.note("event_unstorable", "an event cannot be stored and is left out", exc_info=True, n=len(events))
-            return 0
+            return self.write((), health, uncounted=uncounted) if events and health else 0
 
     def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
         """Write corrections, all or none; see `corrections.correct`.
@@ -116,19 +119,21 @@ class Writer:
         with self._transaction():
             yield Batch(self._connection, self._new, self._add)
 
-    def _written(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
+    def _written(self, events: Sequence[CallEvent], health: dict[str, Any] | None, uncounted: int) -> int:
         try:
-            return self._write(events, health, are_new=self._database.tells_known)
+            return self._write(events, health, uncounted, are_new=self._database.tells_known)
         except Known:  # seldom: events are offered again after a process died
-            return self._write(events, health, are_new=False)
+            return self._write(events, health, uncounted, are_new=False)
 
-    def _write(self, events: Sequence[CallEvent], health: dict[str, Any] | None, *, are_new: bool) -> int:
+    def _write(
+        self, events: Sequence[CallEvent], health: dict[str, Any] | None, uncounted: int, *, are_new: bool
+    ) -> int:
         try:
             self._remember(self._database.begin(plain=True))
             new = events if are_new else self._new(events)
             folded = self._add(new)
             if health:
-                self._process = put(self._connection, health, len(new), known=self._process)
+                self._process = put(self._connection, health, uncounted + len(new), known=self._process)
             self._database.commit(plain=not folded)
         except BaseException:
             self._give_up()
