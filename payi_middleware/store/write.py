@@ -74,7 +74,10 @@ class Writer:
             The database's error: Nothing of the batch was written.
         """
         try:
-            return self._written(events, health, uncounted)
+            try:
+                return self._write(events, health, uncounted, are_new=self._database.tells_known)
+            except Known:  # seldom: events are offered again after a process died
+                return self._write(events, health, uncounted, are_new=False)
         except (ValueError, OverflowError, TypeError):
             # One event that no database could take must not hold up all others for ever.
             if len(events) > 1:
@@ -119,12 +122,6 @@ class Writer:
         with self._transaction():
             yield Batch(self._connection, self._new, self._add)
 
-    def _written(self, events: Sequence[CallEvent], health: dict[str, Any] | None, uncounted: int) -> int:
-        try:
-            return self._write(events, health, uncounted, are_new=self._database.tells_known)
-        except Known:  # seldom: events are offered again after a process died
-            return self._write(events, health, uncounted, are_new=False)
-
     def _write(
         self, events: Sequence[CallEvent], health: dict[str, Any] | None, uncounted: int, *, are_new: bool
     ) -> int:
@@ -144,7 +141,9 @@ class Writer:
         """Store new events; whether rollups were brought up to date with that."""
         if not events:
             return False
-        self._packer.learn(self._database.numbers(lambda: self._packer.unknown(events)))
+        numbers = self._database.numbers(lambda: self._packer.unknown(events))
+        if numbers:
+            self._packer.learn(numbers)
         waiting = self._database.insert(COLUMNS, list(map(self._packer.row, events)))
         if waiting < self._fold_every:
             return False
