@@ -51,6 +51,7 @@ class OnSQLite:
         self._name = "" if path is None else os.fspath(path)
         self._file = replaced.file_at(self._name) if path is not None else None
         self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
+        self._translated = sqlite.translated(path)
         self._writes = create
         self._timeout = timeout
         self._pid = os.getpid()
@@ -64,7 +65,7 @@ class OnSQLite:
 
     def translated(self) -> AbstractContextManager[None]:
         """As the protocol says."""
-        return sqlite.translated(self.path)
+        return self._translated
 
     def begin(self, *, plain: bool = False) -> tuple[int, ...]:
         """As the protocol says; a file that was replaced is opened as another store."""
@@ -111,25 +112,22 @@ class OnSQLite:
         if not self._is_plain:  # whoever it is may have changed these
             self._look()
         try:
-            self._insert(columns, rows)
+            at, many = 0, len(rows)
+            if self._newest < self._mark and rows:  # SQLite would give the number of a removed event
+                self._newest = self._mark
+                self.connection.execute(_statement(f"id, {columns}", 1), (self._mark + 1, *rows[0]))
+                at = 1
+            for size in _AT_ONCE:
+                while many - at >= size:
+                    values = list(itertools.chain.from_iterable(rows[at : at + size]))
+                    self.connection.execute(_statement(columns, size), values)
+                    at += size
         except sqlite3.IntegrityError as error:
             if self._is_plain and error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 raise Known from error
             raise
-        return self._newest - self._mark
-
-    def _insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        at, many = 0, len(rows)
-        if self._newest < self._mark and rows:  # SQLite would give the number of a removed event
-            self._newest = self._mark
-            self.connection.execute(_statement(f"id, {columns}", 1), (self._mark + 1, *rows[0]))
-            at = 1
-        for size in _AT_ONCE:
-            while many - at >= size:
-                values = list(itertools.chain.from_iterable(rows[at : at + size]))
-                self.connection.execute(_statement(columns, size), values)
-                at += size
         self._newest += many
+        return self._newest - self._mark
 
     def among(self, event_ids: Sequence[bytes]) -> Iterator[bytes]:
         """As the protocol says."""

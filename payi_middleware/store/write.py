@@ -126,7 +126,8 @@ class Writer:
         self, events: Sequence[CallEvent], health: dict[str, Any] | None, uncounted: int, *, are_new: bool
     ) -> int:
         try:
-            self._remember(self._database.begin(plain=True))
+            if (now := self._database.begin(plain=True)) != self._remembered:
+                self._forget(now)
             new = events if are_new else self._new(events)
             folded = self._add(new)
             if health:
@@ -164,7 +165,8 @@ class Writer:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            self._remember(self._database.begin())
+            if (now := self._database.begin()) != self._remembered:
+                self._forget(now)
             yield
             self._database.commit()
         except BaseException:
@@ -176,11 +178,10 @@ class Writer:
         self._process = None
         self._database.end()
 
-    def _remember(self, now: tuple[int, ...]) -> None:
-        """Forget the numbers of texts if any were removed: another text may have got the number."""
-        if now != self._remembered:
-            self._packer.forget()
-            self._remembered = now
+    def _forget(self, now: tuple[int, ...]) -> None:
+        """Forget the numbers of texts, since some were removed: another text may have got the number."""
+        self._packer.forget()
+        self._remembered = now
 
     def _new(self, events: Sequence[CallEvent]) -> list[CallEvent]:
         by_id = {event.event_id: event for event in events}
