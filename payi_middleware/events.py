@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 
-class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """One finished call, as stored and sent."""
 
     event_id: bytes

@@ -52,6 +52,7 @@ class Fetched:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self._name = None if path is None else os.fspath(path)
         self._seen: tuple[int, int, int] | None = None
         self._snapshot: DataSnapshot | None = None
 
@@ -61,8 +62,12 @@ class Fetched:
         Raises:
             PricesError: The file is there and cannot be read.
         """
-        if self.path is None:
+        if self.path is None or self._name is None:
             return self._snapshot
+        if not os.access(
+            self._name, os.F_OK
+        ):  # most have none, and are asked with each batch of events: this takes least
+            return None
         try:
             there = self.path.stat()
         except OSError:

@@ -1,7 +1,8 @@
 """The named thread that drains the spool to the sinks.
 
 It sleeps while nothing was written, then lingers for `flush_interval` seconds so that calls share a transaction: nothing is lost by
-that, the spool has them. A flush wakes it at once. It starts with the first record, in the process that wrote it.
+that, the spool has them. Behind a transaction it lingers once more: while calls come, none of them needs to wake it. A flush wakes
+it at once. It starts with the first record, in the process that wrote it.
 """
 
 from __future__ import annotations
@@ -62,49 +63,61 @@ class Flusher:
         self._interval = interval
         self._pause = 0.0
         self._postponed = 0.0
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._working = threading.Lock()
         self._thread: threading.Thread | None = None
         self._number = 0
         """Of the thread that is to run; another one ends."""
         self._armed = False
+        self._lately = False
+        """Whether there was something to drain just now, so that more is likely to come."""
+        self._lingers = False
+        """Whether the thread waits for its interval to end, and nobody who arms it needs to wake it."""
+        self._flushing = 0
+        """How many wait for a drain to end."""
         self._asked = 0
         self._done = 0
         self._failed = False
 
     def start(self) -> None:
         """Start the thread, if it does not run, so that it is prepared before there is anything to drain."""
-        with self._changed:
+        with self._lock:
             if not self._runs():
                 self._start()
 
     def arm(self) -> bool:
         """There is something to drain; returns whether a thread will."""
-        with self._changed:
+        with self._lock:
             self._armed = True
             if not self._runs():
                 started = self._start()
                 if not started and not sys.is_finalizing():
                     health.count("thread_refused")
                 return started
-            self._changed.notify_all()
+            if not self._lingers:
+                self._changed.notify_all()
             return True
 
     def hurry(self) -> None:
         """Drain now, without waiting for it."""
-        with self._changed:
+        with self._lock:
             if self._runs():
                 self._asked += 1
                 self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
         """Drain now; returns whether everything was delivered within `timeout` seconds."""
-        with self._changed:
+        with self._lock:
             if self._runs() or (self._waits() and self._start()):
                 self._asked += 1
                 mine = self._asked
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._done >= mine or not self._runs(), timeout)
+                self._flushing += 1
+                try:
+                    self._changed.wait_for(lambda: self._done >= mine or not self._runs(), timeout)
+                finally:
+                    self._flushing -= 1
                 return self._done >= mine and not self._failed
         return self._drained_here(timeout)  # there is nothing to do, or no thread to be had any more
 
@@ -112,7 +125,7 @@ class Flusher:
         """Drain, then end the thread, in `timeout` seconds; returns whether everything was delivered."""
         deadline = time.monotonic() + timeout
         delivered = self.flush(timeout)
-        with self._changed:
+        with self._lock:
             self._number += 1
             thread, self._thread = self._thread, None
             self._changed.notify_all()
@@ -130,7 +143,7 @@ class Flusher:
 
     def serve(self) -> None:
         """Within `idle`: do what was asked for meanwhile."""
-        with self._changed:
+        with self._lock:
             target = self._asked
             if target == self._done:
                 return
@@ -149,6 +162,7 @@ class Flusher:
             thread.start()
             self._thread = thread
             self._pause = 0.0
+            self._lingers = self._lately = False
         except RuntimeError:  # the process has too many, or ends: then the exit handler drains
             return False
         finally:
@@ -183,7 +197,7 @@ class Flusher:
         try:
             self._work(number)
         finally:
-            with self._changed:
+            with self._lock:
                 if self._thread is threading.current_thread():
                     self._thread = None
                 self._changed.notify_all()
@@ -197,10 +211,10 @@ class Flusher:
                 health.note("prepare", "rates could not be loaded yet", exc_info=True)
         looked: float | None = None
         while True:
-            with self._changed:
+            with self._lock:
                 if not self._awaited(number, self._interval if looked is None else LONGEST_PAUSE):
                     return
-                target = self._asked
+                target, self._lately = self._asked, self._armed
                 self._armed = False
             delivered = self._drained_here()
             self._report(target, delivered=delivered)
@@ -211,17 +225,38 @@ class Flusher:
                 looked = time.monotonic()
 
     def _report(self, target: int, *, delivered: bool) -> None:
-        with self._changed:
+        with self._lock:
             self._done, self._failed = max(self._done, target), not delivered
             self._armed = self._armed or not delivered
-            self._changed.notify_all()
+            if self._flushing:
+                self._changed.notify_all()
 
     def _awaited(self, number: int, patience: float) -> bool:
         """Wait until there is something to do, or it is time to look around; False if the thread is to end. The lock is held."""
-
-        def is_urgent() -> bool:
-            return self._asked > self._done or self._number != number
-
-        if self._changed.wait_for(lambda: self._armed or is_urgent(), patience):
-            self._changed.wait_for(is_urgent, max(self._interval, self._pause))
+        if self._lately:
+            self._linger(number)
+        if not (self._lately and self._armed):
+            self._sleep(number, patience)
+            if self._armed:
+                self._linger(number)
         return self._number == number or self._asked > self._done
+
+    def _sleep(self, number: int, seconds: float) -> None:
+        """Until there is something to drain, or somebody asks, or this thread is to end; the lock is held."""
+        end = time.monotonic() + seconds
+        while not self._armed and self._asked <= self._done and self._number == number:
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            self._changed.wait(left)
+
+    def _linger(self, number: int) -> None:
+        """Until the interval has passed, or somebody asks, or this thread is to end; the lock is held."""
+        end = time.monotonic() + max(self._interval, self._pause)
+        self._lingers = True
+        while self._asked <= self._done and self._number == number:
+            left = end - time.monotonic()
+            if left <= 0:
+                break
+            self._changed.wait(left)
+        self._lingers = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import re
@@ -125,8 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def store_path(self) -> Path | None:
         """The file of a SQLite store; None for one in memory, or elsewhere."""
-        path = self.store.removeprefix(SQLITE)
-        return None if path in ("", ":memory:") or is_postgresql(path) else Path(path)
+        return _file_of(self.store)
 
     @property
     def in_memory(self) -> bool:
@@ -142,9 +142,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def spool_path(self) -> Path | None:
         """The spool's folder; None if the store is in memory and no folder is named."""
         if self.spool_dir:
-            return Path(self.spool_dir)
+            return _path(self.spool_dir)
         path = self.files_path
-        return None if path is None else path.with_name(path.name + ".spool")
+        return None if path is None else _path(f"{path}.spool")
 
     @property
     def ledger_path(self) -> Path | None:
@@ -152,6 +152,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         path = self.store_path
         return None if self.ledger is not None or path is None else path.with_name(path.name + ".ledger")
 
+
+@functools.lru_cache(maxsize=64)
+def _file_of(store: str) -> Path | None:
+    path = store.removeprefix(SQLITE)
+    return None if path in ("", ":memory:") or is_postgresql(path) else Path(path)
+
+
+_path = functools.lru_cache(maxsize=64)(Path)
+"""Each batch of events asks, and to make a path takes as long as to store an event."""
 
 MAX_SECONDS = 86_400
 SHORTEST_KEY = 16

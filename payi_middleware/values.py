@@ -1,7 +1,8 @@
 """The frozen values that events are made of: for whom a call is made, what it consumed, what that cost.
 
 Money is counted in ticks of 10^-10 USD (integers) and shown as `Decimal`; times are integer nanoseconds since the epoch, UTC,
-and shown as RFC 3339. The structs are arrays in msgpack (spool, store).
+and shown as RFC 3339. The structs are arrays in msgpack (spool, store). None can be part of a cycle, so the garbage collector need
+not know of them (`gc=False`).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _money(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
-class Attribution(msgspec.Struct, frozen=True, array_like=True):
+class Attribution(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """For whom and for what a call is made."""
 
     user_id: str | None = None
@@ -111,7 +112,7 @@ class Attribution(msgspec.Struct, frozen=True, array_like=True):
     resource_scope: str | None = None
 
 
-class Inbound(msgspec.Struct, frozen=True, array_like=True):
+class Inbound(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The web request during which a call is made."""
 
     http_method: str | None = None
@@ -143,7 +144,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return Decimal(self.rate) * self.quantity / self.per
 
 
-class Cost(msgspec.Struct, frozen=True, array_like=True):
+class Cost(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a call cost, in ticks; `input_ticks + output_ticks == total_ticks`."""
 
     input_ticks: int
@@ -190,7 +191,7 @@ class Cost(msgspec.Struct, frozen=True, array_like=True):
         }
 
 
-class Unpriced(msgspec.Struct, frozen=True, array_like=True):
+class Unpriced(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Something that was consumed and that the cost leaves out, and why."""
 
     unit: str
@@ -198,7 +199,7 @@ class Unpriced(msgspec.Struct, frozen=True, array_like=True):
     reason: str
 
 
-class Part(msgspec.Struct, frozen=True, array_like=True):
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one model consumed of a call that several served: an advisor, a tool's own model, a line of a batch."""
 
     model: str | None

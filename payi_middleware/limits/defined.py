@@ -7,6 +7,7 @@ a call that comes after a pause waits for that.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -53,6 +54,7 @@ class Defined(Reach):
         super().__init__(settings, in_memory=in_memory)
         self.application = settings.application
         self._code: tuple[Limit, ...] = settings.limits
+        self._file_name = "" if self._file is None else str(self._file)
         self._learn = learn
         self._has_learned = False
         self._errands = Errands(LEASE_SECONDS / 3, renew)
@@ -87,7 +89,9 @@ class Defined(Reach):
 
     def _is_there(self) -> bool:
         """Whether there is anything to read: no ledger is made beside a store before there is a first limit."""
-        return self._ledger is not None or bool(self._code) or self._file is None or self._file.exists()
+        if self._ledger is not None or bool(self._code) or not self._file_name:
+            return True
+        return os.access(self._file_name, os.F_OK)  # each batch of events asks, and a `Path` takes four functions to
 
     # What calls ask:
 

@@ -2,7 +2,7 @@
 
 Every rate of a plan becomes an integer over one common denominator, so nothing is rounded before the sum; the sum is
 rounded once, half to even, to ticks. The rates come as data (`RateTable`), whatever their source. Units that have
-a rate are priced in one short loop, fees and doubts are added behind it; long prompts and units without a rate take another.
+a rate are priced in one short loop, fees are added behind it; long prompts, doubts and units without a rate take another.
 """
 
 from __future__ import annotations
@@ -120,10 +120,11 @@ class Plan:
         self._denominator = math.lcm(*(_ticks(rate).denominator for table in tables for rate in table.rates.values()))
         self._compiled = tuple(self._table(table) for table in tables)
         first = self._compiled[0]
-        self._common = tuple({unit: rate for (unit, of), rate in first.rates.items() if of == side} for side in _SIDES)
+        sure = {key: rate for key, rate in first.rates.items() if key not in first.doubts}
+        self._common = tuple({unit: rate for (unit, of), rate in sure.items() if of == side} for side in _SIDES)
         self._fee = first.rates.get((REQUEST, "input"))
         self._mark = tables[1].above if len(tables) > 1 else FOREVER
-        self._turn = -1 if self._fee is not None or first.doubts else self._mark
+        self._turn = self._mark if self._fee is None else -1
 
     @property
     def tables(self) -> tuple[RateTable, ...]:
@@ -165,7 +166,7 @@ class Plan:
         except KeyError:
             return self._price_any(units)
         if prompt > self._turn:
-            return self._price_with_more(units, prompt, input_amount, output_amount, lines)
+            return self._price_with_fee(units, prompt, input_amount, output_amount, lines)
         if not lines:
             return _NOTHING
         total = input_amount + output_amount
@@ -175,27 +176,26 @@ class Plan:
         cost = Cost(input_amount, total - input_amount, total, tuple(lines))
         return _new(Priced, (cost, self._notes))
 
-    def _price_with_more(
+    def _price_with_fee(
         self, units: Units, prompt: int, input_amount: int, output_amount: int, lines: list[Line]
     ) -> Priced:
-        """The same for a prompt that may be long, and for a plan of which a call has a fee or a rate is in doubt."""
+        """The same for a prompt that may be long, and for a plan of which a call has a fee."""
         if prompt > self._mark:
             return self._price_any(units)
         if not lines:
             return _NOTHING
+        unpriced = self._notes
         if self._fee is not None and REQUEST not in units:  # an event told by hand may count them itself
             numerator, usd, per, source, since = self._fee
             input_amount += numerator
             lines.append(Line(REQUEST, "input", 1, usd, per, source, since))
-        unpriced, doubts = self._notes, self._compiled[0].doubts
-        for line in lines if doubts else ():
-            doubt = doubts.get((line.unit, line.side))
+            doubt = self._compiled[0].doubts.get((REQUEST, "input"))
             if doubt is not None:
-                unpriced += (Unpriced(line.unit, line.quantity, doubt),)
+                unpriced += (Unpriced(REQUEST, 1, doubt),)
         return _new(Priced, (self._cost(input_amount, output_amount, lines), unpriced))
 
     def _price_any(self, units: Units) -> Priced:
-        """The same for every case: long prompts, units without a rate of their own."""
+        """The same for every case: long prompts, units without a rate of their own, rates in doubt."""
         used = _used(units)
         table = self._table_for(sum(taken for unit, side, taken in used if side == "input" and unit in INPUT_TOKENS))
         if (REQUEST, "input") in table.rates and REQUEST not in units:

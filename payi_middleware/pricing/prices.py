@@ -53,6 +53,8 @@ class Prices:
         self.owned = bool(owners.entries or owners.mappings)
         """Whether the owner sets prices, which another process may not be told."""
         self._listed_only = listed_only
+        self._installed: Callable[[], DataSnapshot] | None = None
+        """Gives the list that came with genai-prices, once that is imported."""
         self.ready = False
         """Whether the rates are loaded."""
         self.may_wait = False
@@ -65,20 +67,25 @@ class Prices:
 
     def load(self) -> None:
         """Load the rates, blocking for 0.5 to 1 s the first time; later, take over a newer snapshot if there is one."""
-        from genai_prices.data_snapshot import get_snapshot
+        if self._installed is None:
+            from genai_prices.data_snapshot import get_snapshot
 
+            self._installed = get_snapshot
+        snapshot = self._fetched() or self._installed()
+        if self._loaded is None or self._loaded[0].snapshot is not snapshot:
+            self._take(snapshot)
+
+    def _take(self, snapshot: DataSnapshot) -> None:
         from .catalogue import Catalogue
 
-        snapshot = self._fetched() or get_snapshot()
-        if self._loaded is None or self._loaded[0].snapshot is not snapshot:
-            plans: _Plans = {}
-            catalogue = Catalogue(snapshot, self._rows())
-            self._loaded = catalogue, plans
-            self._plans = plans
-            self._dated = {}
-            self.version = catalogue.version
-            self.ready = True
-            self.may_wait = not self.owned
+        plans: _Plans = {}
+        catalogue = Catalogue(snapshot, self._rows())
+        self._loaded = catalogue, plans
+        self._plans = plans
+        self._dated = {}
+        self.version = catalogue.version
+        self.ready = True
+        self.may_wait = not self.owned
 
     def _rows(self) -> Rows:
         from .rows import Rows, published_entries

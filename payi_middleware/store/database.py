@@ -9,11 +9,18 @@ from typing import Any, Protocol
 
 from .connection import Connection
 
-__all__ = ["Database"]
+__all__ = ["Database", "Known"]
+
+
+class Known(Exception):  # noqa: N818 - it reads as what it is
+    """Of the events that were to be added some are there already; the transaction is of no more use."""
 
 
 class Database(Protocol):
     """An open database that a store is in."""
+
+    tells_known: bool
+    """Whether `insert` raises `Known` in a plain transaction, so that nobody needs to ask before which events there are."""
 
     @property
     def connection(self) -> Connection:
@@ -28,13 +35,19 @@ class Database(Protocol):
         """Within, the database's own errors are `StoreError`s that name the cure."""
         ...
 
-    def begin(self) -> tuple[int, ...]:
+    def begin(self, *, plain: bool = False) -> tuple[int, ...]:
         """Begin a transaction that writes, when nobody else is in one.
+
+        Args:
+            plain: Whether the caller just inserts events, at once, and what is told beside them.
 
         Returns:
             What is another one when numbers of texts that the caller remembers may no longer hold.
         """
         ...
+
+    def commit(self, *, plain: bool = False) -> None:
+        """End a transaction and keep what it wrote; `plain` if that was no more than `begin` says."""
 
     def begin_reading(self) -> None:
         """Begin a transaction that sees one state of the store."""
@@ -54,6 +67,9 @@ class Database(Protocol):
 
         Returns:
             How many events lie beyond the mark of the rollups.
+
+        Raises:
+            Known: Not all are new; see `tells_known`.
         """
         ...
 

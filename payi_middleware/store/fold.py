@@ -46,7 +46,6 @@ __all__ = [
     "narrow",
     "prepare",
     "spill",
-    "waiting",
 ]
 
 EVERY = 10_000
@@ -108,13 +107,6 @@ _ADD_HOURS = _add(HOUR, "hour", f"{SUMS}, {PACKED}", _GROUPED)
 _ADD_DAYS = _add(DAY, "hour / 24", f"{SUMS}, {PACKED}", _GROUPED)
 _ADD_MONTHS = _add(MONTH, "?", f"{SUMS}, {PACKED}", _GROUPED)
 _EVER = (-(1 << 40), 1 << 40)
-
-
-def waiting(connection: Connection) -> int:
-    """How many events lie beyond the mark."""
-    row = connection.execute("SELECT coalesce((SELECT max(id) FROM events), 0) - (SELECT event FROM folded)").fetchone()
-    n: int = row[0]
-    return n
 
 
 def fold(connection: Connection, *, most_keys: int = MOST_KEYS) -> set[int]:

@@ -11,14 +11,18 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping
-from math import ceil, log2
+from math import ceil
 
-__all__ = ["less", "letter", "negated", "packed", "quantiles"]
+__all__ = ["FIRSTS", "LETTERS", "less", "letter", "negated", "packed", "quantiles"]
 
 _FIRST_NS = 250_000
 _PER_OCTAVE = 8
 _LETTERS = [bytes((0x40 + n,)) for n in range(192)]
 _BOUNDS_MS = [0.0] + [0.25 * 2 ** (n / _PER_OCTAVE) for n in range(192)]
+FIRSTS = [_FIRST_NS + 1, *(ceil(_FIRST_NS * 2 ** (n / _PER_OCTAVE)) for n in range(1, 191))]
+"""The first whole nanosecond of each bucket but the lowest: as many as are not above a duration is its bucket's number."""
+LETTERS = [bytearray(letter) for letter in _LETTERS]
+"""The histogram of one duration, by its bucket's number, for statements: see `pack.py`."""
 _BUCKET = re.compile(rb"[\x40-\xff][-0-9]*")
 _COUNTS = b"-0123456789"
 _SHORT = 1000  # bytes
@@ -27,10 +31,7 @@ _FEW = 8  # bytes
 
 def letter(duration_ns: int) -> bytes:
     """The histogram of one duration, nanoseconds."""
-    if duration_ns <= _FIRST_NS:
-        return b"\x40"
-    n = int(log2(duration_ns / _FIRST_NS) * _PER_OCTAVE) + 1
-    return _LETTERS[n] if n < 192 else b"\xff"
+    return _LETTERS[bisect_right(FIRSTS, duration_ns)]
 
 
 def packed(joined: bytes) -> bytes:

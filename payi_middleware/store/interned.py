@@ -63,28 +63,29 @@ class Interned(Generic[T]):
         self._select = f"SELECT id FROM {table} WHERE packed = ?"
         names, marks = ", ".join(("packed", *columns)), ", ".join("?" * (1 + len(columns)))
         self._insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"
-        self._ids: dict[T, int] = {}
+        self.known: dict[T, int] = {}
+        """The numbers that are remembered; none is 0."""
 
     def id(self, value: T) -> int:
         """The number of `value`, made if it is new. Within a transaction that writes."""
         try:
-            return self._ids[value]
+            return self.known[value]
         except KeyError:
             return self._find(value)
 
     def knows(self, value: T) -> bool:
         """Whether the number of `value` is remembered."""
-        return value in self._ids
+        return value in self.known
 
     def learn(self, numbers: Mapping[T, int]) -> None:
         """Remember numbers that were found or made."""
-        if len(self._ids) + len(numbers) > _MOST:
-            self._ids.clear()
-        self._ids.update(numbers)
+        if len(self.known) + len(numbers) > _MOST:
+            self.known.clear()
+        self.known.update(numbers)
 
     def forget(self) -> None:
         """Forget all numbers: after a rollback, when some may never have been written."""
-        self._ids.clear()
+        self.known.clear()
 
     def _find(self, value: T) -> int:
         row = self._row(value)
@@ -93,9 +94,9 @@ class Interned(Generic[T]):
             number: int = found[0]
         else:
             number = self._connection.execute(self._insert, row).lastrowid or 0
-        if len(self._ids) >= _MOST:
-            self._ids.clear()
-        self._ids[value] = number
+        if len(self.known) >= _MOST:
+            self.known.clear()
+        self.known[value] = number
         return number
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .connection import Connection
 
-__all__ = ["Kept", "changed", "count", "generation", "kept", "last", "next_number", "removed"]
+__all__ = ["Kept", "changed", "count", "kept", "last", "removed"]
 
 _LAST = "SELECT max(id) FROM (SELECT event AS id FROM folded UNION ALL SELECT max(id) FROM events) AS given"
 
@@ -31,12 +31,6 @@ def kept(connection: Connection) -> Kept:
     return Kept(*connection.execute("SELECT removed, before_hour, generation FROM keeping").fetchone())
 
 
-def generation(connection: Connection) -> int:
-    """Which numbers of interned values hold."""
-    number: int = connection.execute("SELECT generation FROM keeping").fetchone()[0]
-    return number
-
-
 def changed(connection: Connection) -> None:
     """Interned values were removed, or are others now. Within the transaction that did so."""
     connection.execute("UPDATE keeping SET generation = generation + 1")
@@ -51,14 +45,6 @@ def last(connection: Connection) -> int:
     """The number of the newest event, be it still there or not."""
     number: int = connection.execute(_LAST).fetchone()[0]
     return number
-
-
-def next_number(connection: Connection) -> int | None:
-    """The number that the next event must be given, since the database would give that of a removed one; else None."""
-    row = connection.execute(
-        "SELECT event + 1 FROM folded WHERE event > (SELECT coalesce(max(id), 0) FROM events)"
-    ).fetchone()
-    return None if row is None else row[0]
 
 
 def count(connection: Connection) -> int:

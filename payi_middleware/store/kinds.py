@@ -8,6 +8,8 @@ from __future__ import annotations
 from ..events import COST_SOURCES, OUTCOMES, CallEvent, CostSource, Outcome
 
 __all__ = [
+    "NOBODY",
+    "PARTLY",
     "PLAIN",
     "as_attributed",
     "is_retried",
@@ -19,8 +21,10 @@ __all__ = [
 ]
 
 _RETRIED = 1 << 5
-_PARTLY = 1 << 6
-_NOBODY = 1 << 7
+PARTLY = 1 << 6
+"""The bit of what is partly unpriced."""
+NOBODY = 1 << 7
+"""The bit of calls of no known user."""
 
 _OUTCOME = {outcome: n for n, outcome in enumerate(OUTCOMES)}
 _SOURCE = {source: n << 3 for n, source in enumerate(COST_SOURCES)}
@@ -35,15 +39,15 @@ def kind_of(event: CallEvent) -> int:
     if event.attempt > 1:
         kind |= _RETRIED
     if event.unpriced:
-        kind |= _PARTLY
+        kind |= PARTLY
     if event.attribution.user_id is None:
-        kind |= _NOBODY
+        kind |= NOBODY
     return kind
 
 
 def as_attributed(kind: int, recorded: int) -> int:
     """The kind of an event whose user may have been forgotten since: as to that, it is counted as it was recorded."""
-    return kind & ~_NOBODY | recorded & _NOBODY
+    return kind & ~NOBODY | recorded & NOBODY
 
 
 def outcome_of(kind: int) -> Outcome:
@@ -63,9 +67,9 @@ def is_retried(kind: int) -> bool:
 
 def is_unpriced(kind: int) -> bool:
     """Whether they consumed something that their cost leaves out; a refused or failed call consumed nothing."""
-    return bool(kind & _PARTLY) or (source_of(kind) == "none" and outcome_of(kind) not in ("error", "blocked"))
+    return bool(kind & PARTLY) or (source_of(kind) == "none" and outcome_of(kind) not in ("error", "blocked"))
 
 
 def is_unattributed(kind: int) -> bool:
     """Whether nobody knows for whom they were made."""
-    return bool(kind & _NOBODY)
+    return bool(kind & NOBODY)

@@ -59,6 +59,7 @@ class OnPostgreSQL:
     """
 
     path = None
+    tells_known = False
 
     def __init__(self, url: str, *, create: bool, timeout: float) -> None:
         self._url = url
@@ -79,7 +80,7 @@ class OnPostgreSQL:
         """As the protocol says."""
         return translated(self._url)
 
-    def begin(self) -> tuple[int, ...]:
+    def begin(self, *, plain: bool = False) -> tuple[int, ...]:
         """As the protocol says."""
         cursor = self._begun(_BEGIN)
         while cursor.nextset():
@@ -94,6 +95,10 @@ class OnPostgreSQL:
             self._others += 1
         self._turn, self._table = turn, table
         return self._epoch, table, generation
+
+    def commit(self, *, plain: bool = False) -> None:
+        """As the protocol says."""
+        self.connection.execute("COMMIT")
 
     def begin_reading(self) -> None:
         """As the protocol says."""

@@ -15,16 +15,18 @@ from typing import Any
 from .. import forks
 from ..alone import alone
 from . import inherited, replaced, sqlite
-from .fold import waiting
-from .keeping import generation, next_number
+from .database import Known
 from .patience import patiently
 
 __all__ = ["OnSQLite"]
 
-_AT_ONCE = (40, 5, 1)
+_AT_ONCE = (40, 20, 10, 5, 2, 1)
 """Rows of one statement. With each, Python lets go of the interpreter's lock, and has to win it back; 40 rows have 800
 parameters, which every version takes."""
 _ASKED_AT_ONCE = 500  # ids in one question
+_BEGIN = "BEGIN IMMEDIATE"
+_VERSION = "PRAGMA data_version"
+_STATE = "SELECT event, coalesce((SELECT max(id) FROM events), 0), generation FROM folded CROSS JOIN keeping"
 
 
 class OnSQLite:
@@ -39,27 +41,54 @@ class OnSQLite:
         StoreError: It cannot be opened; the message names the cure.
     """
 
+    tells_known = True
+
     def __init__(self, path: Path | None, *, create: bool, timeout: float) -> None:
         self.path = path
         inherited.let_go()
         self.connection: sqlite3.Connection = sqlite.connect(path, create=create, timeout=timeout)
         inherited.opened(self.connection)
-        self._file = replaced.file_at(path) if path is not None else None
+        self._name = "" if path is None else os.fspath(path)
+        self._file = replaced.file_at(self._name) if path is not None else None
         self._log = replaced.file_at(replaced.log_of(path)) if path is not None else None
+        self._translated = sqlite.translated(path)
         self._writes = create
         self._timeout = timeout
         self._pid = os.getpid()
+        self._mark = self._newest = self._generation = 0
+        """Within a transaction that writes: where the rollups end, the newest event's number, which texts' numbers hold."""
+        self._is_plain = False
+        self._at = (0, 0)
+        """When that was so: the data's version, and how many rows this connection had changed."""
+        self._still: tuple[int, int] | None = None
+        """When it is still so, in the next transaction."""
 
     def translated(self) -> AbstractContextManager[None]:
         """As the protocol says."""
-        return sqlite.translated(self.path)
+        return self._translated
 
-    def begin(self) -> tuple[int, ...]:
+    def begin(self, *, plain: bool = False) -> tuple[int, ...]:
         """As the protocol says; a file that was replaced is opened as another store."""
-        # Immediate: which events are new must still hold when they are written.
-        patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"), self._timeout)
-        sqlite.refuse_newer(self.connection, self.path)
-        return 0, generation(self.connection)
+        still, self._still = self._still, None
+        try:  # immediate: which events are new must still hold when they are written
+            self.connection.execute(_BEGIN)
+        except sqlite3.OperationalError:
+            patiently(lambda: self.connection.execute(_BEGIN), self._timeout)
+        self._at = (self.connection.execute(_VERSION).fetchone()[0], self.connection.total_changes)
+        if self._at != still:
+            sqlite.refuse_newer(self.connection, self.path)
+            self._look()
+        self._is_plain = plain
+        return 0, self._generation
+
+    def _look(self) -> None:
+        self._mark, self._newest, self._generation = self.connection.execute(_STATE).fetchone()
+
+    def commit(self, *, plain: bool = False) -> None:
+        """As the protocol says."""
+        self.connection.execute("COMMIT")
+        if plain:
+            self._still = (self._at[0], self.connection.total_changes)
 
     def begin_reading(self) -> None:
         """As the protocol says."""
@@ -80,17 +109,25 @@ class OnSQLite:
 
     def insert(self, columns: str, rows: Sequence[tuple[Any, ...]]) -> int:
         """As the protocol says."""
-        at = 0
-        number = next_number(self.connection) if rows else None
-        if number is not None:
-            self.connection.execute(_insert(f"id, {columns}", 1), (number, *rows[0]))
-            at = 1
-        for size in _AT_ONCE:
-            statement = _insert(columns, size)
-            while len(rows) - at >= size:
-                self.connection.execute(statement, list(itertools.chain.from_iterable(rows[at : at + size])))
-                at += size
-        return waiting(self.connection)
+        if not self._is_plain:  # whoever it is may have changed these
+            self._look()
+        try:
+            at, many = 0, len(rows)
+            if self._newest < self._mark and rows:  # SQLite would give the number of a removed event
+                self._newest = self._mark
+                self.connection.execute(_statement(f"id, {columns}", 1), (self._mark + 1, *rows[0]))
+                at = 1
+            for size in _AT_ONCE:
+                while many - at >= size:
+                    values = list(itertools.chain.from_iterable(rows[at : at + size]))
+                    self.connection.execute(_statement(columns, size), values)
+                    at += size
+        except sqlite3.IntegrityError as error:
+            if self._is_plain and error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise Known from error
+            raise
+        self._newest += many
+        return self._newest - self._mark
 
     def among(self, event_ids: Sequence[bytes]) -> Iterator[bytes]:
         """As the protocol says."""
@@ -102,7 +139,7 @@ class OnSQLite:
 
     def data_version(self) -> int:
         """As the protocol says."""
-        number: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        number: int = self.connection.execute(_VERSION).fetchone()[0]
         return number
 
     def streamed(self, statement: str, values: Sequence[Any]) -> Iterator[Any]:
@@ -150,9 +187,9 @@ class OnSQLite:
 
     def is_current(self) -> bool:
         """As the protocol says; a deleted file takes writes and loses them."""
-        if self.path is None or self._pid != os.getpid():
-            return self._pid == os.getpid()
-        return self._file is not None and replaced.file_at(self.path) == self._file
+        if self._pid != os.getpid():
+            return False
+        return self.path is None or (self._file is not None and replaced.file_at(self._name) == self._file)
 
     def leave(self) -> None:
         """As the protocol says.
@@ -178,6 +215,6 @@ class OnSQLite:
 
 
 @functools.cache
-def _insert(columns: str, size: int) -> str:
+def _statement(columns: str, size: int) -> str:
     marks = ", ".join("?" * len(columns.split(", ")))
     return f"INSERT INTO events ({columns}) VALUES {', '.join([f'({marks})'] * size)}"

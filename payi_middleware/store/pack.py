@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right as bisect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ..events import CallEvent
 from ..pricing.units import is_tokens
 from .connection import Connection
-from .histogram import letter
+from .histogram import FIRSTS, LETTERS
 from .interned import Interned, Shape, Wide
-from .kinds import kind_of
+from .kinds import NOBODY, PARTLY, kind_of
 from .periods import HOUR_NS
 from .rest import packed
 
@@ -26,8 +27,25 @@ COLUMNS = (
 
 _LARGEST = 1 << 50
 """The most tokens or ticks of one call (112,000 USD); a larger number is nonsense and would spoil every sum."""
+_LONGEST = _LARGEST << 8
+"""Nanoseconds of one call, at most."""
+_UNTRUE = "a number of this event cannot be true"
+_MOST = 4096  # remembered combinations of what calls have in common
 
 _ENCODER = msgspec.msgpack.Encoder()
+
+
+class _Common(NamedTuple):
+    """The numbers of what many events have in common."""
+
+    wide: int
+    route: int
+    failure: int
+    kind: int
+    """Without what is each event's own: whether it is partly unpriced, and of a known user."""
+    shape: int
+    are_tokens: bool
+    """Whether all units are tokens."""
 
 
 class Packer:
@@ -39,12 +57,14 @@ class Packer:
         self._wide: Interned[Wide] = Interned(connection, "wide", Wide.__struct_fields__, _wide_row)
         self._shapes: Interned[Shape] = Interned(connection, "shapes", (), _shape_row)
         self._tags: dict[tuple[str, ...], int] = {}
+        self._common: dict[tuple[Any, ...], _Common] = {}
 
     def forget(self) -> None:
         """Forget all numbers, after a rollback."""
         for interned in (self._texts, self._wide, self._shapes):
             interned.forget()
         self._tags.clear()
+        self._common.clear()
 
     def unknown(self, events: Sequence[CallEvent]) -> set[str]:
         """The texts of events whose numbers are not known here."""
@@ -65,47 +85,92 @@ class Packer:
     def row(self, event: CallEvent) -> tuple[Any, ...]:
         """The event's row, in the order of `COLUMNS`.
 
+        All that most events need is done here, in one function: it is made for each. Bytes are told as `bytearray`, which
+        `sqlite3` takes as it is; of `bytes` it asks in three places first how to adapt them.
+
         Raises:
             OverflowError: A number of the event cannot be true.
             UnicodeEncodeError: A text of the event is no text.
         """
-        who, where, kind = event.attribution, event.inbound, kind_of(event)
-        text = self._texts.id
-        tokens_in, tokens_out = _tokens(event)
-        ticks = _ticks_if_true(event, tokens_in + tokens_out)
-        first, request = event.first_byte_ns, where.http_request_id
+        who, where, cost, texts = event.attribution, event.inbound, event.cost, self._texts.known
+        counts: list[int] = []
+        into = out = 0
+        count = counts.append
+        for taken, made in event.units.values():
+            into += taken
+            out += made
+            count(taken)
+            count(made)
+        prices: list[Any] = []
+        ticks, paid = 0, None
+        if cost is not None:
+            ticks, paid = cost.total_ticks, [cost.input_ticks, cost.output_ticks]
+            for line in cost.lines:
+                paid.append(line.quantity)
+                prices += (line.unit, line.side, line.rate, line.per, line.source, line.valid_from)
+        key = (
+            event.application, event.origin, event.provider, event.category, event.resource, event.requested_resource,
+            event.endpoint, event.service_tier, event.http_status, event.outcome, event.error_type, event.streamed,
+            event.attempt, event.cost_source, event.price_version, event.ledger, where.http_method, where.http_route,
+            who.use_case_name, who.use_case_version, who.use_case_step, len(counts), *event.units, *prices,
+        )  # fmt: skip
+        wide, route, failure, kind, shape, are_tokens = self._common.get(key) or self._found(key, event)
+        if not are_tokens:
+            into, out = _tokens(event)
+        duration, first, request = event.duration_ns, event.first_byte_ns, where.http_request_id
+        if into + out + abs(ticks) > _LARGEST or duration > _LONGEST:
+            raise OverflowError(_UNTRUE)
+        if event.unpriced:
+            kind |= PARTLY
+        user, account, tags = who.user_id, who.account_name, who.request_tags
+        if user is None:
+            kind |= NOBODY
+        started = event.started_ns
         return (
-            event.event_id,
-            event.started_ns // HOUR_NS,
-            event.started_ns,
-            event.duration_ns,
+            bytearray(event.event_id),
+            started // HOUR_NS,
+            started,
+            duration,
             first,
-            letter(event.duration_ns),
-            None if first is None else letter(first),
-            self._wide.id(_wide(event)),
-            0 if who.user_id is None else text(who.user_id),
-            0 if who.account_name is None else text(who.account_name),
-            0 if where.http_route is None else text(where.http_route),
-            self._tag_set(who.request_tags) if who.request_tags else 0,
-            text(_failure(event)) if event.outcome != "ok" or event.attempt > 1 else 0,
+            LETTERS[bisect(FIRSTS, duration)],
+            None if first is None else LETTERS[bisect(FIRSTS, first)],
+            wide,
+            0 if user is None else texts.get(user) or self._texts.id(user),
+            0 if account is None else texts.get(account) or self._texts.id(account),
+            route,
+            0 if not tags else self._tags.get(tags) or self._tag_set(tags),
+            failure,
             kind,
-            tokens_in,
-            tokens_out,
+            into,
+            out,
             ticks,
-            self._shapes.id(_shape(event)),
+            shape,
             None if request is None else request_key(request),
-            packed(event),
+            packed(event, counts, paid),
         )
 
+    def _found(self, key: tuple[Any, ...], event: CallEvent) -> _Common:
+        route, failed = event.inbound.http_route, event.outcome != "ok" or event.attempt > 1
+        found = _Common(
+            self._wide.id(_wide(event)),
+            0 if route is None else self._texts.id(route),
+            self._texts.id(_failure(event)) if failed else 0,
+            kind_of(event) & ~(PARTLY | NOBODY),
+            self._shapes.id(_shape(event)),
+            all(map(is_tokens, event.units)),
+        )
+        if len(self._common) >= _MOST:
+            self._common.clear()
+        self._common[key] = found
+        return found
+
     def _tag_set(self, tags: tuple[str, ...]) -> int:
-        known = self._tags.get(tags)
-        if known is None:
-            known = self._texts.id(_tags_text(tags))
-            members = [(known, self._texts.id(tag)) for tag in tags]
-            self._connection.executemany("INSERT INTO tags (tags, tag) VALUES (?, ?) ON CONFLICT DO NOTHING", members)
-            if len(self._tags) < 65_536:
-                self._tags[tags] = known
-        return known
+        number = self._texts.id(_tags_text(tags))
+        members = [(number, self._texts.id(tag)) for tag in tags]
+        self._connection.executemany("INSERT INTO tags (tags, tag) VALUES (?, ?) ON CONFLICT DO NOTHING", members)
+        if len(self._tags) < 65_536:
+            self._tags[tags] = number
+        return number
 
 
 def _tags_text(tags: tuple[str, ...]) -> str:
@@ -132,8 +197,8 @@ def check(event: CallEvent) -> None:
 
 def _ticks_if_true(event: CallEvent, tokens: int) -> int:
     ticks = event.cost.total_ticks if event.cost else 0
-    if tokens + abs(ticks) > _LARGEST or event.duration_ns > _LARGEST << 8:
-        raise OverflowError("a number of this event cannot be true")
+    if tokens + abs(ticks) > _LARGEST or event.duration_ns > _LONGEST:
+        raise OverflowError(_UNTRUE)
     return ticks
 
 

@@ -17,6 +17,7 @@ INSERT INTO processes (process, seen_ns, events, health) VALUES (?, ?, ?, ?)
 ON CONFLICT (process) DO UPDATE SET
     seen_ns = excluded.seen_ns, events = processes.events + excluded.events, health = excluded.health
 """
+_IS_THERE = "SELECT 1 FROM processes WHERE process = ?"
 _FORGET = """
 DELETE FROM processes WHERE seen_ns < (SELECT seen_ns FROM processes ORDER BY seen_ns DESC LIMIT 1 OFFSET ?)
 """
@@ -32,14 +33,15 @@ class Process(NamedTuple):
     health: dict[str, Any]
 
 
-def put(connection: Connection, health: dict[str, Any], events: int) -> None:
-    """Store how a process is. Within a transaction that writes."""
+def put(connection: Connection, health: dict[str, Any], events: int, *, known: str | None = None) -> str:
+    """Store how a process is, and return its name, which may be `known` to be there. Within a transaction that writes."""
     process = str(health.get("process") or f"{health.get('host', '')}:{health.get('pid', '')}")
     row = (process, int(health.get("seen_ns") or 0), events, msgspec.json.encode(health))
-    before = connection.execute("SELECT 1 FROM processes WHERE process = ?", (process,)).fetchone()
+    is_new = process != known and not connection.execute(_IS_THERE, (process,)).fetchone()
     connection.execute(_PUT, row)
-    if before is None:
+    if is_new:
         connection.execute(_FORGET, (_MOST - 1,))
+    return process
 
 
 def processes(connection: Connection) -> list[Process]:

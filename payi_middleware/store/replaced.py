@@ -25,7 +25,7 @@ File = tuple[int, int]
 _PATIENCE = 1.0  # seconds for others that use the old file
 
 
-def file_at(path: Path) -> File | None:
+def file_at(path: Path | str) -> File | None:
     """The file at a path, if there is one."""
     try:
         found = os.stat(path)

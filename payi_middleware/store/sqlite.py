@@ -7,7 +7,6 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..exceptions import StoreError, StoreFullError
@@ -88,14 +87,21 @@ def schema_version(path: Path) -> int:
     return version
 
 
-@contextlib.contextmanager
-def translated(path: Path | None) -> Iterator[None]:
-    """Turn SQLite's errors into `StoreError`s that name the cure."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        kind = StoreFullError if _code(error) in _FULL else StoreError
-        raise kind(_message(error, path)) from error
+class translated:  # noqa: N801 - used as a function
+    """Turn SQLite's errors, in a block, into `StoreError`s that name the cure."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (sqlite3.Error, OSError)):
+            told = StoreFullError if _code(error) in _FULL else StoreError
+            raise told(_message(error, self._path)) from error
 
 
 def _code(error: sqlite3.Error | OSError) -> int:
@@ -213,8 +219,10 @@ def _too_new(path: Path | None, version: int) -> StoreError:
 def _version(connection: sqlite3.Connection, path: Path | None) -> int:
     """The version of the schema; 0 for an empty database."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    # Whose it is, is asked last: another process may be making the store, all of it in one transaction.
+    has_tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    if owner != _APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if has_tables and owner != _APPLICATION_ID:
         raise StoreError(f"store {path} is a database of another program; name another file")
     if version > VERSION:
         raise _too_new(path, version)

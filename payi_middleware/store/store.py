@@ -118,14 +118,16 @@ class Store:
         """The store's file, if it is one."""
         return self.database.path
 
-    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
+    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None, *, uncounted: int = 0) -> int:
         """Store the events that are new, and this process's health; how many were new.
+
+        `uncounted` are those that the process wrote before without its health.
 
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
         with self._lock, self.database.translated():
-            return self._writer.write(events, health)
+            return self._writer.write(events, health, uncounted=uncounted)
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[Batch]:

@@ -11,7 +11,7 @@ from ..events import CallEvent
 from . import deliveries
 from .connection import Connection
 from .corrections import correct
-from .database import Database
+from .database import Database, Known
 from .fold import EVERY, MOST_KEYS, fold
 from .pack import COLUMNS, Packer
 from .processes import put
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     connection: Connection
     new: Callable[[Sequence[CallEvent]], list[CallEvent]]
     """Of some events those that the store does not hold yet, each once."""
-    add: Callable[[Sequence[CallEvent]], None]
+    add: Callable[[Sequence[CallEvent]], object]
     """Store new events. What `pack.check` refuses, raises."""
 
     def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
@@ -62,22 +62,30 @@ class Writer:
         self._fold_every = fold_every
         self._most_keys = most_keys
         self._remembered: tuple[int, ...] = ()
+        self._process: str | None = None
+        """Whose health was written last."""
 
-    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None) -> int:
+    def write(self, events: Sequence[CallEvent], health: dict[str, Any] | None = None, *, uncounted: int = 0) -> int:
         """Store the events that are new, and this process's health with them; how many were new.
+
+        `uncounted` are those that the process wrote before without its health.
 
         Raises:
             The database's error: Nothing of the batch was written.
         """
         try:
-            return self._write(events, health)
+            try:
+                return self._write(events, health, uncounted, are_new=self._database.tells_known)
+            except Known:  # seldom: events are offered again after a process died
+                return self._write(events, health, uncounted, are_new=False)
         except (ValueError, OverflowError, TypeError):
             # One event that no database could take must not hold up all others for ever.
             if len(events) > 1:
                 half = len(events) // 2
-                return self.write(events[:half]) + self.write(events[half:], health)
+                first = self.write(events[:half])
+                return first + self.write(events[half:], health, uncounted=uncounted + first)
             faults.note("event_unstorable", "an event cannot be stored and is left out", exc_info=True, n=len(events))
-            return 0
+            return self.write((), health, uncounted=uncounted) if events and health else 0
 
     def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
         """Write corrections, all or none; see `corrections.correct`.
@@ -114,22 +122,35 @@ class Writer:
         with self._transaction():
             yield Batch(self._connection, self._new, self._add)
 
-    def _write(self, events: Sequence[CallEvent], health: dict[str, Any] | None) -> int:
-        with self._transaction():
-            new = self._new(events)
-            self._add(new)
+    def _write(
+        self, events: Sequence[CallEvent], health: dict[str, Any] | None, uncounted: int, *, are_new: bool
+    ) -> int:
+        try:
+            if (now := self._database.begin(plain=True)) != self._remembered:
+                self._forget(now)
+            new = events if are_new else self._new(events)
+            folded = self._add(new)
             if health:
-                put(self._connection, health, len(new))
+                self._process = put(self._connection, health, uncounted + len(new), known=self._process)
+            self._database.commit(plain=not folded)
+        except BaseException:
+            self._give_up()
+            raise
         return len(new)
 
-    def _add(self, events: Sequence[CallEvent]) -> None:
+    def _add(self, events: Sequence[CallEvent]) -> bool:
+        """Store new events; whether rollups were brought up to date with that."""
         if not events:
-            return
-        self._packer.learn(self._database.numbers(lambda: self._packer.unknown(events)))
-        waiting = self._database.insert(COLUMNS, [self._packer.row(event) for event in events])
-        if waiting >= self._fold_every:
-            days = fold(self._connection, most_keys=self._most_keys)
-            tend(self._connection, self._most_keys, besides=days)
+            return False
+        numbers = self._database.numbers(lambda: self._packer.unknown(events))
+        if numbers:
+            self._packer.learn(numbers)
+        waiting = self._database.insert(COLUMNS, list(map(self._packer.row, events)))
+        if waiting < self._fold_every:
+            return False
+        days = fold(self._connection, most_keys=self._most_keys)
+        tend(self._connection, self._most_keys, besides=days)
+        return True
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -144,19 +165,23 @@ class Writer:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            self._remember(self._database.begin())
+            if (now := self._database.begin()) != self._remembered:
+                self._forget(now)
             yield
-            self._connection.execute("COMMIT")
+            self._database.commit()
         except BaseException:
-            self._packer.forget()
-            self._database.end()
+            self._give_up()
             raise
 
-    def _remember(self, now: tuple[int, ...]) -> None:
-        """Forget the numbers of texts if any were removed: another text may have got the number."""
-        if now != self._remembered:
-            self._packer.forget()
-            self._remembered = now
+    def _give_up(self) -> None:
+        self._packer.forget()
+        self._process = None
+        self._database.end()
+
+    def _forget(self, now: tuple[int, ...]) -> None:
+        """Forget the numbers of texts, since some were removed: another text may have got the number."""
+        self._packer.forget()
+        self._remembered = now
 
     def _new(self, events: Sequence[CallEvent]) -> list[CallEvent]:
         by_id = {event.event_id: event for event in events}

@@ -1,6 +1,6 @@
 """Speed beside the plain application: tox run -e bench [-- PART ...] [--quick] [--json].
 
-Parts: in-process, pricing, end-to-end, reports, limits, ingest, budgets, outages. `budgets [--ledger=URL] [--rounds=200]` proves that
+Parts: in-process, draining, pricing, end-to-end, reports, limits, ingest, budgets, outages. `budgets [--ledger=URL] [--rounds=200]` proves that
 budgets hold, in that ledger or in one of each kind (`memory`, `sqlite`, `postgresql`, `valkey`). `reports --events=10000000 [--store=FILE]` asks for
 every report of so many calls of ninety days, in a store that is kept.
 """
@@ -15,6 +15,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 
 import budgeting
 import crowded
+import draining
 import endtoend
 import ingest
 import inprocess
@@ -24,7 +25,7 @@ import pricing
 import reports
 from figures import Figure
 
-PARTS = ("in-process", "pricing", "end-to-end", "reports", "limits", "ingest", "budgets", "outages")
+PARTS = ("in-process", "draining", "pricing", "end-to-end", "reports", "limits", "ingest", "budgets", "outages")
 """The last two take a quarter of an hour each, and only run where they are named."""
 
 
@@ -40,6 +41,7 @@ def main() -> None:
     chosen = [argument for argument in sys.argv[1:] if argument in PARTS]
     for title, measure, rounds in (
         ("in-process", inprocess.measure, 3 if quick else 15),
+        ("draining", draining.measure, 3 if quick else 15),
         ("pricing", pricing.measure, 3 if quick else 15),
         ("end-to-end", endtoend.measure, 3 if quick else 16),
         ("reports", reports.measure, 3 if quick else 15),

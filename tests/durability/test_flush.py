@@ -18,6 +18,13 @@ def nothing() -> None:
     pass
 
 
+def eventually(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return holds()
+
+
 class Sink:
     """Counts drains, and fails or hangs on demand."""
 
@@ -67,6 +74,25 @@ def test_what_was_armed_is_drained_without_being_asked(make: Callable[..., Flush
     assert done.wait(10)
     assert flusher._thread is not None
     assert (flusher._thread.name, flusher._thread.daemon) == ("payi-flush", True)
+
+
+def test_who_arms_a_thread_that_lingers_does_not_wake_it(
+    make: Callable[..., Flusher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a drain the thread looks once more by itself when its interval is over; then it sleeps until it is woken."""
+    drained = threading.Semaphore(0)
+    flusher = make(drained.release, interval=0.1)
+    flusher.arm()
+    assert drained.acquire(timeout=10)
+    assert eventually(lambda: flusher._lately and flusher._lingers)
+    with monkeypatch.context() as patch:
+        patch.setattr(flusher._changed, "notify_all", lambda: pytest.fail("it was woken"))
+        assert flusher.arm()
+    assert drained.acquire(timeout=10)
+    assert eventually(lambda: not flusher._lingers and not flusher._armed)
+
+    flusher.arm()
+    assert drained.acquire(timeout=10)
 
 
 def test_the_thread_is_nobodys(make: Callable[..., Flusher]) -> None:

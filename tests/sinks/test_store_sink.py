@@ -15,6 +15,7 @@ from made import call
 from payi_middleware import forks
 from payi_middleware.exceptions import StoreError
 from payi_middleware.settings import Settings
+from payi_middleware.sinks import store as sinks_store
 from payi_middleware.sinks.store import StoreSink
 from payi_middleware.store import inherited, open_store
 from payi_middleware.store.windows import days_in
@@ -42,6 +43,47 @@ def test_the_store_is_opened_by_the_first_write(tmp_path: Path) -> None:
     assert count(tmp_path) == 1
     with open_store(settings(tmp_path), create=False) as store:
         assert [process.events for process in store.processes()] == [1]
+
+
+def test_health_that_is_as_it_was_is_written_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that were written meanwhile are counted with the next change of it, after a second, or as the sink is closed."""
+    sink, told = StoreSink(settings(tmp_path)), {"process": "p", "counters": {"late": 1}}
+
+    def seen() -> tuple[int, int]:
+        with open_store(settings(tmp_path), create=False) as store:
+            [process] = store.processes()
+        return process.seen_ns, process.events
+
+    for n in (1, 2, 3):
+        sink.write([call()], told | {"seen_ns": n})
+    assert seen() == (1, 1)
+    sink.write([call()], told | {"seen_ns": 4, "counters": {"late": 2}})
+    assert seen() == (4, 4)
+    sink.write([call()], told | {"seen_ns": 5, "counters": {"late": 2}})
+    assert seen() == (4, 4)
+    sink.close()
+    assert seen() == (5, 5)
+    monkeypatch.setattr(sinks_store, "_TELL_EVERY", 0.0)
+    for n in (6, 7):
+        sink.write([call()], told | {"seen_ns": n})
+        assert seen() == (n, n)
+    sink.close()
+
+
+def test_what_a_lost_store_was_not_told_is_told_to_the_next(tmp_path: Path) -> None:
+    """Where the store is gone as the sink is closed nothing is made anew, and where it comes back all are counted."""
+    sink, health = StoreSink(settings(tmp_path)), {"process": "p", "seen_ns": 1}
+    for _ in range(2):
+        sink.write([call()], health)
+    for file in tmp_path.glob("payi.db*"):
+        file.unlink()
+    sink.close()
+    assert list(tmp_path.glob("payi.db")) == []
+
+    sink.write([call()], health)
+    sink.close()
+    with open_store(settings(tmp_path), create=False) as store:
+        assert [process.events for process in store.processes()] == [2]
 
 
 def test_the_store_is_tended_when_there_is_nothing_to_write(tmp_path: Path) -> None:

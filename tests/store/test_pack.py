@@ -14,7 +14,7 @@ from made import START_NS, call, event_id
 
 from payi_middleware import health
 from payi_middleware.events import COST_SOURCES, OUTCOMES, Attribution, CallEvent, Cost, Inbound, Line, Part, Unpriced
-from payi_middleware.store import open_store
+from payi_middleware.store import open_store, pack
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
 maybe = st.none() | text
@@ -141,6 +141,28 @@ def ordinary(n: int) -> CallEvent:
         provider_response_id=f"chatcmpl-{n:029d}",
         units={"text": (1000 + n, 100 + n), "text_cache_read": (512, 0)},
     )
+
+
+def test_more_kinds_of_events_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of ever new models and routes, that come again, are stored as they are when the memory of them is full."""
+    monkeypatch.setattr(pack, "_MOST", 3)
+    given_events = [call(resource=f"model-{n % 5}", http_route=f"/{n % 7}") for n in range(70)]
+    with open_store("sqlite:///:memory:", create=True) as store:
+        store.write(given_events)
+
+        assert sorted(store.events(), key=lambda e: e.event_id) == given_events
+
+
+@pytest.mark.parametrize(
+    "odd", ["-" * 36, "0197f3b2-7c52-9d1e-0000-0000000000 1", "0197f3b2-7c52-9d1e-0000-00000000000A"]
+)
+def test_what_looks_like_a_uuid_stays_a_text(odd: str) -> None:
+    """Spaces, other dashes and capitals are told back."""
+    given_event = call(http_request_id=odd, use_case_id=odd)
+    with open_store("sqlite:///:memory:", create=True) as store:
+        store.write([given_event])
+
+        assert store.latest(1) == [given_event]
 
 
 UNSTORABLE: list[dict[str, Any]] = [

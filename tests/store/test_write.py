@@ -146,3 +146,44 @@ def test_numbers_of_texts_survive_a_failed_batch(tmp_path: Path) -> None:
 
     assert set(sums(url(tmp_path))) == {"jane", "paul"}
     assert by_another_hand(tmp_path, "SELECT count(*) FROM tags") == [(1,)]
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["by another connection", "by its own"])
+def test_what_is_done_between_batches_is_seen(tmp_path: Path, elsewhere: bool) -> None:
+    """A writer that knows how far the store was looks again when events were removed meanwhile: no number is given twice."""
+    with open_store(url(tmp_path), create=True) as store, open_store(url(tmp_path), create=True) as other:
+        for _ in range(2):
+            store.write([call(), call()])
+        with (other if elsewhere else store).transaction() as connection:
+            connection.execute("DELETE FROM events")
+            connection.execute("UPDATE folded SET event = 4")
+        store.write([call()])
+        store.write([call()])
+
+    assert by_another_hand(tmp_path, "SELECT id FROM events ORDER BY id") == [(5,), (6,)]
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_rollups_are_brought_up_to_date_once_in_so_many_events(tmp_path: Path) -> None:
+    """Of batches one after the other, be it with others' in between, each tenth event folds what there is by then."""
+    marks = []
+    with (
+        open_store(url(tmp_path), create=True, fold_every=10) as store,
+        open_store(url(tmp_path), create=True) as other,
+    ):
+        for n in range(8):
+            (other if n == 5 else store).write([call() for _ in range(3)])
+            marks += by_another_hand(tmp_path, "SELECT event FROM folded")[0]
+
+    assert marks == [0, 0, 0, 12, 12, 12, 12, 24]
+
+
+def test_known_events_among_those_that_cannot_be_stored(tmp_path: Path) -> None:
+    """What is offered again beside new events, one of which no database takes, holds up none of them."""
+    known, new = [call() for _ in range(3)], [call() for _ in range(60)]
+    with open_store(url(tmp_path), create=True) as store:
+        store.write(known)
+
+        assert store.write([*known, *new, call(http_status=2**70), call(started_ns=2**64)]) == 60
+        assert store.count() == 63
