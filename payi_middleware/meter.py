@@ -50,6 +50,8 @@ BATCH = 200
 """Events of one transaction, at most: 20 ms for which, under gevent, no request goes on; larger ones are no faster."""
 HEALTH_SECONDS = 20.0
 """Between two reports of a process that does nothing."""
+_TOLD_SECONDS = 1.0
+"""Between two of one whose counters stand still."""
 FORK_PATIENCE = 2.0
 """Seconds a fork waits for the draining threads to finish what they do: an import or a database, copied half-way, never ends."""
 _MOST_LATE = 3  # answers that wait to be read, each of 32 MB at most
@@ -121,6 +123,8 @@ class Meter:
         self._process = secrets.token_hex(8)
         self._started_ns = time.time_ns()
         self._reported = 0.0
+        self._told_health: dict[str, Any] | None = None
+        self._told_at = 0.0
         self.cold = True
         captured = Meter._captured
         given = self._given_sinks if captured is None else [captured]
@@ -254,6 +258,7 @@ class Meter:
         """
         timeout = self.settings.flush_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
+        self._told_health = None  # the last word is of this moment
         delivered = self.flusher.close(timeout)
         delivery, self._delivery = self._delivery, None
         if delivery is not None:  # after the store: it reads from there
@@ -340,7 +345,7 @@ class Meter:
         return bool(self._batch) or bool(self._late) or self.spool.waiting or self._health_is_due()
 
     def _write(self, events: Sequence[CallEvent]) -> None:
-        report = self.health()
+        report = self._recent_health() if events else self.health()
         for sink in self._opened():
             sink.write(events, report)
         self._reported = time.monotonic()
@@ -385,6 +390,17 @@ class Meter:
         self.limits.stored(events)
         forks.rest(0)
         self.flusher.serve()  # who flushes must not wait for all that the dead left
+
+    def _recent_health(self) -> dict[str, Any]:
+        """What this process tells of itself, made anew when something was counted, else once a second: batches may come faster."""
+        now = time.monotonic()
+        if (
+            self._told_health is None
+            or now - self._told_at >= _TOLD_SECONDS
+            or self._told_health["counters"] != health.counters()
+        ):
+            self._told_health, self._told_at = self.health(), now
+        return self._told_health
 
     def health(self) -> dict[str, Any]:
         """What this process tells of itself, for `payi doctor`."""

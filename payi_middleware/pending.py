@@ -22,7 +22,7 @@ def finished(payloads: Iterable[bytes], prices: Prices, estimates: Estimates | N
     """The events of ended records. One that cannot be read is left out and counted: it must not hold up the others."""
     events: list[CallEvent] = []
     payloads = list(payloads)
-    if any(payload[:1] in (TO_PRICE, ANSWERED) for payload in payloads):
+    if not prices.ready and any(payload[:1] in (TO_PRICE, ANSWERED) for payload in payloads):
         prices.load()
     for payload in payloads:
         try:

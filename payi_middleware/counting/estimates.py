@@ -169,6 +169,8 @@ class Estimates:
 
         For the draining thread.
         """
+        if not self._waiting:  # what is looked for was put there before its record was written
+            return None
         with self._lock:
             waiting = self._waiting.pop(call, None)
             if waiting is None:
