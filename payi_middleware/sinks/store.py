@@ -46,9 +46,9 @@ class StoreSink:
         if self._pid != os.getpid():  # the parent's thread may have held the lock when this process was forked
             self._lock, self._pid, self._uncounted = threading.Lock(), os.getpid(), 0
         with self._lock:
-            store = self._opened()
+            store, self._health = self._opened(), health
             try:
-                if events and self._is_told(health):
+                if events and self._is_told():
                     self._uncounted += store.write(events)
                 else:
                     self._tell(store, events)
@@ -67,10 +67,9 @@ class StoreSink:
                     self._tell(self._store, ())
             self._close()
 
-    def _is_told(self, health: dict[str, Any]) -> bool:
+    def _is_told(self) -> bool:
         """Whether the store has this health, but for the time, and for less than a second."""
-        self._health = health
-        return health | _WHENEVER == self._stored and time.monotonic() - self._stored_at < _TELL_EVERY
+        return self._health | _WHENEVER == self._stored and time.monotonic() - self._stored_at < _TELL_EVERY
 
     def _tell(self, store: Store, events: Sequence[CallEvent]) -> None:
         store.write(events, self._health, uncounted=self._uncounted)
