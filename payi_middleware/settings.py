@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import ipaddress
 import os
 import re
@@ -324,6 +325,11 @@ def _check_alerts(settings: Settings) -> None:
     if told is not None and not callable(told) and not (isinstance(told, str) and _FUNCTION.fullmatch(told)):
         raise SettingsError(
             "setting on_alert is not valid: a function that takes a LimitAlert, or where it is: module:function"
+        )
+    if inspect.iscoroutinefunction(told) or inspect.iscoroutinefunction(getattr(told, "__call__", None)):  # noqa: B004
+        raise SettingsError(
+            "setting on_alert is an async function, which nobody would await: it is called in a thread of its own, outside of any "
+            "event loop; give a plain one, which may hand the alert to a loop: asyncio.run_coroutine_threadsafe(tell(alert), loop)"
         )
     for url in settings.alert_webhooks:
         parts = urlsplit(url)

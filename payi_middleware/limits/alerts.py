@@ -10,6 +10,7 @@ processes of the application have both. Such a process logs it, and leaves the r
 
 from __future__ import annotations
 
+import inspect
 import logging
 import pkgutil
 import threading
@@ -169,8 +170,12 @@ class Alerts:
             log.warning("%s", alert)
         if self._on_alert is not None:
             try:
+                found: Callable[[LimitAlert], object]
                 found = pkgutil.resolve_name(self._on_alert) if isinstance(self._on_alert, str) else self._on_alert
-                found(alert)
+                left = found(alert)
+                if inspect.iscoroutine(left):  # of a function that is named, and looked up only now
+                    left.close()
+                    raise TypeError("on_alert is an async function, which nobody awaits; give a plain one")
             except Exception:
                 health.note("on_alert", "on_alert raised an error", exc_info=True)
 

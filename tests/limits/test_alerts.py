@@ -98,6 +98,19 @@ def test_a_function_that_raises_hinders_nobody(receiver: Receiver) -> None:
     assert health.counters()["on_alert"] == 1
 
 
+async def told_later(alert: LimitAlert) -> None:
+    """What `on_alert` must not be."""
+
+
+def test_a_named_function_that_has_to_be_awaited_is_noted(caplog: pytest.LogCaptureFixture) -> None:
+    ledger = MemoryLedger()
+    told, _ = telling(ledger, on_alert=f"{__name__}:told_later")
+    spend(ledger, 6)
+    assert told.tell() == 1
+    assert health.counters()["on_alert"] == 1
+    assert "on_alert is an async function, which nobody awaits" in caplog.text
+
+
 def test_the_function_may_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     ledger = MemoryLedger()
     told, _ = telling(ledger, on_alert="builtins:print")
