@@ -330,7 +330,7 @@ def _stated(definition: Definition, account: Account, refuses: bool) -> Standing
 
 def _refuses(definition: Definition, why: Why) -> bool:
     limit = definition.limit
-    return limit.closed_on_error if why == "unavailable" else limit.unit == "usd" and limit.unknown_price == "block"
+    return limit.closed_on_error if why == "unavailable" else limit.refuses_unknown
 
 
 def _words(why: Why, standings: Sequence[Standing], call: Call) -> str | None:
