@@ -143,7 +143,7 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def refuses_unknown(self) -> bool:
-        """Whether it lets no call through without a known price. An allow limit refuses nothing: there it is charged as the dearest."""
+        """Whether it lets no call through without a known price; an allow limit charges those by the dearest model instead."""
         return self.unit == "usd" and self.type == "block" and self.unknown_price == "block"
 
     @property
