@@ -148,6 +148,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None if path is None else _path(f"{path}.spool")
 
     @property
+    def named_ledger_path(self) -> Path | None:
+        """The file of the ledger that is named; None if none is, or it is no file."""
+        if not isinstance(self.ledger, str) or not self.ledger.startswith(SQLITE):
+            return None
+        path = self.ledger.removeprefix(SQLITE)
+        return None if path in ("", ":memory:") else Path(path)
+
+    @property
     def ledger_path(self) -> Path | None:
         """The ledger's file beside the store; None if another one is named, or the store is no file."""
         path = self.store_path
