@@ -387,13 +387,20 @@ def changed(kept: Definition, definition: Definition, now_ns: int) -> Definition
 
 
 def check_name(terms: Terms, definition: Definition) -> None:
-    """Whether no other limit of the application has the name.
+    """Whether no other limit of the application has the name: as its own, or as its id, since calls name limits by either.
 
     Raises:
         LimitError: One has.
     """
     for known in terms.by_id.values():
-        if known.name == definition.limit.name and known.limit_id != definition.limit_id:
+        if known.limit_id == definition.limit_id:
+            continue
+        if definition.limit.name == known.limit_id or definition.limit_id == known.name:
+            raise LimitError(
+                f"limit {definition.limit.name!r}: application {definition.application!r} has another limit, {known.name!r} with "
+                f"the id {known.limit_id!r}, and calls name limits by name or id; choose another name or id"
+            )
+        if known.name == definition.limit.name:
             raise LimitError(
                 f"limit {known.name!r}: application {definition.application!r} has a limit of that name, {known.limit_id}; "
                 "choose another name, or change that one"

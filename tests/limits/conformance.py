@@ -564,6 +564,17 @@ def names_are_unique_within_an_application(ledger: Ledger) -> None:
     assert other.stands("one") == (2, 0)
 
 
+def a_name_is_no_other_limit_s_id(ledger: Ledger) -> None:
+    """Calls name limits by either."""
+    team = Team(ledger)
+    definition = Definition(limit_id="a-1", application=team.name, limit=Limit("A", 1))
+    ledger.define(definition)
+    for limit_id, name in (("b", "a-1"), ("A", "b")):
+        with pytest.raises(LimitError, match="name limits by name or id"):
+            ledger.define(Definition(limit_id=limit_id, application=team.name, limit=Limit(name, 1)))
+    ledger.define(Definition(limit_id="own", application=team.name, limit=Limit("own", 1)))
+
+
 def accounts_found_by_older_definitions_are_stale(ledger: Ledger) -> None:
     team = Team(ledger)
     limit = team.limit("L", 5)
@@ -834,6 +845,7 @@ CASES: list[Callable[[Ledger], None]] = [
     everything_of_a_definition_is_kept,
     a_limit_from_elsewhere_keeps_its_age,
     names_are_unique_within_an_application,
+    a_name_is_no_other_limit_s_id,
     accounts_found_by_older_definitions_are_stale,
     raising_and_lowering_hold_at_once,
     calls_of_a_deleted_limit_are_settled_to_nothing,
