@@ -50,7 +50,8 @@ def take_in(settings: Settings) -> int:
         return 0
     prices = Prices(owners(settings.prices), fetched=Updates(settings.files_path, 0).snapshot)
     sink, label = StoreSink(settings), label_of(settings)
-    limits = Limits(msgspec.structs.replace(settings, limits=()), prices, Estimates(), owed=Owed.of(settings, label))
+    unlimited, owed = msgspec.structs.replace(settings, limits=()), Owed.of(settings, label)
+    limits = Limits(unlimited, prices, Estimates(), owed=owed, tells=False)
 
     def write(events: Sequence[CallEvent]) -> None:
         sink.write(limits.settled(events), {})

@@ -456,12 +456,13 @@ def meters() -> list[Meter]:
 
 def _placed(settings: Settings) -> Settings:
     """The settings with absolute paths, so that a later change of the working directory does not split the data."""
-    store, spool = settings.store_path, settings.spool_path
+    store, spool, ledger = settings.store_path, settings.spool_path, settings.named_ledger_path
     try:
         return msgspec.structs.replace(
             settings,
             store=settings.store if store is None else f"sqlite:///{store.absolute()}",
             spool_dir=None if spool is None else str(spool.absolute()),
+            ledger=settings.ledger if ledger is None else f"sqlite:///{ledger.absolute()}",
         )
     except OSError:  # the working directory is gone
         return settings

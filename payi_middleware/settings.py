@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import ipaddress
 import os
 import re
@@ -145,6 +146,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return _path(self.spool_dir)
         path = self.files_path
         return None if path is None else _path(f"{path}.spool")
+
+    @property
+    def named_ledger_path(self) -> Path | None:
+        """The file of the ledger that is named; None if none is, or it is no file."""
+        if not isinstance(self.ledger, str) or not self.ledger.startswith(SQLITE):
+            return None
+        path = self.ledger.removeprefix(SQLITE)
+        return None if path in ("", ":memory:") else Path(path)
 
     @property
     def ledger_path(self) -> Path | None:
@@ -324,6 +333,11 @@ def _check_alerts(settings: Settings) -> None:
     if told is not None and not callable(told) and not (isinstance(told, str) and _FUNCTION.fullmatch(told)):
         raise SettingsError(
             "setting on_alert is not valid: a function that takes a LimitAlert, or where it is: module:function"
+        )
+    if inspect.iscoroutinefunction(told) or inspect.iscoroutinefunction(getattr(told, "__call__", None)):  # noqa: B004
+        raise SettingsError(
+            "setting on_alert is an async function, which nobody would await: it is called in a thread of its own, outside of any "
+            "event loop; give a plain one, which may hand the alert to a loop: asyncio.run_coroutine_threadsafe(tell(alert), loop)"
         )
     for url in settings.alert_webhooks:
         parts = urlsplit(url)

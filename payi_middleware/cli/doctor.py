@@ -121,7 +121,7 @@ def _limits(process: dict[str, Any]) -> str:
         "shared by all who name it"
         if told.get("shared")
         else "of this application alone: a server that it sends to does not know it"
-        if process["delivery"]
+        if told.get("sends") or process["delivery"]  # which it tells of only when it has delivered
         else "shared by what uses this store"
     )
     unsettled = f"; {told['unsettled']} calls wait to be counted" if told.get("unsettled") else ""

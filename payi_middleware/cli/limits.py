@@ -145,6 +145,13 @@ def reset(
 
         definition = definition_of(opened, limit, application)
         key = None if account is None else _key(definition, account)
+        if key is not None and (definition.limit_id, key) not in opened.accounts(definition.application):
+            from ..exceptions import LimitError
+
+            raise LimitError(
+                f"limit {definition.limit.name!r} has no account {', '.join(account or ())!r}: nothing was counted in it, and "
+                "nothing is reset; see `payi limits show`"
+            )
         past = opened.reset(definition.application, definition.limit_id, key)
         print_reset(definition, past, as_json=as_json)
 
@@ -153,7 +160,7 @@ def reset(
 def delete(
     limit: LIMIT, application: APPLICATION = None, store: STORE = None, ledger: LEDGER = None, as_json: JSON = False
 ) -> None:
-    """Delete a limit. Its history stays; calls that run are counted to nothing."""
+    """Delete a limit. Calls that run are counted to nothing. To keep what it counted, show it with --history before."""
     with told(), opened_ledger(store, ledger) as (opened, _):
         from .limits_shown import print_deleted
 

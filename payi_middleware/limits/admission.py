@@ -40,6 +40,9 @@ _STREAMED_BYTES, _WHOLE_BYTES = 150, 4
 """Of an answer, for a token: an event of a stream has a token and what is around it."""
 
 _ONE_CALL: Final = Amount(0, 0)
+_CURE: Final = (
+    "the request does not say how long its answer may be: with `max_tokens`, or its like, less is held for it"
+)
 
 Awaited: TypeAlias = "Future[Any] | Reserve | Known"
 """What is waited for: something that our own thread does, a step of the ledger, or nothing."""
@@ -225,8 +228,17 @@ class Hold:
         return self._refused(call, known, standings, why)
 
     def _refused(self, call: Call, known: Known, standings: Sequence[Standing], why: Why) -> Refused:
-        own = [name for name, definition in known.by_id.items() if is_own(definition)]
-        told = reached(format_id(call.id), standings, why, own=own, message=_words(why, standings, call))
+        applying = [known.by_id[standing.limit_id] for standing in standings]
+        told = reached(
+            format_id(call.id),
+            standings,
+            why,
+            own=[one.limit_id for one in applying if is_own(one)],
+            strict=[one.limit_id for one in applying if one.limit.strict],
+            wanted=self._held,
+            cure="" if self.sizes is None or self.sizes.is_told else _CURE,
+            message=_words(why, standings, call),
+        )
         model = call.asked.model or call.route.model
         refusal = refused(told, standings, call.attributed.attribution, model, call.provider.id)
         call.refuse(refusal, self._limits.ledger_id)
@@ -318,7 +330,7 @@ def _stated(definition: Definition, account: Account, refuses: bool) -> Standing
 
 def _refuses(definition: Definition, why: Why) -> bool:
     limit = definition.limit
-    return limit.closed_on_error if why == "unavailable" else limit.unit == "usd" and limit.unknown_price == "block"
+    return limit.closed_on_error if why == "unavailable" else limit.refuses_unknown
 
 
 def _words(why: Why, standings: Sequence[Standing], call: Call) -> str | None:

@@ -18,7 +18,7 @@ class LimitAlert(msgspec.Struct, frozen=True, kw_only=True):
     """An account has come to a share of its limit, or will come to its end too early."""
 
     alert_id: str
-    """The same at each try."""
+    """The same at each try, and no other alert's of any ledger: `sqlite:5f0c2b19:17`."""
     application: str
     limit_id: str
     limit_name: str

@@ -38,6 +38,6 @@ def group_of(definitions: Sequence[Definition]) -> Group:
         is_strict=any(limit.strict for limit in limits),
         counts_money=bool(money),
         counts_calls_alone=all(limit.unit == "calls" for limit in limits),
-        refuses_unknown=any(limit.unknown_price == "block" for limit in money),
+        refuses_unknown=any(limit.refuses_unknown for limit in money),
         pays_unknown=any(limit.unknown_price != "allow" for limit in money),
     )

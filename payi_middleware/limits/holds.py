@@ -33,6 +33,8 @@ class Sizes(NamedTuple):
     """Tokens of the answer that it was sized for."""
     is_bound: bool
     """Whether the answer cannot be longer."""
+    is_told: bool = True
+    """Whether the request says how long, or there is no answer to pay for."""
 
 
 def sized(
@@ -79,7 +81,8 @@ def sized(
         made, is_bound = most_output(asked, into, window, ceiling) if makes_text else (0, True)
         tokens = most_tokens(into, made, ceiling, beyond)
         ticks = most_ticks(seen, taken, made, price, makes_images=makes_images, may_write=may_write)
-    return None if ticks is None else Sizes(Amount(ticks, tokens), made, is_bound)
+    is_told = asked.limit is not None or not makes_text
+    return None if ticks is None else Sizes(Amount(ticks, tokens), made, is_bound, is_told)
 
 
 def _by_length(body: bytes | None) -> int:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import abc
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import msgspec
 
 from ..exceptions import LimitError
 from .book import Book
-from .ledger import Account, Alert, Answer, Definitions, Held, Past, Step, Totals
+from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Held, Past, Step, Totals
 from .limit import Definition
 from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
 
-__all__ = ["Kept", "changed", "check_name", "is_history", "is_over"]
+__all__ = ["Kept", "Sought", "changed", "check_name", "is_history", "is_over"]
+
+
+class Sought(NamedTuple):
+    """Which alerts are asked for."""
+
+    application: str | None
+    """Whose; None for everybody's."""
+    before_ns: int
+    stages: Collection[int]
+    most: int
 
 
 class Kept(abc.ABC):
@@ -179,22 +190,25 @@ class Kept(abc.ABC):
             return count
 
     def outbox_take(
-        self, lease_seconds: float, application: str | None = None, before_ns: int | None = None
+        self,
+        lease_seconds: float,
+        application: str | None = None,
+        before_ns: int | None = None,
+        *,
+        stages: Collection[int] = STAGES,
+        most: int = 1000,
     ) -> list[Alert]:
         """Alerts that nobody is telling, the oldest first."""
-
-        def is_asked_for(alert: Alert) -> bool:
-            return application in (None, alert.application) and (before_ns is None or alert.at_ns <= before_ns)
-
         with self._transaction() as now:
-            found = [alert for alert in self._free_alerts(now) if is_asked_for(alert)]
+            sought = Sought(application, now if before_ns is None else before_ns, stages, most)
+            found = self._free_alerts(now, sought)
             self._lease_alerts([alert.alert_id for alert in found], now + int(lease_seconds * 10**9))
             return found
 
-    def outbox_told(self, alert_ids: Sequence[str]) -> None:
-        """These are told, and stay to be sent on."""
-        with self._transaction():
-            self._tell_alerts(alert_ids)
+    def outbox_told(self, alert_ids: Sequence[str], stage: int = TOLD, lease_seconds: float = 0) -> None:
+        """These have come so far, and stay."""
+        with self._transaction() as now:
+            self._note_alerts(alert_ids, stage, now + int(lease_seconds * 10**9))
 
     def outbox_done(self, alert_ids: Sequence[str]) -> None:
         """These are told."""
@@ -349,16 +363,16 @@ class Kept(abc.ABC):
         """Delete them; how many."""
 
     @abc.abstractmethod
-    def _free_alerts(self, now_ns: int) -> list[Alert]:
-        """Alerts that nobody is telling."""
+    def _free_alerts(self, now_ns: int, sought: Sought) -> list[Alert]:
+        """Alerts that nobody is telling, the oldest first."""
 
     @abc.abstractmethod
     def _lease_alerts(self, alert_ids: Iterable[str], until_ns: int) -> None:
         """From now on these are somebody's until then."""
 
     @abc.abstractmethod
-    def _tell_alerts(self, alert_ids: Iterable[str]) -> None:
-        """Note that they are told."""
+    def _note_alerts(self, alert_ids: Iterable[str], stage: int, until_ns: int) -> None:
+        """Note how far they have come, and that they are somebody's until then."""
 
     @abc.abstractmethod
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
@@ -373,13 +387,20 @@ def changed(kept: Definition, definition: Definition, now_ns: int) -> Definition
 
 
 def check_name(terms: Terms, definition: Definition) -> None:
-    """Whether no other limit of the application has the name.
+    """Whether no other limit of the application has the name: as its own, or as its id, since calls name limits by either.
 
     Raises:
         LimitError: One has.
     """
     for known in terms.by_id.values():
-        if known.name == definition.limit.name and known.limit_id != definition.limit_id:
+        if known.limit_id == definition.limit_id:
+            continue
+        if definition.limit.name == known.limit_id or definition.limit_id == known.name:
+            raise LimitError(
+                f"limit {definition.limit.name!r}: application {definition.application!r} has another limit, {known.name!r} with "
+                f"the id {known.limit_id!r}, and calls name limits by name or id; choose another name or id"
+            )
+        if known.name == definition.limit.name:
             raise LimitError(
                 f"limit {known.name!r}: application {definition.application!r} has a limit of that name, {known.limit_id}; "
                 "choose another name, or change that one"

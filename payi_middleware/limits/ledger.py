@@ -23,7 +23,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
@@ -31,8 +31,13 @@ from .limit import Definition, Unit
 
 __all__ = [
     "LEASE_SECONDS",
+    "LEFT",
+    "LOGGED",
+    "NEW",
     "SETTLED_DAYS",
+    "STAGES",
     "STATES",
+    "TOLD",
     "Account",
     "Admitted",
     "Alert",
@@ -61,6 +66,10 @@ __all__ = [
 State: TypeAlias = Literal["ok", "exceeded", "overrun", "blocked", "blocked_external", "failed"]
 STATES: tuple[State, ...] = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
 
+NEW, TOLD, LOGGED, LEFT = range(4)
+"""How far an alert has come: nobody told it; an application did, and one of its processes sends it on; the log has it, and whoever
+has more to tell it to has not come yet; it was left by an application, and whoever shares the ledger told it and sends it on."""
+STAGES = (NEW, TOLD, LOGGED, LEFT)
 LEASE_SECONDS = 60
 """How long a hold lives without being renewed: that long a killed process's calls count."""
 SETTLED_DAYS = 14
@@ -209,8 +218,7 @@ class Alert(NamedTuple):
     window: str | None
     starts_ns: int | None
     at_ns: int
-    told: bool = False
-    """Whether somebody has told it already, and it only waits to be sent on as well (`outbox_told`)."""
+    stage: int = NEW
 
 
 class Settled(NamedTuple):
@@ -340,7 +348,13 @@ class Ledger(Protocol):
         ...
 
     def outbox_take(
-        self, lease_seconds: float, application: str | None = None, before_ns: int | None = None
+        self,
+        lease_seconds: float,
+        application: str | None = None,
+        before_ns: int | None = None,
+        *,
+        stages: Collection[int] = STAGES,
+        most: int = 1000,
     ) -> list[Alert]:
         """Alerts that nobody is telling, the oldest first; for so long they are this caller's to tell, then anybody's again.
 
@@ -348,15 +362,17 @@ class Ledger(Protocol):
             lease_seconds: How long.
             application: Whose; None for everybody's.
             before_ns: Only those that were due by then.
+            stages: Only those that have come so far.
+            most: So many of them.
         """
         ...
 
-    def outbox_told(self, alert_ids: Sequence[str]) -> None:
-        """These are told, and stay to be sent on."""
+    def outbox_told(self, alert_ids: Sequence[str], stage: int = TOLD, lease_seconds: float = 0) -> None:
+        """These have come so far, and stay; for so long they are nobody else's."""
         ...
 
     def outbox_done(self, alert_ids: Sequence[str]) -> None:
-        """These are told."""
+        """Nothing is left to do for these."""
         ...
 
     def now_ns(self) -> int:

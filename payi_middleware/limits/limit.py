@@ -76,6 +76,7 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         on_error: When the ledger is out of reach: `open` lets calls through, `closed` refuses them. By default a block
             limit is closed and an allow limit open.
         unknown_price: What a call of a model without a known price is held at: `dearest` of its maker, `block` it, `allow` it.
+            An allow limit refuses nothing, so there `block` is as `dearest`.
         alerts: Shares of `max` at which to tell, and `forecast`: `(0.5, 0.8, 1, "forecast")`.
         managed: Whether this code wins over what is stored when it starts; else it only creates what is missing.
 
@@ -139,6 +140,11 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
     def pays_unknown(self) -> bool:
         """Whether a call without a known price costs it something: what its maker's dearest model would."""
         return self.unit == "usd" and self.unknown_price != "allow"
+
+    @property
+    def refuses_unknown(self) -> bool:
+        """Whether it lets no call through without a known price; an allow limit charges those by the dearest model instead."""
+        return self.unit == "usd" and self.type == "block" and self.unknown_price == "block"
 
     @property
     def closed_on_error(self) -> bool:

@@ -37,6 +37,7 @@ class Limits(Held):
         estimates: That count requests.
         in_memory: Whether nothing may be kept on disk.
         owed: Where calls are remembered that are stored while the ledger is away; None if they are in no store.
+        tells: Whether alerts are told: a command that finds some leaves them to the application.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Limits(Held):
         *,
         in_memory: bool = False,
         owed: Owed | None = None,
+        tells: bool = True,
     ) -> None:
         super().__init__(settings, prices, estimates, in_memory=in_memory)
         self._settling = Settling(self, self.dearest, settings, owed)
+        self._tells = tells
         self._alerts: Alerts | None = None
         """Made when a limit has any: who has none need not load what sends."""
 
@@ -125,7 +128,7 @@ class Limits(Held):
 
     def look(self) -> None:
         """See whether there are alerts to tell; returns at once."""
-        if not self._last.tells or self.is_away:
+        if not self._tells or not self._last.tells or self.is_away:
             return
         if self._alerts is None:
             from .alerts import alerts_of
@@ -143,6 +146,7 @@ class Limits(Held):
             "ledger": self.ledger_id,
             "place": self._place(),
             "shared": self._is_shared(),
+            "sends": self._settings.base_url is not None,
             "limits": len(self._last.definitions.limits),
             "running": len(self.leases),
             "unsettled": self._settling.waiting,

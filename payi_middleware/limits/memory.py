@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from .book import Book, Shelf
-from .kept import Kept
+from .kept import Kept, Sought
 from .ledger import LEASE_SECONDS, Alert, Answer, Past, Step
 from .limit import Definition
 from .rows import HELD, LAPSED, Known, Place, Record, Row, Terms
@@ -181,18 +181,25 @@ class MemoryLedger(Kept):
         ]
         return before - len(self._past)
 
-    def _free_alerts(self, now_ns: int) -> list[Alert]:
-        return [alert for alert, leased in self._outbox.values() if leased <= now_ns]
+    def _free_alerts(self, now_ns: int, sought: Sought) -> list[Alert]:
+        free = (alert for alert, leased in self._outbox.values() if leased <= now_ns)
+        found = (
+            alert
+            for alert in free
+            if sought.application in (None, alert.application)
+            and alert.at_ns <= sought.before_ns
+            and alert.stage in sought.stages
+        )
+        return list(itertools.islice(found, sought.most))
 
     def _lease_alerts(self, alert_ids: Iterable[str], until_ns: int) -> None:
         for alert_id in alert_ids:
             self._outbox[alert_id] = (self._outbox[alert_id][0], until_ns)
 
-    def _tell_alerts(self, alert_ids: Iterable[str]) -> None:
+    def _note_alerts(self, alert_ids: Iterable[str], stage: int, until_ns: int) -> None:
         for alert_id in alert_ids:
             if alert_id in self._outbox:
-                alert, leased = self._outbox[alert_id]
-                self._outbox[alert_id] = (alert._replace(told=True), leased)
+                self._outbox[alert_id] = (self._outbox[alert_id][0]._replace(stage=stage), until_ns)
 
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         for alert_id in alert_ids:

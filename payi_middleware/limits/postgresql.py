@@ -96,9 +96,7 @@ class PostgresqlLedger(SqlKept):
         "RETURNING holds.event_id, holds.due_ns, holds.record) "
         "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM moved",
     )
-    _find_alerts = (  # nobody else takes the same
-        "SELECT id, alert, told FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED"
-    )
+    _taking = " FOR UPDATE SKIP LOCKED"
 
     def __init__(
         self,

@@ -15,8 +15,8 @@ from .reached import LimitReached, ReachedLimit, shown
 
 __all__ = ["Problem", "problem_of"]
 
-_AWAY_SECONDS: Final = 5
-"""After which who was refused since the ledger was out of reach may try again."""
+_SOON_SECONDS: Final = 5
+"""After which who was refused since the ledger was out of reach, or since other calls run, may try again."""
 _TITLES: Final = {
     "reached": "Limit reached",
     "unavailable": "Limits cannot be checked",
@@ -52,8 +52,10 @@ def _problem(found: LimitReached, now: datetime.datetime) -> Problem:
         "limit_id": limit.limit_id,
         "unit": limit.unit,
     }
+    if found.why == "reached":
+        told["reason"] = limit.reason
     if limit.own:
-        told |= {"spent": limit.spent, "max": limit.max}
+        told |= {"spent": limit.spent, "held": limit.held, "max": limit.max, "wanted": limit.wanted}
     if limit.resets_at is not None:
         told["resets_at"] = limit.resets_at
     body = msgspec.json.encode({name: value for name, value in told.items() if value is not None})
@@ -62,7 +64,7 @@ def _problem(found: LimitReached, now: datetime.datetime) -> Problem:
         "content-length": str(len(body)),
         "cache-control": "no-store",
     }
-    seconds = _AWAY_SECONDS if is_away else _seconds(found.resets_at, now)
+    seconds = _SOON_SECONDS if is_away or found.passes else _seconds(found.resets_at, now)
     if seconds is not None:
         headers["retry-after"] = str(seconds)
     return Problem(status, reason, headers, body)

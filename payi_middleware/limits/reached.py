@@ -16,13 +16,16 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from ..events import usd
-from .ledger import Standing
+from .ledger import Amount, Standing
 from .places import EXTENSION, HEADER
 
-__all__ = ["CODES", "LimitReached", "ReachedLimit", "Why", "amount_of", "reached", "shown", "told"]
+__all__ = ["CODES", "LimitReached", "ReachedLimit", "Reason", "Why", "amount_of", "reached", "shown", "told"]
 
 Why: TypeAlias = Literal["reached", "unavailable", "unpriced"]
 """The limit is reached; its ledger is out of reach and nothing is let through meanwhile; the model's price is unknown."""
+Reason: TypeAlias = Literal["spent", "held", "size"]
+"""What leaves no room: what was spent; what is held for calls that run, and free when they ended; or the call itself, which
+is larger than the whole limit."""
 
 _MOST: Final = 8
 """Limits that are told of one call: a header has bounds, and who refuses is told by the first."""
@@ -43,7 +46,12 @@ class ReachedLimit(msgspec.Struct, frozen=True, kw_only=True):
     """USD, calls or tokens; None where it is not known."""
     max: Decimal | None
     resets_at: datetime.datetime | None
-    """When it starts anew, UTC; None if only a reset does that."""
+    """When it starts anew, UTC; None if only a reset does that, or if that is not what to wait for (`reason`)."""
+    held: Decimal | None = None
+    """By calls that run; None where it is not known."""
+    wanted: Decimal | None = None
+    """What was to be held for this call: of a strict limit the most that it can take."""
+    reason: Reason = "spent"
     own: bool = False
     """Whether it counts the user or the customer alone: else what is spent is what others spent, too."""
 
@@ -66,9 +74,14 @@ class LimitReached(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def resets_at(self) -> datetime.datetime | None:
-        """When all of them have started anew; None if one does so by a reset alone."""
-        moments = [limit.resets_at for limit in self.limits]
-        return None if None in moments else max(moment for moment in moments if moment is not None)
+        """When all of them have started anew; None if one does so by a reset alone, or if that is not what to wait for."""
+        moments = [limit.resets_at for limit in self.limits if limit.reason != "held"]
+        return max([moment for moment in moments if moment is not None], default=None) if None not in moments else None
+
+    @property
+    def passes(self) -> bool:
+        """Whether there may be room again as soon as calls ended that run now."""
+        return self.why == "reached" and all(limit.reason == "held" for limit in self.limits)
 
     @staticmethod
     def of(error: BaseException | None) -> LimitReached | None:
@@ -87,16 +100,34 @@ def reached(
     why: Why = "reached",
     *,
     own: Collection[str] = (),
+    strict: Collection[str] = (),
+    wanted: Amount | None = None,
+    cure: str = "",
     message: str | None = None,
 ) -> LimitReached:
     """What is told of a call that these standings, of which at least one is `blocked`, refused.
 
     Args:
+        request_id: Of the call.
+        standings: Of all limits that apply, as they were when it was refused.
+        why: Why it was refused.
         own: The ids of limits that count users or customers apart.
+        strict: The ids of those that no call may pass.
+        wanted: What was to be held for the call; None if that is not known.
+        cure: What would make that less.
+        message: In other words than these tell.
     """
     blocked = [standing for standing in standings if standing.state == "blocked"][:_MOST]
-    limits = [_limit(standing, is_known=why == "reached", own=standing.limit_id in own) for standing in blocked]
-    return LimitReached(request_id=request_id, message=message or _words(limits), limits=tuple(limits), why=why)
+    if why != "reached" or wanted is None:
+        wanted = None
+    limits = [
+        _limit(one, wanted, is_known=why == "reached", is_strict=one.limit_id in strict, own=one.limit_id in own)
+        for one in blocked
+    ]
+    told = message or "; ".join(map(shown, limits))
+    if cure and any(limit.unit != "calls" and _is_short(limit) for limit in limits):
+        told = f"{told}; {cure}"
+    return LimitReached(request_id=request_id, message=told, limits=tuple(limits), why=why)
 
 
 def told(told: LimitReached) -> str:
@@ -104,8 +135,10 @@ def told(told: LimitReached) -> str:
     return json.dumps(msgspec.to_builtins(told), separators=(",", ":"))
 
 
-def _limit(standing: Standing, *, is_known: bool, own: bool) -> ReachedLimit:
-    resets = standing.resets_ns
+def _limit(standing: Standing, wanted: Amount | None, *, is_known: bool, is_strict: bool, own: bool) -> ReachedLimit:
+    takes = None if wanted is None else wanted.of(standing.unit)
+    reason = _reason(standing, takes if is_strict else None) if is_known else "spent"
+    resets = standing.resets_ns if reason == "spent" else None
     return ReachedLimit(
         limit_id=standing.limit_id,
         name=standing.name,
@@ -113,8 +146,19 @@ def _limit(standing: Standing, *, is_known: bool, own: bool) -> ReachedLimit:
         spent=amount_of(standing.unit, standing.spent) if is_known else None,
         max=amount_of(standing.unit, standing.most),
         resets_at=None if resets is None else datetime.datetime.fromtimestamp(-(-resets // 10**9), datetime.UTC),
+        held=amount_of(standing.unit, standing.held) if is_known else None,
+        wanted=None if takes is None else amount_of(standing.unit, takes),
+        reason=reason,
         own=own,
     )
+
+
+def _reason(standing: Standing, takes: int | None) -> Reason:
+    """What leaves no room, by the rule of admission (`ledger`); `takes` of a strict limit what was to be held."""
+    if takes is not None and takes > standing.most:
+        return "size"
+    left = standing.most - standing.spent
+    return "held" if (left > 0 if takes is None else takes <= left) else "spent"
 
 
 def amount_of(unit: str, counted: int) -> Decimal:
@@ -123,16 +167,34 @@ def amount_of(unit: str, counted: int) -> Decimal:
     return Decimal(format(usd(counted).normalize(), "f")) if unit == "usd" else Decimal(counted)
 
 
-def _words(limits: Iterable[ReachedLimit]) -> str:
-    return "; ".join(shown(limit) for limit in limits)
-
-
 def shown(limit: ReachedLimit, *, figures: bool = True) -> str:
-    """That it is reached, in plain words; with what is spent of what, or without."""
+    """That it refused, and why, in plain words; with what is spent and held of what, or without."""
+    name, told = f"limit {limit.name!r}", f": {_figures(limit)}" if figures else ""
+    if limit.reason == "size":
+        return f"{name} is smaller than what this call may take{told}"
+    if limit.reason == "held":
+        return f"{name} has no room until calls end that run now{told}"
     resets = limit.resets_at
     until = "until it is reset" if resets is None else f"until {resets:%Y-%m-%d %H:%M:%S} UTC"
-    told = f": {_shown(limit.unit, limit.spent)} of {_shown(limit.unit, limit.max)}" if figures else ""
-    return f"limit {limit.name!r} is reached{told}, {until}"
+    if _is_short(limit):
+        return f"{name} has no room for this call {until}{told}"
+    return f"{name} is reached{told}, {until}"
+
+
+def _is_short(limit: ReachedLimit) -> bool:
+    """Whether a smaller call would have had room."""
+    return None not in (limit.spent, limit.max) and limit.spent < limit.max  # type: ignore[operator]
+
+
+def _figures(limit: ReachedLimit) -> str:
+    most = _shown(limit.unit, limit.max)
+    if limit.reason == "size":
+        return f"{_shown(limit.unit, limit.wanted)} of {most}"
+    if not _is_short(limit):
+        return f"{_shown(limit.unit, limit.spent)} of {most}"
+    held = "" if limit.held is None else f" and {limit.held:f} held by running calls"
+    takes = "" if limit.wanted is None else f"; this call may take {_shown(limit.unit, limit.wanted)}"
+    return f"{limit.spent:f} spent{held} of {most}{takes}"
 
 
 def _shown(unit: str, amount: Decimal | None) -> str:
@@ -195,7 +257,7 @@ def _of_body(body: Any) -> LimitReached | None:
     limits = [_of_dict(name, told.get(name, {})) for name in result.get("blocked_limit_ids") or ()]
     if not limits:
         return None
-    message = error.get("message") or body.get("message") or _words(limits)
+    message = error.get("message") or body.get("message") or "; ".join(map(shown, limits))
     return LimitReached(
         request_id=str(result.get("request_id") or ""), message=message, limits=tuple(limits), why=_WHY[error["code"]]
     )
@@ -219,6 +281,9 @@ def _of_dict(limit_id: str, told: Mapping[str, Any]) -> ReachedLimit:
         spent=_decimal(told.get("spent")),
         max=_decimal(told.get("max")),
         resets_at=None if resets is None else datetime.datetime.fromisoformat(resets),
+        held=_decimal(told.get("held")),
+        wanted=_decimal(told.get("wanted")),
+        reason=told.get("reason") or "spent",
     )
 
 

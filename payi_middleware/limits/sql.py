@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .book import Book
-from .kept import Kept
+from .kept import Kept, Sought
 from .ledger import Alert, Answer, Past, Renew, Step
 from .limit import Definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
@@ -104,7 +104,8 @@ class SqlKept(Kept):
         "DELETE FROM holds WHERE state >= 2",
     )
     """How what is settled comes from one table to the other."""
-    _find_alerts = "SELECT id, alert, told FROM alerts WHERE free_ns <= ? ORDER BY id LIMIT 1000"
+    _taking = ""
+    """Put to a question so that nobody else is answered the same meanwhile."""
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
@@ -397,15 +398,24 @@ class SqlKept(Kept):
         self._do(f"DELETE FROM resets WHERE {where}", [told])  # noqa: S608
         return count
 
-    def _free_alerts(self, now_ns: int) -> list[Alert]:
-        found = self._ask(self._find_alerts, (now_ns,))
-        return [_alert(alert)._replace(alert_id=str(number), told=bool(told)) for number, alert, told in found]
+    def _free_alerts(self, now_ns: int, sought: Sought) -> list[Alert]:
+        stages = ", ".join(str(int(stage)) for stage in sought.stages)
+        sql = f"SELECT id, alert, told FROM alerts WHERE free_ns <= ? AND at_ns <= ? AND told IN ({stages})"  # noqa: S608
+        values: list[Any] = [now_ns, sought.before_ns]
+        if (
+            sought.application is not None
+        ):  # of others' there may be very many, which nobody tells: none of them is read
+            begins = _encode(("", sought.application))[1:]
+            sql, values = f"{sql} AND substr(alert, 2, {len(begins)}) = ?", [*values, begins]
+        found = self._ask(f"{sql} ORDER BY id LIMIT ?{self._taking}", [*values, sought.most])
+        return [_alert(alert)._replace(alert_id=str(number), stage=stage) for number, alert, stage in found]
 
     def _lease_alerts(self, alert_ids: Iterable[str], until_ns: int) -> None:
         self._do("UPDATE alerts SET free_ns = ? WHERE id = ?", [(until_ns, int(alert_id)) for alert_id in alert_ids])
 
-    def _tell_alerts(self, alert_ids: Iterable[str]) -> None:
-        self._do("UPDATE alerts SET told = 1 WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
+    def _note_alerts(self, alert_ids: Iterable[str], stage: int, until_ns: int) -> None:
+        rows = [(stage, until_ns, int(alert_id)) for alert_id in alert_ids]
+        self._do("UPDATE alerts SET told = ?, free_ns = ? WHERE id = ?", rows)
 
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])

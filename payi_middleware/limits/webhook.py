@@ -27,7 +27,7 @@ from ..sinks.api import unseen
 __all__ = ["RefusedError", "UndeliveredError", "Webhook", "signed"]
 
 TIMEOUT = 10.0
-"""Seconds for all of a delivery's steps, each."""
+"""Seconds for each of a delivery's steps: to connect, to send, to be answered. Together less than an alert's lease (`alerts`)."""
 _PREFIX = "whsec_"
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network

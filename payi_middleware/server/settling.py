@@ -111,9 +111,7 @@ def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, price
             placed = _placed(one, caller, known)
             event = event_of(placed, prices, known.prices(caller.application, one.category, one.resource))
         else:
-            event = one
-            if is_use_case(event.use_case_name):
-                known.use_case(caller.application, event.use_case_name)
+            event = _with_instance(one, caller, known)
         check(event)
     except ApiError as error:
         return error
@@ -154,6 +152,22 @@ def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
         version = use_case.type_version
     who = msgspec.structs.replace(who, use_case_id=use_case_id, use_case_version=version, limit_ids=limit_ids)
     return msgspec.structs.replace(draft, who=who)
+
+
+def _with_instance(event: CallEvent, caller: Caller, known: Known) -> CallEvent:
+    """An event of the middleware's with the limit of its instance, unless it was counted elsewhere, or refused."""
+    who = event.attribution
+    if not is_use_case(who.use_case_name):
+        return event
+    use_case = known.use_case(caller.application, who.use_case_name)
+    is_counted = event.ledger is not None or bool(event.limits)
+    if is_counted or who.use_case_id is None or use_case is None or not use_case.limited:
+        return event
+    own = known.limit_of_instance(caller, who.use_case_name, who.use_case_id)
+    if own is None or own in who.limit_ids:
+        return event
+    who = msgspec.structs.replace(who, limit_ids=(*who.limit_ids, own))
+    return msgspec.structs.replace(event, attribution=who)
 
 
 def _instance_of(draft: Draft) -> str:

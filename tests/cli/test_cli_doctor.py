@@ -358,6 +358,7 @@ def test_where_limits_are_counted(tmp_path: Path) -> None:
         report(process="b", limits=told, delivery=sent),
         report(process="c", limits=away),
         report(process="d", limits=None),
+        report(process="e", limits=told | {"sends": True, "limits": 7}),  # which has not delivered anything yet
     )
 
     output = CliRunner().invoke(app, ["doctor", "--store", url(tmp_path)], terminal_width=400).output.replace("\n", " ")
@@ -366,7 +367,8 @@ def test_where_limits_are_counted(tmp_path: Path) -> None:
     assert f"{counted}shared by what uses this store; 3 calls wait to be counted" in output
     assert f"{counted}of this application alone: a server that it sends to does not know it; 3 calls" in output
     assert "(shop): 2 limits, counted in valkey://cache:6379/0, shared by all who name it" in output
-    assert output.count("Limits   ") == 3
+    assert "(shop): 7 limits, counted in /a/payi.db.ledger, of this application alone: a server" in output
+    assert output.count("Limits   ") == 4
     assert "cannot reach the ledger of its limits, valkey://cache:6379/0, since 2027-01-15T08:00:00" in problems(
         tmp_path
     )

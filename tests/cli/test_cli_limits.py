@@ -227,6 +227,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> str:
         (["show", "Twice"], 1, "several applications have one (a, b)"),
         (["reset", "Monthly", "--account", "jane"], 2, "takes none, since all calls share one account"),
         (["reset", "Each", "--account", "a", "--account", "b"], 2, "takes a value for each of user"),
+        (["reset", "Each", "--account", "nobody"], 1, "has no account 'nobody'"),
         (["list", "--ledger", "nonsense"], 1, "is not a ledger"),
     ],
 )

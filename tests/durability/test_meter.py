@@ -15,7 +15,7 @@ import pytest
 from children import environment, run
 from mocked import URL, ask, client, instrumented, open_stream, stored, users
 
-from payi_middleware import Meter, health, instrument, track, uninstrument
+from payi_middleware import Limit, Meter, health, instrument, track, uninstrument
 from payi_middleware import meter as meters
 from payi_middleware.events import CallEvent
 from payi_middleware.exceptions import SettingsError, StoreError
@@ -353,7 +353,7 @@ def test_a_change_of_the_working_directory_splits_nothing(
     """Relative paths are those of the moment at which the meter was made."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    meter = Meter("sqlite:///payi.db")
+    meter = Meter("sqlite:///payi.db", ledger="sqlite:///limits.ledger", limits=[Limit("all", 10)])
     instrument(meter)
     monkeypatch.chdir(tmp_path / "elsewhere")
     ask(asking, "jane")
@@ -361,6 +361,7 @@ def test_a_change_of_the_working_directory_splits_nothing(
 
     assert users(tmp_path) == ["jane"]
     assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert (tmp_path / "limits.ledger").exists()
     assert meter.settings.store == "sqlite:///payi.db"
 
 

@@ -24,6 +24,14 @@ from payi_middleware.meter import default_meter, existing_default, forget_defaul
 from payi_middleware.settings import Options, Settings, StoreOptions, load
 from payi_middleware.wsgi import PayiWSGIMiddleware
 
+
+async def _told_later(alert: object) -> None: ...
+
+
+class _ToldLater:
+    async def __call__(self, alert: object) -> None: ...
+
+
 EXAMPLES: dict[str, tuple[str, Any, Any]] = {
     "store": ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db", "sqlite:///b.db"),
     "application": ("one", "one", "two"),
@@ -86,6 +94,8 @@ def test_precedence(name: str) -> None:
         ({"trusted_hosts": ("10.0.0.0/33",)}, "'10.0.0.0/33' is no address or network"),
         ({"trusted_hosts": 7}, "setting trusted_hosts=7 is not valid: addresses, networks and 'unix'"),
         ({"on_alert": "print"}, "setting on_alert is not valid: a function that takes a LimitAlert"),
+        ({"on_alert": _told_later}, "setting on_alert is an async function, which nobody would await"),
+        ({"on_alert": _ToldLater()}, "setting on_alert is an async function, which nobody would await"),
         (
             {"alert_webhooks": "hooks.example"},
             "setting alert_webhooks is not valid: URLs such as https://hooks.example/payi",

@@ -21,7 +21,10 @@ import pytest
 
 from payi_middleware.exceptions import LimitError
 from payi_middleware.limits.ledger import (
+    LOGGED,
+    NEW,
     SETTLED_DAYS,
+    TOLD,
     Account,
     Admitted,
     Alert,
@@ -561,6 +564,17 @@ def names_are_unique_within_an_application(ledger: Ledger) -> None:
     assert other.stands("one") == (2, 0)
 
 
+def a_name_is_no_other_limit_s_id(ledger: Ledger) -> None:
+    """Calls name limits by either."""
+    team = Team(ledger)
+    definition = Definition(limit_id="a-1", application=team.name, limit=Limit("A", 1))
+    ledger.define(definition)
+    for limit_id, name in (("b", "a-1"), ("A", "b")):
+        with pytest.raises(LimitError, match="name limits by name or id"):
+            ledger.define(Definition(limit_id=limit_id, application=team.name, limit=Limit(name, 1)))
+    ledger.define(Definition(limit_id="own", application=team.name, limit=Limit("own", 1)))
+
+
 def accounts_found_by_older_definitions_are_stale(ledger: Ledger) -> None:
     team = Team(ledger)
     limit = team.limit("L", 5)
@@ -744,7 +758,7 @@ def alerts_wait_in_the_outbox_until_they_are_told(ledger: Ledger) -> None:
         None,
         None,
         alerts[0].at_ns,
-        False,
+        NEW,
     )
     assert 0 <= ledger.now_ns() - alerts[0].at_ns < 60 * NS
     assert team.alerts(60) == alerts  # nobody told them in the time they were his to tell
@@ -759,7 +773,12 @@ def an_alert_that_is_told_waits_to_be_sent_on(ledger: Ledger) -> None:
     team.spend(team.limit("L", 10, alerts=(0.5,)), usd=9)
     (alert,) = team.alerts()
     ledger.outbox_told([alert.alert_id])
-    assert team.alerts() == [alert._replace(told=True)]
+    assert team.alerts() == [alert._replace(stage=TOLD)]
+    assert ledger.outbox_take(0, team.name, stages=(NEW, LOGGED)) == []
+    ledger.outbox_told([alert.alert_id], LOGGED, 60)
+    assert ledger.outbox_take(0, team.name) == []  # it is somebody's
+    ledger.outbox_told([alert.alert_id], LOGGED)
+    assert ledger.outbox_take(0, team.name, stages=(NEW, LOGGED)) == [alert._replace(stage=LOGGED)]
     ledger.outbox_done([alert.alert_id])
     ledger.outbox_told([alert.alert_id])  # another was quicker
     assert team.alerts() == []
@@ -774,6 +793,23 @@ def alerts_are_taken_by_application_and_age(ledger: Ledger) -> None:
     assert ledger.outbox_take(60, yours.name, alert.at_ns - 60 * NS) == []
     (other,) = ledger.outbox_take(0, yours.name, ledger.now_ns())
     ledger.outbox_done([alert.alert_id, other.alert_id])
+
+
+def alerts_of_others_are_in_nobody_s_way(ledger: Ledger) -> None:
+    """However many there are that nobody tells."""
+    other, team = Team(ledger), Team(ledger)
+    limit = other.limit("L", 10, per="user", alerts=(0.5,))
+    for first in range(0, 1_010, 101):
+        users = [Account(limit, f'["{n}"]') for n in range(first, first + 101)]
+        ledger.run([other.told(call(), user, usd=9) for user in users])
+    team.spend(team.limit("L", 10, alerts=(0.5, 0.8)), usd=9)
+
+    assert [alert.share for alert in ledger.outbox_take(60, team.name, most=1)] == [0.5]
+    mine = ledger.outbox_take(60, team.name)
+    assert [alert.share for alert in mine] == [0.8]
+    theirs = ledger.outbox_take(60, other.name, most=2_000)
+    assert len({alert.alert_id for alert in theirs}) == 1_010
+    ledger.outbox_done([alert.alert_id for alert in mine + theirs])
 
 
 CASES: list[Callable[[Ledger], None]] = [
@@ -809,6 +845,7 @@ CASES: list[Callable[[Ledger], None]] = [
     everything_of_a_definition_is_kept,
     a_limit_from_elsewhere_keeps_its_age,
     names_are_unique_within_an_application,
+    a_name_is_no_other_limit_s_id,
     accounts_found_by_older_definitions_are_stale,
     raising_and_lowering_hold_at_once,
     calls_of_a_deleted_limit_are_settled_to_nothing,
@@ -824,6 +861,7 @@ CASES: list[Callable[[Ledger], None]] = [
     alerts_wait_in_the_outbox_until_they_are_told,
     an_alert_that_is_told_waits_to_be_sent_on,
     alerts_are_taken_by_application_and_age,
+    alerts_of_others_are_in_nobody_s_way,
 ]
 
 

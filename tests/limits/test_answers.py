@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -22,14 +24,15 @@ from werkzeug.test import create_environ
 from payi_middleware import Limit, LimitReached, PayiMiddleware, current
 from payi_middleware.flask import Payi
 from payi_middleware.limits import defined as defined_module
+from payi_middleware.limits.ledger import Account, Amount, Reserve, Settle
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.problem import problem_of
 from payi_middleware.wsgi import PayiWSGIMiddleware
 
 Limited = Callable[..., Watched]
-OWN = Limit("premium", 1, unit="tokens", strict=True, per="user", window="month")
-SHARED = Limit("everybody's", 1, unit="tokens", strict=True)
+OWN = Limit("premium", 1, unit="tokens", per="user", window="month")
+SHARED = Limit("everybody's", 1, unit="tokens")
 
 
 class FailedError(Exception):
@@ -38,6 +41,14 @@ class FailedError(Exception):
     def __init__(self, answer: Any) -> None:
         super().__init__("400")
         self.response = answer
+
+
+def spent(limit: Limit, key: str = "") -> MemoryLedger:
+    """A ledger in which all of a limit is spent."""
+    ledger = MemoryLedger()
+    ledger.define(Definition(limit_id="1", application="default", limit=limit, source="code"))
+    ledger.run([Settle(os.urandom(16), "default", (Account("1", key),), 0, 0, limit.most, time.time_ns())])
+    return ledger
 
 
 def ask(url: str) -> None:
@@ -100,7 +111,7 @@ def starlette_of(url: str, **arguments: Any) -> Starlette:
 
 def test_a_limit_that_nobody_catches_is_a_429(provider: Loopback, limited: Limited) -> None:
     """Problem Details with the user's own figures, and when to come back."""
-    watched = limited("openai", OWN)
+    watched = limited("openai", OWN, ledger=spent(OWN, '["jane"]'))
     app = starlette_of(provider.url)
     app.add_middleware(PayiMiddleware, meter=watched.meter, identify=who)
 
@@ -112,16 +123,19 @@ def test_a_limit_that_nobody_catches_is_a_429(provider: Loopback, limited: Limit
     assert told.pop("resets_at").endswith("-01T00:00:00Z")
     limit_id = told.pop("limit_id")
     detail = told.pop("detail")
+    assert int(told.pop("wanted")) > 1
     assert told == {
         "type": "urn:payi-middleware:limit-reached",
         "title": "Limit reached",
         "status": 429,
         "limit": "premium",
         "unit": "tokens",
-        "spent": "0",
+        "reason": "spent",
+        "spent": "1",
+        "held": "0",
         "max": "1",
     }
-    assert detail.startswith("limit 'premium' is reached: 0 tokens of 1 tokens, until ")
+    assert detail.startswith("limit 'premium' is reached: 1 tokens of 1 tokens, until ")
     assert watched.one.limits == {limit_id: "blocked"}
     assert provider.asked == []
 
@@ -139,15 +153,61 @@ def test_a_limit_that_is_made_while_it_runs_is_a_429_at_once(
     assert got(app, "/plain").status_code == 500  # the endpoint's own: the call went through
     assert (len(provider.asked), watched.meter.limits.wakes > 0) == (1, True)
 
-    ledger.define(Definition(limit_id="1", application="default", limit=SHARED, source="code"))
+    full = Limit("full", 1, unit="tokens", strict=True)
+    ledger.define(Definition(limit_id="1", application="default", limit=full, source="code"))
 
     assert got(app, "/plain").status_code == 429
     watched.meter.close()
 
 
+def test_what_is_held_by_running_calls_is_free_again_soon(provider: Loopback, limited: Limited) -> None:
+    """Not at the window's end: who was refused for that may try again in seconds."""
+    ledger = MemoryLedger()
+    own = Limit("premium", 2_000_000, unit="tokens", strict=True, per="user", window="month")
+    ledger.define(Definition(limit_id="1", application="default", limit=own, source="code"))
+    version = ledger.definitions("default").version
+    ledger.run([Reserve(b"r" * 16, "default", version, (Account("1", '["jane"]'),), Amount(0, 1_999_500))])
+    watched = limited("openai", own, ledger=ledger)
+    app = starlette_of(provider.url)
+    app.add_middleware(PayiMiddleware, meter=watched.meter, identify=who)
+
+    answer = got(app, "/plain")
+    told = answer.json()
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+    assert "resets_at" not in told
+    wanted = int(told["wanted"])
+    assert (told["reason"], told["spent"], told["held"], told["max"], wanted > 500) == (
+        "held",
+        "0",
+        "1999500",
+        "2000000",
+        True,
+    )
+    assert told["detail"] == (
+        "limit 'premium' has no room until calls end that run now: 0 spent and 1999500 held by running calls of 2000000 tokens; "
+        f"this call may take {wanted} tokens"
+    )
+    assert watched.one.reason.endswith("with `max_tokens`, or its like, less is held for it")
+
+
+def test_a_call_larger_than_its_limit_has_nothing_to_wait_for(provider: Loopback, limited: Limited) -> None:
+    """It says so, and not when to come back; of a shared limit without figures."""
+    watched = limited("openai", Limit("shared", 1, unit="tokens", strict=True, window="month"))
+    app = starlette_of(provider.url)
+    app.add_middleware(PayiMiddleware, meter=watched.meter)
+
+    answer = got(app, "/plain")
+    told = answer.json()
+
+    assert (answer.status_code, "retry-after" in answer.headers, "resets_at" in told) == (429, False, False)
+    assert told["detail"] == "limit 'shared' is smaller than what this call may take"
+    assert {"spent", "held", "max", "wanted"}.isdisjoint(told)
+
+
 def test_what_others_spent_is_not_told(provider: Loopback, limited: Limited) -> None:
     """Of a limit that all share its name alone."""
-    watched = limited("openai", SHARED)
+    watched = limited("openai", SHARED, ledger=spent(SHARED))
     app = starlette_of(provider.url)
     app.add_middleware(PayiMiddleware, meter=watched.meter)
 
@@ -250,7 +310,7 @@ def flask_of(url: str) -> Flask:
 
 def test_flask(provider: Loopback, limited: Limited) -> None:
     """Flask makes an error a 500 before any WSGI middleware sees it; its functions after a request still run."""
-    watched = limited("openai", OWN)
+    watched = limited("openai", OWN, ledger=spent(OWN, '["jane"]'))
     app = flask_of(provider.url)
     Payi(app, watched.meter, identify=who)
     client = app.test_client()

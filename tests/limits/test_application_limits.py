@@ -545,6 +545,21 @@ def test_a_model_without_a_price(
         assert event.reason == f"no price is known of model '{UNKNOWN}', and limit 'all' refuses such calls"
 
 
+@pytest.mark.parametrize("beside", [(), (Limit("block", 10),)])
+def test_an_allow_limit_refuses_no_unknown_model(
+    beside: tuple[Limit, ...], provider: Loopback, limited: Limited
+) -> None:
+    """Alone or beside another: it charges the dearest."""
+    ledger = MemoryLedger()
+    watched = limited("openai", Limit("all", 10, type="allow", unknown_price="block"), *beside, ledger=ledger)
+    provider.replies = [Reply([answer(model=UNKNOWN)])]
+
+    assert ask(provider.url, model=UNKNOWN) == 200
+
+    assert watched.one.outcome == "ok"
+    assert account(ledger, "all").spent > 100 * TICKS
+
+
 def test_a_stream_that_outgrows_its_hold_holds_more(provider: Loopback, limited: Limited) -> None:
     """By the bytes that come; where the request limits its answer, its hold is enough."""
     ledger, seen = MemoryLedger(), []

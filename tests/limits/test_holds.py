@@ -33,7 +33,8 @@ def held(body: bytes | None = b"x" * 400, **changes: Any) -> Sizes | None:
         "price": price,
         "seen": body,
     }
-    return sized(body, changes.pop("asked", Asking(None, 1, None)), **(given | changes))
+    sizes = sized(body, changes.pop("asked", Asking(None, 1, None)), **(given | changes))
+    return None if sizes is None else sizes._replace(is_told=True)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,16 @@ def test_what_cannot_be_read_says_nothing(body: bytes | None) -> None:
 def test_by_default_what_is_likely(changes: dict[str, Any], tokens: int, output: int, is_bound: bool) -> None:
     """The request's limit, else what is usual, else the ceiling, and never more than the model can; four bytes a token."""
     assert held(**changes) == Sizes(Amount(tokens - output + output * 10, tokens), output, is_bound)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_whether_the_request_says_how_long_its_answer_may_be(strict: bool) -> None:
+    """Where it does not, saying it is what makes a hold smaller; of embeddings there is no answer to pay for."""
+    given: dict[str, Any] = {"usual": 30, "window": 1000, "ceiling": 50, "counted": None, "price": price}
+    for limit, makes_text, is_told in ((20, True, True), (None, True, False), (None, False, True)):
+        sizes = sized(b"{}", Asking(limit, 1, None), makes_text=makes_text, strict=strict, **given)
+        assert sizes is not None
+        assert sizes.is_told == is_told
 
 
 def test_a_picture_is_no_text() -> None:

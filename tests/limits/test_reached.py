@@ -15,7 +15,7 @@ import pytest
 from payi_middleware import LimitReached
 from payi_middleware.events import Attribution
 from payi_middleware.limits.answer import refused
-from payi_middleware.limits.ledger import Standing, State
+from payi_middleware.limits.ledger import Amount, Standing, State
 from payi_middleware.limits.places import EXTENSION, HEADER
 from payi_middleware.limits.reached import reached
 
@@ -72,6 +72,84 @@ def test_what_is_told() -> None:
     assert ANSWER.states == {"id-premium": "blocked", "id-others": "blocked_external", "id-calls": "blocked"}
     assert "others" not in json.dumps(json.loads(ANSWER.body)["xproxy_result"]["blocked_limits"])
     assert ANSWER.headers[HEADER].isascii()
+
+
+CALL = Amount(4 * 10**9, 1000)
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "most", "strict", "reason", "words"),
+    [
+        (10, 5, 10, False, "spent", "is reached: 1 USD of 1 USD, until 2027-01-15 08:00:01 UTC"),
+        (
+            0,
+            10,
+            10,
+            False,
+            "held",
+            "has no room until calls end that run now: 0 spent and 1 held by running calls of 1 USD; this call may take 0.4 USD",
+        ),
+        (
+            0,
+            8,
+            10,
+            True,
+            "held",
+            "has no room until calls end that run now: 0 spent and 0.8 held by running calls of 1 USD; this call may take 0.4 USD",
+        ),
+        (
+            6,
+            1,
+            10,
+            True,
+            "held",
+            "has no room until calls end that run now: 0.6 spent and 0.1 held by running calls of 1 USD; "
+            "this call may take 0.4 USD",
+        ),
+        (
+            7,
+            0,
+            10,
+            True,
+            "spent",
+            "has no room for this call until 2027-01-15 08:00:01 UTC: 0.7 spent and 0 held by running calls "
+            "of 1 USD; this call may take 0.4 USD",
+        ),
+        (12, 0, 10, True, "spent", "is reached: 1.2 USD of 1 USD, until 2027-01-15 08:00:01 UTC"),
+        (0, 0, 3, True, "size", "is smaller than what this call may take: 0.4 USD of 0.3 USD"),
+    ],
+)
+def test_what_leaves_no_room_is_told_apart(
+    spent: int, held: int, most: int, strict: bool, reason: str, words: str
+) -> None:
+    """What was spent waits for the reset, what is held for calls to end, and a call that is too large for nothing."""
+    one = standing("m", "blocked", spent=spent * 10**9, held=held * 10**9, most=most * 10**9)
+    found = reached("r", [one], strict=[one.limit_id] if strict else (), wanted=CALL)
+
+    assert (found.limit.reason, found.message) == (reason, f"limit 'm' {words}")
+    assert (found.resets_at is not None, found.passes) == (reason == "spent", reason == "held")
+    assert (found.limit.held, found.limit.wanted) == (Decimal(held) / 10, Decimal("0.4"))
+    body = json.loads(refused(found, [one], Attribution()).body)
+    assert LimitReached.of(Failed(body=body)) == found
+
+
+def test_whoever_waits_waits_for_all() -> None:
+    """One limit is full while calls run, the other one until its reset."""
+    full = standing("full", "blocked", spent=0, held=10**11)
+    found = reached("r", [full, standing("spent", "blocked")], wanted=CALL)
+    assert [limit.reason for limit in found.limits] == ["held", "spent"]
+    assert (found.passes, found.resets_at) == (False, found.limits[1].resets_at)
+
+
+def test_the_cure_is_told_where_it_cures() -> None:
+    """Not where the limit counts calls, or all of it is spent."""
+    full = {"spent": 0, "held": 10**11}
+    for one, is_told in (
+        (standing("m", "blocked", **full), True),
+        (standing("m", "blocked", unit="calls", **full), False),
+        (standing("m", "blocked"), False),
+    ):
+        assert reached("r", [one], wanted=CALL, cure="say less").message.endswith("; say less") == is_told
 
 
 def test_a_limit_of_which_one_account_refused_has_refused() -> None:

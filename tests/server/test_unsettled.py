@@ -22,6 +22,7 @@ from payi_middleware.server import away, writer
 from payi_middleware.server.database import prepare
 from payi_middleware.server.keys import Caller
 from payi_middleware.server.settling import Load, Settled
+from payi_middleware.server.tables import use_cases
 from payi_middleware.server.unsettled import put
 from payi_middleware.server.writer import Writer
 from payi_middleware.store import open_store
@@ -205,3 +206,30 @@ def test_steps_of_no_event_are_told_too(tmp_path: Path, ledger: Shaky) -> None:
 def _left(tmp_path: Path) -> int:
     with prepare(tmp_path / "payi.db") as store, store.batch() as batch:
         return int(batch.connection.execute("SELECT count(*) FROM server_unsettled").fetchone()[0])
+
+
+async def test_an_event_of_the_middleware_counts_to_its_instance(tmp_path: Path, ledger: Shaky) -> None:
+    """As those of Pay-i's shape do: each instance gets its limit with its first event. What was counted elsewhere stays as it is."""
+    config = {"max_ticks": TICKS, "limit_type": "block", "threshold": None, "properties": {}}
+    row = {"application": ME.application, "name": "Chat", "description": "-", "type_version": 1, "limit_config": config}
+    writer = opened(tmp_path, ledger)
+    try:
+        await writer.run(lambda sql: sql.execute(use_cases.insert().values(**row)))
+        runs = [call(use_case_name="Chat", use_case_id=run) for run in ("one", "one", "two")]
+        told = await sent(writer, *runs, call(use_case_name="Chat"), call(use_case_name="Other", use_case_id="one"))
+        mine = {
+            one.limit.name: one.limit_id for one in ledger.definitions("default").limits if one.source == "instance"
+        }
+        assert sorted(mine) == ["Chat one", "Chat two"]
+        assert told == [
+            {"all": "ok", mine["Chat one"]: "ok"},
+            {"all": "ok", mine["Chat one"]: "overrun"},
+            {"all": "ok", mine["Chat two"]: "ok"},
+            {"all": "ok"},
+            {"all": "ok"},
+        ]
+        counted = call(use_case_name="Chat", use_case_id="three", ledger="sqlite:another", limits={"own": "ok"})
+        assert await sent(writer, counted) == [{"own": "ok"}]
+        assert len(ledger.definitions("default").limits) == 3
+    finally:
+        writer.close()

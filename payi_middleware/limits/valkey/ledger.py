@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,6 +20,8 @@ from ...exceptions import LedgerError
 from ..kept import changed, check_name, is_history, is_over
 from ..ledger import (
     LEASE_SECONDS,
+    STAGES,
+    TOLD,
     Account,
     Alert,
     Answer,
@@ -61,7 +63,8 @@ _LIMITS = script("begin", "enter", "limits")
 _DEFINE = script("begin", "enter", "define")
 _DROP = script("begin", "enter", "drop")
 _RESETS = script("begin", "enter", "resets")
-_OUTBOX = script("begin", "enter", "outbox")
+_TAKE = script("begin", "enter", "take")
+_TOLD = script("begin", "enter", "told")
 _CALLED = script("begin", "enter", "called")
 _STRETCH = script("begin", "enter", "stretch")
 _NOW = script("begin", "enter", "now")
@@ -263,22 +266,33 @@ class ValkeyLedger:
         return count
 
     def outbox_take(
-        self, lease_seconds: float, application: str | None = None, before_ns: int | None = None
+        self,
+        lease_seconds: float,
+        application: str | None = None,
+        before_ns: int | None = None,
+        *,
+        stages: Collection[int] = STAGES,
+        most: int = 1000,
     ) -> list[Alert]:
         """Alerts that nobody is telling, the oldest first."""
-        lease, before = round(lease_seconds * 10**6), -1 if before_ns is None else before_ns // 1_000
-        found = self._asked(_OUTBOX, lease, [], [], "" if application is None else application, before)
-        return [wire.alert_of(one) for one in found[1] or ()]
+        whose, before = "" if application is None else application, -1 if before_ns is None else before_ns // 1_000
+        found: list[Alert] = []
+        passed = 0  # of others, of which there may be very many that nobody tells
+        while passed >= 0 and len(found) < most:
+            asked = (round(lease_seconds * 10**6), whose, before, list(stages), most - len(found), passed)
+            some, passed = self._asked(_TAKE, *asked)[1]
+            found += [wire.alert_of(one) for one in some or ()]
+        return found
 
-    def outbox_told(self, alert_ids: Sequence[str]) -> None:
-        """These are told, and stay to be sent on."""
+    def outbox_told(self, alert_ids: Sequence[str], stage: int = TOLD, lease_seconds: float = 0) -> None:
+        """These have come so far, and stay."""
         if alert_ids:
-            self._asked(_OUTBOX, 0, [], list(alert_ids), "", -1)
+            self._asked(_TOLD, list(alert_ids), stage, round(lease_seconds * 10**6))
 
     def outbox_done(self, alert_ids: Sequence[str]) -> None:
-        """These are told."""
+        """Nothing is left to do for these."""
         if alert_ids:
-            self._asked(_OUTBOX, 0, list(alert_ids), [], "", -1)
+            self._asked(_TOLD, list(alert_ids), -1, 0)
 
     def now_ns(self) -> int:
         """The ledger's clock, UTC."""

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from ..ledger import (
+    NEW,
     Account,
     Admitted,
     Alert,
@@ -281,5 +282,5 @@ def alert_of(told: Sequence[Any]) -> Alert:
         window or None,
         starts * _US or None,
         at * _US,
-        bool(noted),
+        noted[0] if noted else NEW,
     )
