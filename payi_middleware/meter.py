@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import msgspec
 
-from . import context, forks, frames, health
+from . import context, forks, frames, health, providers
 from .attributed import attributed
 from .counting.estimates import Estimates
 from .events import CallEvent
@@ -316,6 +316,7 @@ class Meter:
             read()
 
     def _prepare(self) -> None:
+        providers.load(lambda: forks.rest(0))
         self.prices.load()
         self.limits.prepare()
 
