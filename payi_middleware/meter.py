@@ -29,8 +29,6 @@ from .hosts import Hosts
 from .intake import label_of, orphans
 from .limits.limits import Limits
 from .limits.owed import Owed
-from .manual.arguments import UnitsGiven, Who, told_of
-from .manual.recording import recorded
 from .once import Told
 from .pending import finished
 from .pricing import Prices, owners
@@ -42,6 +40,7 @@ from .updates import Updates
 
 if TYPE_CHECKING:
     from .beforehand import RequestEstimate
+    from .manual.arguments import UnitsGiven, Who
     from .sinks.delivery import Delivery
 
 __all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
@@ -218,6 +217,9 @@ class Meter:
             UseCaseError: The use case's name cannot be one.
             TypeError: A field has another name.
         """
+        from .manual.arguments import told_of
+        from .manual.recording import recorded
+
         told = told_of(
             category,
             resource,
@@ -316,7 +318,7 @@ class Meter:
             read()
 
     def _prepare(self) -> None:
-        providers.load(lambda: forks.rest(0))
+        providers.load(lambda: forks.rest(0))  # first: rates are asked for behind an answer, routes before
         self.prices.load()
         self.limits.prepare()
 

@@ -13,7 +13,6 @@ may ask for `account:NAME` in `when`. Besides:
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +61,8 @@ def owners(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> Owners:
     if isinstance(given, Mapping):
         return _owners(dict(given), "setting prices")
     try:
+        import tomllib  # who has no file need not load what reads it
+
         document = tomllib.loads(Path(given).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"setting prices={os.fspath(given)!r} cannot be read: {error}") from None
