@@ -16,7 +16,6 @@ from ._outbound import HOOK, RETRY, body_of, refused, refused_async, take_own
 from .call import OVERHEAD, Call, owner
 from .exchange import Exchange
 from .frames import Activity
-from .include_usage import hidden, with_usage
 from .limits.places import EXTENSION, STATUS
 from .opening import open_call
 from .providers.base import Provider
@@ -135,6 +134,18 @@ def _field(field: Any) -> forms.Field:
     return forms.Field(field.name, "", size, field.headers.get("Content-Type", ""))
 
 
+def _with_usage(request: Any, call: Call) -> Any:
+    from .include_usage import with_usage  # few let it be asked for
+
+    return with_usage(request, call)
+
+
+def _hidden(response: Any, tap_class: type[Any]) -> Any:
+    from .include_usage import hidden
+
+    return hidden(response, tap_class)
+
+
 class SyncWrapper:
     """A transport around a client's transport, for one exchange with a provider."""
 
@@ -163,7 +174,7 @@ class SyncWrapper:
             return self.inner.handle_request(request)
         if call.hold is not None and (refusal := refused(call)) is not None:
             return self._instead(request, refusal)
-        asked = request if not call.meter.settings.include_usage else with_usage(request, call)
+        asked = request if not call.meter.settings.include_usage else _with_usage(request, call)
         token = None
         try:
             token = owner.set(call)
@@ -181,7 +192,7 @@ class SyncWrapper:
             except (ValueError, TypeError):
                 pass
         response = tap(call, request, response, self.tap_class)
-        return response if asked is request else hidden(response, self.tap_class)
+        return response if asked is request else _hidden(response, self.tap_class)
 
     def _instead(self, request: Any, refusal: Refused) -> Any:
         """The answer to a call that a limit refuses, whole, so that it can be read by either client, streamed or not."""
@@ -219,7 +230,7 @@ class AsyncWrapper(SyncWrapper):
             return await self.inner.handle_async_request(request)
         if call.hold is not None and (refusal := await refused_async(call)) is not None:
             return self._instead(request, refusal)
-        asked = request if not call.meter.settings.include_usage else with_usage(request, call)
+        asked = request if not call.meter.settings.include_usage else _with_usage(request, call)
         token = None
         try:
             token = owner.set(call)
@@ -237,7 +248,7 @@ class AsyncWrapper(SyncWrapper):
             except (ValueError, TypeError):
                 pass
         response = tap(call, request, response, self.async_tap_class)
-        return response if asked is request else hidden(response, self.async_tap_class)
+        return response if asked is request else _hidden(response, self.async_tap_class)
 
 
 def _outer(request: Any, provider: Provider) -> Call | None:

@@ -318,7 +318,7 @@ class Meter:
             read()
 
     def _prepare(self) -> None:
-        providers.load(lambda: forks.rest(0))  # first: rates are asked for behind an answer, routes before
+        providers.load(lambda: forks.rest(0))  # first: routes are asked for before a call, rates after it
         self.prices.load()
         self.limits.prepare()
 

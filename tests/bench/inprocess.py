@@ -191,12 +191,7 @@ def imports() -> list[Figure]:
 
 
 def _imported(framework: str, line: str) -> Figure:
-    code = (
-        f"import time, {framework}, httpx2
-start = time.process_time()
-{line}
-print(time.process_time() - start)"
-    )
+    code = f"import time, {framework}, httpx2\nstart = time.process_time()\n{line}\nprint(time.process_time() - start)"
     with tempfile.TemporaryDirectory() as compiled:
         there = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         there["PYTHONPYCACHEPREFIX"] = compiled
