@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .. import health
 from ..events import format_id
-from .answer import Refused, refused
 from .charges import Ended, settle_of, waits_for_price
 from .groups import Group
 from .ledger import Account, Admitted, Amount, Blocked, Extend, Release, Reserve, Stale, Standing, State
@@ -24,6 +23,7 @@ from .waiting import polled, shared, within
 
 if TYPE_CHECKING:
     from ..call import Call
+    from .answer import Refused
     from .held import Held
     from .holds import Sizes
     from .known import Known
@@ -227,6 +227,8 @@ class Hold:
         return self._refused(call, known, standings, why)
 
     def _refused(self, call: Call, known: Known, standings: Sequence[Standing], why: Why) -> Refused:
+        from .answer import refused
+
         own = [name for name, definition in known.by_id.items() if is_own(definition)]
         told = reached(format_id(call.id), standings, why, own=own, message=_words(why, standings, call))
         model = call.asked.model or call.route.model

@@ -15,10 +15,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import SettingsError
-from .rows import Entry, parsed
+
+if TYPE_CHECKING:
+    from .rows import Entry
 
 __all__ = ["NOBODYS", "Owners", "PricedAs", "owners"]
 
@@ -83,5 +85,7 @@ def _owners(document: dict[str, Any], where: str) -> Owners:
             )
         key = table.get("provider"), table["model"].lower()
         mappings[key] = PricedAs(table["price_as"], table.get("resource_scope"))
+    from .rows import parsed
+
     entries = tuple(entry._replace(replaces=True) for entry in parsed(document, where))
     return Owners(entries, mappings)
