@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import attempts, context, forms, health, identify
+from . import attempts, context, health, identify
 from ._outbound import HOOK, RETRY, body_of, refused, refused_async, take_own
 from .call import OVERHEAD, Call, owner
 from .exchange import Exchange
@@ -21,6 +21,7 @@ from .opening import open_call
 from .providers.base import Provider
 
 if TYPE_CHECKING:
+    from .forms import Field
     from .limits.answer import Refused
     from .metering import Metering
 
@@ -117,6 +118,8 @@ def _content(request: Any) -> bytes | None:
         stream = request.stream
         kind = type(stream).__name__
         if kind == "MultipartStream":
+            from . import forms  # most requests are none
+
             return forms.of_fields(map(_field, stream.fields))
         if kind != "ByteStream":
             return None
@@ -124,14 +127,16 @@ def _content(request: Any) -> bytes | None:
     return body_of(content, request.headers) if isinstance(content, bytes) else None
 
 
-def _field(field: Any) -> forms.Field:
+def _field(field: Any) -> Field:
     """A field of a form as both libraries keep it; the file is not touched."""
+    from .forms import Field
+
     if hasattr(field, "value"):
         value = field.value
-        return forms.Field(field.name, value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+        return Field(field.name, value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
     length = field.get_length()
     size = -1 if length is None else length - len(field.render_headers())
-    return forms.Field(field.name, "", size, field.headers.get("Content-Type", ""))
+    return Field(field.name, "", size, field.headers.get("Content-Type", ""))
 
 
 def _with_usage(request: Any, call: Call) -> Any:

@@ -26,7 +26,7 @@ from .events import CallEvent
 from .exceptions import SettingsError
 from .flush import Flusher
 from .hosts import Hosts
-from .intake import label_of, orphans
+from .label import label_of
 from .limits.limits import Limits
 from .limits.owed import Owed
 from .once import Told
@@ -382,6 +382,8 @@ class Meter:
         if self._delivers and not self._placed.in_memory and (path is None or path.exists()):
             self._deliver(())  # what was left when the last process ended, or failed
         try:
+            from .intake import orphans
+
             orphans(self.spool.folder, self.spool.label, self.prices, self._take_in)
         except Exception:
             health.note(
