@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from . import attempts, context, forms, health
+from . import attempts, context, health
 from .call import Call, owner
 from .exchange import Exchange
 from .frames import Activity, Frame
@@ -161,7 +161,11 @@ def body_of(body: Any, headers: Any) -> bytes | None:
     if is_json(content):
         return content
     plain = unpacked(content, encoding_of(headers))
-    return None if plain is None else forms.as_json(plain)
+    if plain is None:
+        return None
+    from .forms import as_json  # most requests are JSON
+
+    return as_json(plain)
 
 
 def take_own(headers: Any) -> dict[str, str]:

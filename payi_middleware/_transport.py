@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import attempts, context, forms, health, identify
+from . import attempts, context, health, identify
 from ._outbound import HOOK, RETRY, body_of, refused, refused_async, take_own
 from .call import OVERHEAD, Call, owner
 from .exchange import Exchange
 from .frames import Activity
-from .include_usage import hidden, with_usage
 from .limits.places import EXTENSION, STATUS
 from .opening import open_call
 from .providers.base import Provider
 
 if TYPE_CHECKING:
+    from .forms import Field
     from .limits.answer import Refused
     from .metering import Metering
 
@@ -118,6 +118,8 @@ def _content(request: Any) -> bytes | None:
         stream = request.stream
         kind = type(stream).__name__
         if kind == "MultipartStream":
+            from . import forms  # most requests are none
+
             return forms.of_fields(map(_field, stream.fields))
         if kind != "ByteStream":
             return None
@@ -125,14 +127,28 @@ def _content(request: Any) -> bytes | None:
     return body_of(content, request.headers) if isinstance(content, bytes) else None
 
 
-def _field(field: Any) -> forms.Field:
+def _field(field: Any) -> Field:
     """A field of a form as both libraries keep it; the file is not touched."""
+    from .forms import Field
+
     if hasattr(field, "value"):
         value = field.value
-        return forms.Field(field.name, value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+        return Field(field.name, value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
     length = field.get_length()
     size = -1 if length is None else length - len(field.render_headers())
-    return forms.Field(field.name, "", size, field.headers.get("Content-Type", ""))
+    return Field(field.name, "", size, field.headers.get("Content-Type", ""))
+
+
+def _with_usage(request: Any, call: Call) -> Any:
+    from .include_usage import with_usage  # few let it be asked for
+
+    return with_usage(request, call)
+
+
+def _hidden(response: Any, tap_class: type[Any]) -> Any:
+    from .include_usage import hidden
+
+    return hidden(response, tap_class)
 
 
 class SyncWrapper:
@@ -163,7 +179,7 @@ class SyncWrapper:
             return self.inner.handle_request(request)
         if call.hold is not None and (refusal := refused(call)) is not None:
             return self._instead(request, refusal)
-        asked = request if not call.meter.settings.include_usage else with_usage(request, call)
+        asked = request if not call.meter.settings.include_usage else _with_usage(request, call)
         token = None
         try:
             token = owner.set(call)
@@ -181,7 +197,7 @@ class SyncWrapper:
             except (ValueError, TypeError):
                 pass
         response = tap(call, request, response, self.tap_class)
-        return response if asked is request else hidden(response, self.tap_class)
+        return response if asked is request else _hidden(response, self.tap_class)
 
     def _instead(self, request: Any, refusal: Refused) -> Any:
         """The answer to a call that a limit refuses, whole, so that it can be read by either client, streamed or not."""
@@ -219,7 +235,7 @@ class AsyncWrapper(SyncWrapper):
             return await self.inner.handle_async_request(request)
         if call.hold is not None and (refusal := await refused_async(call)) is not None:
             return self._instead(request, refusal)
-        asked = request if not call.meter.settings.include_usage else with_usage(request, call)
+        asked = request if not call.meter.settings.include_usage else _with_usage(request, call)
         token = None
         try:
             token = owner.set(call)
@@ -237,7 +253,7 @@ class AsyncWrapper(SyncWrapper):
             except (ValueError, TypeError):
                 pass
         response = tap(call, request, response, self.async_tap_class)
-        return response if asked is request else hidden(response, self.async_tap_class)
+        return response if asked is request else _hidden(response, self.async_tap_class)
 
 
 def _outer(request: Any, provider: Provider) -> Call | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -167,6 +166,8 @@ def _login_id_known() -> tuple[str | None] | None:
 
 async def _within(known: Context, answer: Awaitable[Any]) -> Any:
     """The answer of an async `identify` that finds Flask's variables."""
+
+    import asyncio
 
     async def awaited() -> Any:
         return await answer

@@ -8,7 +8,7 @@ from typing import Any
 from . import health, providers
 from .exceptions import SettingsError
 from .providers.base import Provider
-from .providers.ollama import PORT as OLLAMA_PORT
+from .providers.places import OLLAMA_PORT
 
 __all__ = ["Hosts"]
 

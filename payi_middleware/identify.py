@@ -2,11 +2,12 @@
 
 Calls come from coroutines and from code that cannot await, on the event loop and in threads, several at once; `identify` may be
 sync or async. It runs on the loop that serves the request, since what it uses (a pool of connections) may live there.
+
+asyncio is imported where there is something to await: a synchronous application that has no use for it does not load it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import sys
@@ -14,12 +15,15 @@ import uuid
 from collections.abc import Awaitable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import context, health
 from .attribution import NOTHING, Given, clean, is_plain
 from .events import Attribution
 from .frames import Activity
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["ask", "ask_async", "given_by"]
 
@@ -61,8 +65,13 @@ def _ask_now(activity: Activity) -> None:
     except _SuspendedError:
         activity.unsteppable = True  # a call that can await may still ask
         health.note("identify_awaited", _NOT_HERE)
-    except (Exception, asyncio.CancelledError):  # cancelled was something that identify waited for: this code cannot be
+    except Exception:
         given = NOTHING
+        _failed()
+    except BaseException as error:
+        if not _is_cancellation(error):
+            raise
+        given = NOTHING  # cancelled was something that identify waited for: this code cannot be
         _failed()
     finally:
         context.restore(_identifying, token)
@@ -90,8 +99,8 @@ async def _ask_first(activity: Activity) -> None:
     except Exception:
         _failed()
         given = NOTHING
-    except asyncio.CancelledError:
-        if _is_cancelled():
+    except BaseException as error:
+        if not _is_cancellation(error) or _is_cancelled():
             raise
         _failed()
         given = NOTHING
@@ -100,8 +109,16 @@ async def _ask_first(activity: Activity) -> None:
         activity.identified(given)
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    import asyncio
+
+    return isinstance(error, asyncio.CancelledError)
+
+
 def _is_cancelled() -> bool:
     """Whether this very task is to end, and not only something that `identify` waited for."""
+    import asyncio
+
     task = None if _running_loop() is None else asyncio.current_task()
     return task is None or task.cancelling() > 0
 
@@ -116,6 +133,8 @@ def _failed() -> None:
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
+    import asyncio
+
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -136,6 +155,8 @@ def _answered(asking: Future[None]) -> bool:
 
 async def _wait_async(asking: Future[None]) -> None:
     if _running_loop() is not None:
+        import asyncio
+
         await asyncio.wrap_future(asking)
         return
     import anyio  # another library's loop, which the client's own libraries reach by anyio
@@ -146,6 +167,8 @@ async def _wait_async(asking: Future[None]) -> None:
 
 def _finished(awaitable: Awaitable[Any], activity: Activity) -> Any:
     """The answer of an async `identify`, for a caller that cannot await."""
+    import asyncio
+
     here, its = _running_loop(), activity.loop
     if its is not None and its is not here and its.is_running():
         return _from_thread(awaitable, its)
@@ -166,6 +189,8 @@ def _gevents() -> Any:
 
 
 def _from_thread(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> Any:
+    import asyncio
+
     answer = asyncio.run_coroutine_threadsafe(_awaited(awaitable), loop)
     try:
         return answer.result(PATIENCE)
@@ -188,6 +213,8 @@ async def _on_its_loop(awaitable: Awaitable[Any], activity: Activity) -> Any:
     its = activity.loop
     if its is None or its is _running_loop() or not its.is_running():
         return await awaitable
+    import asyncio
+
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_awaited(awaitable), its))
 
 

@@ -6,7 +6,6 @@ by several stores: there the names of files say whose they are, and each store t
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from . import health, record
 from .alone import alone
 from .counting.estimates import Estimates
 from .events import CallEvent
+from .label import label_of
 from .leftovers import adopt, any_left, sweep
 from .limits.limits import Limits
 from .limits.owed import Owed
@@ -25,10 +25,9 @@ from .pending import finished
 from .pricing import Prices, owners
 from .segment import AGAIN, BEGUN, HEADER, VOID, Segment, fcntl
 from .settings import Settings
-from .store_url import identity, is_postgresql
 from .updates import Updates
 
-__all__ = ["label_of", "orphans", "take_in"]
+__all__ = ["orphans", "take_in"]
 
 BATCH = 200
 LOCK = "intake.lock"
@@ -65,29 +64,6 @@ def take_in(settings: Settings) -> int:
     finally:
         sink.close()
         limits.close(settings.flush_timeout)
-
-
-def label_of(settings: Settings) -> str:
-    """What tells the files of these settings' store in a folder that others may share; empty in its own, which may be moved."""
-    store, folder = settings.files_path, settings.spool_path
-    if folder is None or (store is not None and _real(folder) == _real(store) + ".spool"):
-        return ""
-    return hashlib.blake2b(os.fsencode(_identity(settings)), digest_size=6).hexdigest()
-
-
-def _identity(settings: Settings) -> str:
-    """What all processes with these settings' store agree on."""
-    if is_postgresql(settings.store):
-        return identity(settings.store)
-    return settings.store if settings.store_path is None else _real(settings.store_path)
-
-
-def _real(path: Path) -> str:
-    """A path in the one spelling that all processes agree on."""
-    try:
-        return os.path.join(os.path.realpath(path.parent), path.name)
-    except (OSError, ValueError):  # the working directory is gone, or this is no path
-        return os.fspath(path)
 
 
 def orphans(folder: Path | None, label: str, prices: Prices, write: Write) -> int:

@@ -19,18 +19,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import msgspec
 
-from . import context, forks, frames, health
+from . import context, forks, frames, health, providers
 from .attributed import attributed
 from .counting.estimates import Estimates
 from .events import CallEvent
 from .exceptions import SettingsError
 from .flush import Flusher
 from .hosts import Hosts
-from .intake import label_of, orphans
+from .label import label_of
 from .limits.limits import Limits
 from .limits.owed import Owed
-from .manual.arguments import UnitsGiven, Who, told_of
-from .manual.recording import recorded
 from .once import Told
 from .pending import finished
 from .pricing import Prices, owners
@@ -42,6 +40,7 @@ from .updates import Updates
 
 if TYPE_CHECKING:
     from .beforehand import RequestEstimate
+    from .manual.arguments import UnitsGiven, Who
     from .sinks.delivery import Delivery
 
 __all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
@@ -218,6 +217,9 @@ class Meter:
             UseCaseError: The use case's name cannot be one.
             TypeError: A field has another name.
         """
+        from .manual.arguments import told_of
+        from .manual.recording import recorded
+
         told = told_of(
             category,
             resource,
@@ -316,6 +318,7 @@ class Meter:
             read()
 
     def _prepare(self) -> None:
+        providers.load(lambda: forks.rest(0))  # first: routes are asked for before a call, rates after it
         self.prices.load()
         self.limits.prepare()
 
@@ -379,6 +382,8 @@ class Meter:
         if self._delivers and not self._placed.in_memory and (path is None or path.exists()):
             self._deliver(())  # what was left when the last process ended, or failed
         try:
+            from .intake import orphans
+
             orphans(self.spool.folder, self.spool.label, self.prices, self._take_in)
         except Exception:
             health.note(

@@ -8,21 +8,21 @@
         assert payi_events.cost < Decimal("0.01")
 
 While the fixture lives, nothing is written: every meter of the process keeps its events in memory.
+
+pytest loads this at its start, in every suite: what the fixture needs is imported with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import meter as meters
-from .events import CallEvent, usd
-from .instrumentation import hooked, instrument, uninstrument
-from .meter import Meter, existing_default, forget_default
-from .sinks.memory import MemorySink
+if TYPE_CHECKING:
+    from .events import CallEvent
+    from .sinks.memory import MemorySink
 
 __all__ = ["Events", "payi_events"]
 
@@ -35,7 +35,9 @@ class Events:
 
     def all(self, **where: Any) -> list[CallEvent]:
         """The events whose fields (by their JSON names, or an attribute's) have the values given, oldest first."""
-        for meter in list(meters.meters()):
+        from .meter import meters
+
+        for meter in meters():
             meter.flush()
         return [
             event for event in self._sink.events if all(_field(event, name) == value for name, value in where.items())
@@ -52,6 +54,8 @@ class Events:
     @property
     def cost(self) -> Decimal:
         """USD of all events."""
+        from .events import usd
+
         return usd(sum(event.cost.total_ticks for event in self.all() if event.cost is not None))
 
     def __len__(self) -> int:
@@ -76,6 +80,10 @@ def _summary(event: CallEvent, where: dict[str, Any]) -> str:
 @pytest.fixture
 def payi_events() -> Iterator[Events]:
     """The GenAI calls that the test makes, in memory; a hook and default meter that it made are removed afterwards."""
+    from .instrumentation import hooked, instrument, uninstrument
+    from .meter import Meter, existing_default, forget_default
+    from .sinks.memory import MemorySink
+
     sink = MemorySink()
     hooked_before, default_before = hooked(), existing_default()
     with Meter.capturing(sink):

@@ -15,7 +15,7 @@ import payi_middleware
 
 PACKAGE = Path(payi_middleware.__file__).parent
 FLOORS = (
-    {"exceptions", "types", "events", "health", "context", "settings", "store_url", "values", "__init__"},
+    {"exceptions", "types", "events", "health", "context", "forks", "settings", "store_url", "values", "__init__"},
     {"providers", "pricing", "spool", "segment", "ownership", "body", "attribution", "headers", "counting"},
 )
 FACES = {

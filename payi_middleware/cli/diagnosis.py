@@ -12,7 +12,7 @@ from typing import Any
 from ..events import format_time
 from ..exceptions import SettingsError, StoreError
 from ..hosts import Hosts
-from ..intake import label_of
+from ..label import label_of
 from ..leftovers import own_files
 from ..segment import DAMAGED
 from ..settings import Settings

@@ -115,7 +115,7 @@ def _steps(target: Store, people: list[Person]) -> Iterator[Forgotten]:
 
 def _in_files(target: Store, person: Person, settings: Settings, found: Forgotten) -> Iterator[str]:
     """What the bytes of the files still tell."""
-    from ..intake import label_of
+    from ..label import label_of
     from ..segment import DAMAGED
     from ..spooled import holding, holds
     from ..store.compact import emptied_log

@@ -54,7 +54,7 @@ def command(
 
 def _count_what_waits(ledger: Ledger, settings: Settings) -> None:
     """What was stored while the ledger was away: else it would be mended now and counted later."""
-    from ..intake import label_of
+    from ..label import label_of
     from ..limits.dearest import Dearest
     from ..limits.known import known_of
     from ..limits.owed import Owed, stored_events

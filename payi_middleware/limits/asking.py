@@ -8,11 +8,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from .. import answer_bound
+from .outline import MAX_READ
 
-__all__ = ["MAX_READ", "Asking", "asked_of"]
-
-MAX_READ: Final = 1 << 20
-"""Bytes that are read at once, on the application's path, at 1 GB a second; of a longer body its outline is (`outline`)."""
+__all__ = ["Asking", "asked_of"]
 
 
 class Asking(NamedTuple):

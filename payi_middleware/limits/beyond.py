@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from .asking import MAX_READ
+from .outline import MAX_READ
 
 __all__ = ["NOTHING", "Beyond", "beyond"]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ..events import Units
 from ..pricing import Prices
 from ..settings import Settings
-from .asking import MAX_READ
 from .dearest import Dearest
 from .defined import Defined
 from .known import Known
@@ -16,7 +15,7 @@ from .leases import Leases
 from .ledger import Account, Admitted, Amount, Release
 from .limit import Definition
 from .matching import Facts, accounts_of
-from .outline import outline
+from .outline import MAX_READ, outline
 from .recent import Recent
 from .snapshot import Snapshot
 

@@ -56,6 +56,11 @@ class Limits(Held):
         self._alerts: Alerts | None = None
         """Made when a limit has any: who has none need not load what sends."""
 
+    def _learned(self) -> None:
+        from . import sizing  # noqa: F401 - what calls would load: here no event loop waits for it
+
+        super()._learned()
+
     # Calls:
 
     def hold(self) -> Hold:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["outline"]
+__all__ = ["MAX_READ", "outline"]
+
+MAX_READ: Final = 1 << 20
+"""Bytes that are read at once, on the application's path, at 1 GB a second; of a longer body its outline is."""
 
 _KEPT: Final = 64
 """Bytes of a string that are kept: more than any name or value that is looked for."""

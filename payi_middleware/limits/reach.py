@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from .. import health
 from ..exceptions import LedgerError
@@ -13,6 +13,9 @@ from ..settings import Settings
 from ..store_url import SQLITE, shown_store
 from .ledger import Answer, Ledger, Step
 from .straight import Straight, Way
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Reach"]
 

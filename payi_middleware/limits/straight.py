@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .. import health
 from .ledger import Answer, Ledger, Step
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Straight", "Way"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["polled", "shared", "within"]
 

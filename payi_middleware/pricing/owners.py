@@ -13,13 +13,14 @@ may ask for `account:NAME` in `when`. Besides:
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..exceptions import SettingsError
-from .rows import Entry, parsed
+
+if TYPE_CHECKING:
+    from .rows import Entry
 
 __all__ = ["NOBODYS", "Owners", "PricedAs", "owners"]
 
@@ -62,6 +63,8 @@ def owners(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> Owners:
     if isinstance(given, Mapping):
         return _owners(dict(given), "setting prices")
     try:
+        import tomllib  # who has no file need not load what reads it
+
         document = tomllib.loads(Path(given).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"setting prices={os.fspath(given)!r} cannot be read: {error}") from None
@@ -82,5 +85,7 @@ def _owners(document: dict[str, Any], where: str) -> Owners:
             )
         key = table.get("provider"), table["model"].lower()
         mappings[key] = PricedAs(table["price_as"], table.get("resource_scope"))
+    from .rows import parsed
+
     entries = tuple(entry._replace(replaces=True) for entry in parsed(document, where))
     return Owners(entries, mappings)

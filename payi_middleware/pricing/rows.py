@@ -45,7 +45,6 @@ import datetime
 import functools
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
@@ -171,6 +170,8 @@ class Rows:
 @functools.cache
 def published_entries() -> tuple[Entry, ...]:
     """The entries that come with the package. Reads files: for the loading thread."""
+    import tomllib
+
     entries: list[Entry] = []
     for file in sorted((resources.files("payi_middleware.pricing") / "data").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):

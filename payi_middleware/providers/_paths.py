@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 from urllib.parse import unquote
 
-from .base import Endpoint, Route
+from .base import Endpoint, FindRoute, Route
 
-__all__ = ["FindRoute", "Paths", "by_path"]
-
-FindRoute: TypeAlias = Callable[[str, str], Route | None]
+__all__ = ["Paths", "by_path"]
 
 Paths: TypeAlias = Mapping[str, Endpoint | None]
 """`METHOD pattern` -> the endpoint, or None where the call is free. A group `model` in the pattern names the model."""

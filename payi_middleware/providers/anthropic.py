@@ -10,13 +10,10 @@ from ._complete import COMPLETE
 from ._messages import messages
 from ._messages_batches import RESULTS
 from ._sessions import SENT, SESSION
-from .base import Provider, Route
+from .base import Route
 from .other import OTHER
 
-__all__ = ["HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(r"api\.anthropic\.com|claude\.googleapis\.com|aws-external-anthropic\.[a-z0-9-]+\.api\.aws")
-"""Sources: the base URLs of Anthropic's SDK for its own API and for what it runs itself in the clouds of Google and AWS."""
+__all__ = ["find_route"]
 
 _MESSAGES: Final = messages()
 _CHAT: Final = _chat.endpoint("/v1/chat/completions")
@@ -31,7 +28,8 @@ _FREE: Final = re.compile(
 )
 
 
-def _find_route(method: str, path: str) -> Route | None:
+def find_route(method: str, path: str) -> Route | None:
+    """The route of a request."""
     path = path.rstrip("/")
     if method == "GET":
         if _RESULTS.search(path):
@@ -50,6 +48,3 @@ def _find_route(method: str, path: str) -> Route | None:
     if _SENT.search(path):
         return Route(SENT)
     return None if _FREE.search(path) else Route(OTHER)
-
-
-PROVIDER: Final = Provider("anthropic", "system.anthropic", _find_route)

@@ -14,19 +14,11 @@ from urllib.parse import unquote
 from . import _chat, _messages
 from ._openai_usage import Dialect
 from ._rest import REST
-from .base import Endpoint, Facts, Provider, Reading, Route, refined_by
+from .base import Endpoint, Facts, Reading, Route, refined_by
+from .known import BY_CATEGORY
 from .openai import OURS, asked_again, by_end, endpoints, known, own_endpoints
 
-__all__ = ["ANTHROPIC", "HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(
-    r"[^.]+\.(?:openai\.azure\.(?:com|us|cn)|cognitiveservices\.azure\.(?:com|us|cn)|services\.ai\.azure\.(?:com|us|cn)"
-    r"|azure-api\.net)"
-    r"|[^.]+\.[^.]+\.(?:(?:models|inference)\.ai\.azure\.com|inference\.ml\.azure\.com)"
-    r"|[^.]+\.api\.azureml\.ms|[a-z0-9]+\.api\.cognitive\.microsoft\.com"
-)
-"""Azure's own, named by the customer or by the region alone, Azure API Management in front of them, a model's own host in
-a region, and the one of earlier agents."""
+__all__ = ["find_route"]
 
 _DIALECT: Final = Dialect(cached_may_be_extra=True)
 _BASE: Final = "/openai/deployments/{deployment}"
@@ -64,10 +56,12 @@ _DEPLOYED: Final = by_end(
         | own_endpoints(_DIALECT, _BASE)
     )
 )
-_ANTHROPIC: Final = _messages.messages()
+_MESSAGES: Final = _messages.messages()
+_ANTHROPIC: Final = BY_CATEGORY["system.azure"]
 
 
-def _find_route(method: str, path: str) -> Route | None:
+def find_route(method: str, path: str) -> Route | None:
+    """The route of a request."""
     path = path.rstrip("/")
     if method == "GET":
         ours = _GENERATIVE.search(path) or _PROJECT.search(path)
@@ -81,7 +75,7 @@ def _find_route(method: str, path: str) -> Route | None:
         return Route(_DEPLOYED(deployed[2]) or REST, unquote(deployed[1]))
     route = known(path, _EVERYWHERE)
     if route is not None:
-        return Route(_ANTHROPIC, None, ANTHROPIC) if path.endswith("/v1/messages") else route
+        return Route(_MESSAGES, None, _ANTHROPIC) if path.endswith("/v1/messages") else route
     # These hosts serve speech, vision and anybody's API besides; only the generative part is ours.
     if not _GENERATIVE.search(path):
         found = _OWN(path) if _PROJECT.search(path) else None
@@ -90,8 +84,3 @@ def _find_route(method: str, path: str) -> Route | None:
     if found is None and OURS.match(path):
         return None
     return Route(found or REST)
-
-
-PROVIDER: Final = Provider("azure", "system.azureopenai", _find_route)
-ANTHROPIC: Final = Provider("azure", "system.azure", _find_route)
-"""Anthropic's models on Foundry: another category of Pay-i's, the same price list."""

@@ -20,6 +20,7 @@ __all__ = [
     "Attached",
     "Endpoint",
     "Facts",
+    "FindRoute",
     "First",
     "Headers",
     "Provider",
@@ -229,6 +230,10 @@ class Route(NamedTuple):
     """The provider, where the path and not the host decides it (a router in front of several makers)."""
 
 
+FindRoute: TypeAlias = Callable[[str, str], Route | None]
+"""(method, path without the query) -> the route, or None where the call consumes nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One provider's API."""
@@ -237,8 +242,7 @@ class Provider:
     """The id of genai-prices, for example `openai`."""
     category: str
     """Pay-i's category, for example `system.openai`."""
-    find_route: Callable[[str, str], Route | None]
-    """(method, path without the query) -> the route, or None where the call consumes nothing."""
+    find_route: FindRoute
     routes: dict[tuple[str, str], Route | None] = field(default_factory=dict, compare=False, repr=False)
 
     def route(self, method: str, path: str) -> Route | None:

@@ -13,11 +13,9 @@ from . import openai
 from ._paths import by_path
 from ._plain import Counts, plain, told
 from ._texts import named_texts
-from .base import Provider, Reading, Route
+from .base import Reading, Route
 
-__all__ = ["HOST", "PROVIDER"]
-
-HOST: Final = "api.cloudflare.com"
+__all__ = ["find_route"]
 
 _AI: Final = re.compile(r".*/ai/(?:run|v1)/.+")
 
@@ -43,9 +41,6 @@ RUN: Final = plain("/ai/run/{model}", _read, texts=named_texts(("messages", "pro
 _find: Final = by_path({r"ai/run/(?P<model>(?:@|%40).+)": RUN}, openai.routes(openai.endpoints(), strict=True))
 
 
-def _find_route(method: str, path: str) -> Route | None:
-    # The host serves all of Cloudflare's API; only the models are ours.
+def find_route(method: str, path: str) -> Route | None:
+    """The route of a request. The host serves all of Cloudflare's API; only the models are ours."""
     return _find(method, path) if _AI.fullmatch(path) else None
-
-
-PROVIDER: Final = Provider("cloudflare", "system.cloudflare", _find_route)

@@ -10,9 +10,9 @@ from typing import Final
 
 from . import _chat, openai
 from ._paths import by_path
-from .base import Facts, Provider, Reading, refined_by
+from .base import Facts, Reading, refined_by
 
-__all__ = ["HOSTS", "PROVIDER"]
+__all__ = ["find_route"]
 
 _NAMED: Final = re.compile(r"/serving-endpoints/(databricks-[^/]+)/invocations$")
 
@@ -26,7 +26,7 @@ def _listed(reading: Reading, facts: Facts) -> Reading:
 
 _OURS: Final = {path: refined_by(endpoint, _listed) for path, endpoint in openai.endpoints().items()}
 
-_FIND_ROUTE: Final = by_path(
+find_route: Final = by_path(
     {
         r"serving-endpoints/(?P<model>[^/]+)/invocations": refined_by(
             _chat.endpoint("/serving-endpoints/{name}/invocations"), _listed
@@ -34,16 +34,3 @@ _FIND_ROUTE: Final = by_path(
     },
     openai.routes(_OURS, strict=True),
 )
-
-
-def _on(cloud: str) -> Provider:
-    return Provider("databricks", f"system.databricks.{cloud}", _FIND_ROUTE)
-
-
-PROVIDER: Final = _on("aws")
-HOSTS: Final = (
-    (re.compile(r"[a-z0-9.-]+\.cloud\.databricks\.com"), PROVIDER),
-    (re.compile(r"[a-z0-9.-]+\.azuredatabricks\.net"), _on("azure")),
-    (re.compile(r"[a-z0-9.-]+\.gcp\.databricks\.com"), _on("google")),
-)
-"""Workspaces and their gateways: one list of prices, and a category of Pay-i's for each cloud."""

@@ -15,12 +15,10 @@ from ._json import last_object
 from ._paths import by_path
 from ._plain import Counts, name_of, plain, told
 from ._spoken import spoken
-from .base import Asked, Facts, Provider, Reading, Route
+from .base import Asked, Facts, Reading, Route
 from .other import OTHER
 
-__all__ = ["HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(r"api(?:\.eu)?\.deepgram\.com")
+__all__ = ["find_route"]
 
 _MOST_SECONDS: Final = 10**6
 _MOST_CHANNELS: Final = 64
@@ -87,14 +85,10 @@ def _otherwise(method: str, path: str) -> Route | None:
     return Route(OTHER) if method == "POST" and _PAID.search(path) else None
 
 
-PROVIDER: Final = Provider(
-    "deepgram",
-    "system.deepgram",
-    by_path(
-        {
-            r"v1/listen": replace(plain("/v1/listen", _read_transcript, asks=_asks), read_cut=_read_large),
-            r"v1/speak": plain("/v1/speak", _read_sound, asks=_asks, refine=_said),
-        },
-        _otherwise,
-    ),
+find_route: Final = by_path(
+    {
+        r"v1/listen": replace(plain("/v1/listen", _read_transcript, asks=_asks), read_cut=_read_large),
+        r"v1/speak": plain("/v1/speak", _read_sound, asks=_asks, refine=_said),
+    },
+    _otherwise,
 )

@@ -12,12 +12,10 @@ from ._json import parse
 from ._paths import by_path
 from ._plain import name_of, plain
 from ._spoken import spoken
-from .base import Asked, Provider, Reading, Route
+from .base import Asked, Reading, Route
 from .other import OTHER
 
-__all__ = ["HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(r"api(?:\.(?:us|eu\.residency|in\.residency|sg\.residency))?\.elevenlabs\.io")
+__all__ = ["find_route"]
 
 _DEFAULT: Final = "eleven_multilingual_v2"
 _PAID: Final = re.compile(r"/v1/(?:speech-to-speech|speech-to-text|sound-generation|music|text-to-dialogue|dubbing)\b")
@@ -36,15 +34,11 @@ def _otherwise(method: str, path: str) -> Route | None:
     return Route(OTHER) if method == "POST" and _PAID.search(path) else None
 
 
-PROVIDER: Final = Provider(
-    "elevenlabs",
-    "system.elevenlabs",
-    by_path(
-        {
-            r"v1/text-to-speech/[^/]+(?:/stream)?(?:/with-timestamps)?": plain(
-                "/v1/text-to-speech/{voice_id}", _read, asks=_ask, refine=spoken("text")
-            )
-        },
-        _otherwise,
-    ),
+find_route: Final = by_path(
+    {
+        r"v1/text-to-speech/[^/]+(?:/stream)?(?:/with-timestamps)?": plain(
+            "/v1/text-to-speech/{voice_id}", _read, asks=_ask, refine=spoken("text")
+        )
+    },
+    _otherwise,
 )

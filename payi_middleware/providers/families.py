@@ -9,6 +9,7 @@ medians over recorded calls of 2023 to 2026 whose answers told their usage, exce
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final, NamedTuple
 
 __all__ = ["Family", "cached_from", "family_of"]
@@ -49,90 +50,93 @@ class Family(NamedTuple):
 
 _OTHER: Final = Family("other")
 
-_FAMILIES: Final = tuple(
-    (re.compile(names), family)
-    for names, family in (
-        (r"gpt-oss", Family("gpt-oss", reply=64, tools=75, tool_percent=50, error=13)),
-        (
-            # Of functions: OpenAI's cookbook, "How to count tokens with tiktoken", section 7.
-            r"(?:^|[/:.])(?:gpt-4(?:-|$)|gpt-4-|gpt-3)",
-            Family("GPT-4", encoding="cl100k_base", tool_percent=0, error=0),
+_FAMILIES: Final = (
+    (r"gpt-oss", Family("gpt-oss", reply=64, tools=75, tool_percent=50, error=13)),
+    (
+        # Of functions: OpenAI's cookbook, "How to count tokens with tiktoken", section 7.
+        r"(?:^|[/:.])(?:gpt-4(?:-|$)|gpt-4-|gpt-3)",
+        Family("GPT-4", encoding="cl100k_base", tool_percent=0, error=0),
+    ),
+    (r"(?:^|[/:])(?:text-embedding-(?!00)|babbage|davinci)", Family("cl100k", encoding="cl100k_base", error=0)),
+    (r"(?:^|[/:.])(?:gpt-4|chatgpt)", Family("GPT-4o", tool_percent=0, error=0)),
+    (
+        r"(?:^|[/:.])(?:gpt-|o\d(?:-|$)|codex|computer-use)",
+        Family("GPT-5", reply=2, tools=4, tool_percent=0, call=12, chat_tools=80, error=9, hides=True),
+    ),
+    (
+        r"claude(?:-[a-z]+)?-(?:4[-.][789](?!\d)|[5-9]|\d\d)(?!\d)|claude-(?:mythos|fable)",
+        Family(
+            "Claude 4.7",
+            percent=140,
+            bytes10=30,
+            reply=6,
+            message=3,
+            tools=230,
+            tool=75,
+            tool_percent=120,
+            call=40,
+            error=9,
         ),
-        (r"(?:^|[/:])(?:text-embedding-(?!00)|babbage|davinci)", Family("cl100k", encoding="cl100k_base", error=0)),
-        (r"(?:^|[/:.])(?:gpt-4|chatgpt)", Family("GPT-4o", tool_percent=0, error=0)),
-        (
-            r"(?:^|[/:.])(?:gpt-|o\d(?:-|$)|codex|computer-use)",
-            Family("GPT-5", reply=2, tools=4, tool_percent=0, call=12, chat_tools=80, error=9, hides=True),
+    ),
+    (
+        r"claude(?:-[a-z]+)?-4[-.][56](?!\d)",
+        Family(
+            "Claude 4.5",
+            percent=112,
+            bytes10=38,
+            tools=430,
+            tool=70,
+            tool_percent=105,
+            call=33,
+            schema=170,
+            error=8,
         ),
-        (
-            r"claude(?:-[a-z]+)?-(?:4[-.][789](?!\d)|[5-9]|\d\d)(?!\d)|claude-(?:mythos|fable)",
-            Family(
-                "Claude 4.7",
-                percent=140,
-                bytes10=30,
-                reply=6,
-                message=3,
-                tools=230,
-                tool=75,
-                tool_percent=120,
-                call=40,
-                error=9,
-            ),
+    ),
+    (
+        r"claude-(?:[123](?:[-.]|$)|instant|v)",
+        Family("Claude 3", percent=117, bytes10=38, tools=320, tool=40, tool_percent=50, call=33, error=8),
+    ),
+    (r"claude", Family("Claude 4", percent=112, bytes10=38, tools=320, tool=40, tool_percent=50, call=33, error=8)),
+    (
+        r"gemini-(?:[3-9]|\d\d)",
+        Family("Gemini 3", percent=103, bytes10=42, reply=0, message=0, call=6, signature=5, error=6, hides=True),
+    ),
+    (
+        r"gemini-(?:1|2\.0)",
+        Family("Gemini 2.0", percent=104, bytes10=42, reply=0, message=0, tool_percent=45, call=0, error=10),
+    ),
+    (
+        r"gemini|gemma",
+        Family(
+            "Gemini 2.5", percent=104, bytes10=42, reply=0, message=0, tool_percent=85, call=5, error=12, hides=True
         ),
-        (
-            r"claude(?:-[a-z]+)?-4[-.][56](?!\d)",
-            Family(
-                "Claude 4.5",
-                percent=112,
-                bytes10=38,
-                tools=430,
-                tool=70,
-                tool_percent=105,
-                call=33,
-                schema=170,
-                error=8,
-            ),
-        ),
-        (
-            r"claude-(?:[123](?:[-.]|$)|instant|v)",
-            Family("Claude 3", percent=117, bytes10=38, tools=320, tool=40, tool_percent=50, call=33, error=8),
-        ),
-        (r"claude", Family("Claude 4", percent=112, bytes10=38, tools=320, tool=40, tool_percent=50, call=33, error=8)),
-        (
-            r"gemini-(?:[3-9]|\d\d)",
-            Family("Gemini 3", percent=103, bytes10=42, reply=0, message=0, call=6, signature=5, error=6, hides=True),
-        ),
-        (
-            r"gemini-(?:1|2\.0)",
-            Family("Gemini 2.0", percent=104, bytes10=42, reply=0, message=0, tool_percent=45, call=0, error=10),
-        ),
-        (
-            r"gemini|gemma",
-            Family(
-                "Gemini 2.5", percent=104, bytes10=42, reply=0, message=0, tool_percent=85, call=5, error=12, hides=True
-            ),
-        ),
-        (
-            r"mi[sx]tral|codestral|devstral|magistral|pixtral|voxtral",
-            Family("Mistral", percent=105, bytes10=44, reply=4, message=0, tool=10, tool_percent=140, call=4, error=6),
-        ),
-        (r"llama-4", Family("Llama 4", bytes10=44, reply=5, message=5, tools=640, call=30, error=10)),
-        (
-            r"llama-3\.",
-            Family("Llama 3", bytes10=44, reply=30, message=5, tools=60, error=10),
-        ),  # a template with the date
-        (r"llama", Family("Llama", bytes10=44, reply=5, message=5, error=10)),
-        (r"deepseek", Family("DeepSeek", bytes10=43, reply=1, tools=290, tool=50, tool_percent=50, call=20, error=6)),
-        (r"grok", Family("Grok", bytes10=43, error=6)),
-        (r"glm", Family("GLM", bytes10=43, reply=1, error=6)),
-    )
+    ),
+    (
+        r"mi[sx]tral|codestral|devstral|magistral|pixtral|voxtral",
+        Family("Mistral", percent=105, bytes10=44, reply=4, message=0, tool=10, tool_percent=140, call=4, error=6),
+    ),
+    (r"llama-4", Family("Llama 4", bytes10=44, reply=5, message=5, tools=640, call=30, error=10)),
+    (
+        r"llama-3\.",
+        Family("Llama 3", bytes10=44, reply=30, message=5, tools=60, error=10),
+    ),  # a template with the date
+    (r"llama", Family("Llama", bytes10=44, reply=5, message=5, error=10)),
+    (r"deepseek", Family("DeepSeek", bytes10=43, reply=1, tools=290, tool=50, tool_percent=50, call=20, error=6)),
+    (r"grok", Family("Grok", bytes10=43, error=6)),
+    (r"glm", Family("GLM", bytes10=43, reply=1, error=6)),
 )
+
+
+@cache
+def _families() -> tuple[tuple[re.Pattern[str], Family], ...]:
+    """Compiled when a model is first asked about, which takes milliseconds."""
+    return tuple((re.compile(names), family) for names, family in _FAMILIES)
 
 
 def family_of(model: str | None) -> Family:
     """The family by which a model counts. Models that nobody here knows count as GPT-4o does, with a stated error."""
     name = (model or "").lower().replace("gpt-35", "gpt-3.5")
-    for names, family in _FAMILIES:
+    for names, family in _families():
         if names.search(name):
             return family
     return _OTHER

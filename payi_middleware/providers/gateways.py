@@ -9,9 +9,8 @@ docs.helicone.ai, vercel.com/docs/ai-gateway, ai.pydantic.dev/gateway; all looke
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import urlsplit
 
 from ..events import Part
@@ -19,27 +18,12 @@ from ..pricing.makers import maker_of, provider_named
 from . import openai
 from ._json import last_object
 from ._openai_usage import Dialect
-from ._paths import FindRoute
 from ._plain import dollars
-from .base import Facts, Provider, Reading, Refine, Route, refined_by
+from .base import Facts, FindRoute, Provider, Reading, Refine, Route, refined_by
+from .known import BY_ID, find
 from .other import OTHER
 
-__all__ = ["HOSTS", "gateways"]
-
-Find: TypeAlias = Callable[[str], Provider | None]
-"""A provider by its host, or by its id."""
-
-HOSTS: Final = {
-    "ai-gateway.helicone.ai": "helicone",
-    "ai-gateway.vercel.sh": "vercel",
-    "anthropic.helicone.ai": "helicone",
-    "api.portkey.ai": "portkey",
-    "gateway.ai.cloudflare.com": "cloudflare-gateway",
-    "gateway.helicone.ai": "helicone",
-    "gateway.pydantic.dev": "pydantic-gateway",
-    "groq.helicone.ai": "helicone",
-    "oai.helicone.ai": "helicone",
-}
+__all__ = ["find_route_of"]
 
 _CACHED: Final = ("cf-aig-cache-status", "helicone-cache", "x-portkey-cache-status")
 _HIT: Final = re.compile(r"(?:semantic )?hit", re.IGNORECASE)
@@ -68,26 +52,19 @@ def cached(reading: Reading, facts: Facts) -> Reading:
     return reading
 
 
-def _litellm(by_host: Find) -> Refine:
-    def refine(reading: Reading, facts: Facts) -> Reading:
-        """The proxy states a cost, as 0 also where it knows none; and it tells whom it asked."""
-        stated = _amount(facts.headers.get("x-litellm-response-cost"))
-        if stated or (stated == 0 and facts.headers.get("x-litellm-cache-key") is not None):
-            return reading._replace(stated_ticks=stated)
-        base = facts.headers.get("x-litellm-model-api-base")
-        return _answered_by(reading, facts, by_host(_host(base)) if base else None)
-
-    return refine
+def _litellm(reading: Reading, facts: Facts) -> Reading:
+    """The proxy states a cost, as 0 also where it knows none; and it tells whom it asked."""
+    stated = _amount(facts.headers.get("x-litellm-response-cost"))
+    if stated or (stated == 0 and facts.headers.get("x-litellm-cache-key") is not None):
+        return reading._replace(stated_ticks=stated)
+    base = facts.headers.get("x-litellm-model-api-base")
+    return _answered_by(reading, facts, find(_host(base)) if base else None)
 
 
-def _portkey(by_id: Find) -> Refine:
-    def refine(reading: Reading, facts: Facts) -> Reading:
-        """The header names the provider, where Portkey tells it."""
-        reading = cached(reading, facts)
-        id = provider_named(facts.headers.get("x-portkey-provider") or "")
-        return _answered_by(reading, facts, by_id(id) if id else None)
-
-    return refine
+def _portkey(reading: Reading, facts: Facts) -> Reading:
+    """The header names the provider, where Portkey tells it."""
+    id = provider_named(facts.headers.get("x-portkey-provider") or "")
+    return _answered_by(cached(reading, facts), facts, BY_ID.get(id) if id else None)
 
 
 def _vercel(reading: Reading, facts: Facts) -> Reading:
@@ -123,7 +100,7 @@ def _host(base: str) -> str:
         return ""
 
 
-def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine: Refine) -> FindRoute:
+def _routed(base: re.Pattern[str] | None, shared: FindRoute, refine: Refine) -> FindRoute:
     """The route by the provider that the path names, else by the shape that its end names."""
 
     def find_route(method: str, path: str) -> Route | None:
@@ -131,7 +108,7 @@ def _routed(by_id: Find, base: re.Pattern[str] | None, shared: FindRoute, refine
         if found is not None:
             name, _, rest = path[found.end() :].partition("/")
             id = provider_named(name)
-            provider = by_id(id) if id is not None else None
+            provider = BY_ID.get(id) if id is not None else None
             if provider is not None:
                 route = provider.find_route(method, _own_path(provider.id, rest))
                 if route is None:
@@ -168,23 +145,17 @@ def _own_path(id: str, rest: str) -> str:
     return f"/{rest}"
 
 
-def gateways(by_host: Find, by_id: Find) -> dict[str, Provider]:
-    """The gateways by their names.
+_REFINES: Final[dict[str, Refine]] = {
+    "cloudflare-gateway": cached,
+    "helicone": cached,
+    "litellm": _litellm,
+    "portkey": _portkey,
+    "pydantic-gateway": cached,
+    "vercel": _vercel,
+}
 
-    Args:
-        by_host: Finds the provider of a host.
-        by_id: Finds the provider of an id.
-    """
-    refines: dict[str, Refine] = {
-        "cloudflare-gateway": cached,
-        "helicone": cached,
-        "litellm": _litellm(by_host),
-        "portkey": _portkey(by_id),
-        "pydantic-gateway": cached,
-        "vercel": _vercel,
-    }
-    found: dict[str, Provider] = {}
-    for id, refine in refines.items():
-        find_route = _routed(by_id, _BASES.get(id), _shared(refine, _DIALECTS.get(id, _PASSED_ON)), refine)
-        found[id] = Provider(id, f"system.{id}", find_route)
-    return found
+
+def find_route_of(id: str) -> FindRoute:
+    """What finds the routes of a gateway."""
+    refine = _REFINES[id]
+    return _routed(_BASES.get(id), _shared(refine, _DIALECTS.get(id, _PASSED_ON)), refine)

@@ -20,16 +20,11 @@ from ._openai_usage import Dialect
 from ._predict import predict
 from ._veo import veo
 from ._vertex import in_a_region
-from .base import Endpoint, Provider, Route
+from .base import Endpoint, Route
 from .openai import endpoints, routes
 from .other import OTHER
 
-__all__ = ["HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(
-    r"(?:[^./]+-)?(?:generativelanguage|aiplatform)\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"
-)
-"""Sources: the service endpoints of the Gemini API and of Vertex AI, regional ones included."""
+__all__ = ["find_route"]
 
 _V1BETA: Final = "/v1beta"
 _VERTEX: Final = "/v1/projects/{project}/locations/{location}/publishers/{publisher}"
@@ -70,7 +65,8 @@ _FREE_METHODS: Final = frozenset(
 _RAW: Final = frozenset({"rawPredict", "streamRawPredict"})
 
 
-def _find_route(method: str, path: str) -> Route | None:
+def find_route(method: str, path: str) -> Route | None:
+    """The route of a request."""
     path = path.rstrip("/").replace("%3A", ":")
     if _COMPATIBLE.search(path):
         return _compatible(method, path)
@@ -111,6 +107,3 @@ def _others(model: str) -> Route:
     route = _openai_route("POST", "/v1/chat/completions")
     assert route is not None
     return Route(route.endpoint, model)
-
-
-PROVIDER: Final = Provider("google", "system.google.vertex", _find_route)

@@ -18,13 +18,9 @@ from ._json import BAD, NOT_JSON, Count, Name, fill, key_string, lenient, parse
 from ._paths import by_path
 from ._received import broken_off, strings
 from ._texts import named_texts
-from .base import Asked, Endpoint, Provider, Reading
+from .base import Asked, Endpoint, Reading
 
-__all__ = ["CLOUD", "HOST", "PORT", "PROVIDER"]
-
-HOST: Final = "ollama.com"
-PORT: Final = 11434
-"""Where Ollama listens, if nobody says otherwise."""
+__all__ = ["find_route"]
 
 _DONE: Final = b'"done"'
 _COUNTED: Final = b'"prompt_eval_count"'
@@ -107,19 +103,13 @@ def _endpoint(template: str, *, streams: bool = True) -> Endpoint:
     return Endpoint(template, _ask if streams else ask, read, read_cut, read_stream, _TEXTS)
 
 
-def _provider(id: str) -> Provider:
-    # Whatever else it is asked (models, copies, pulls) generates nothing.
-    find_route = by_path(
-        {
-            r"api/chat": _endpoint("/api/chat"),
-            r"api/generate": _endpoint("/api/generate"),
-            r"api/embed(?:dings)?": _endpoint("/api/embed", streams=False),
-            r"api/.+": None,
-        },
-        openai.routes(openai.endpoints(), strict=True),
-    )
-    return Provider(id, f"system.{id}", find_route)
-
-
-PROVIDER: Final = _provider("ollama")
-CLOUD: Final = _provider("ollama-cloud")
+# Whatever else it is asked (models, copies, pulls) generates nothing.
+find_route: Final = by_path(
+    {
+        r"api/chat": _endpoint("/api/chat"),
+        r"api/generate": _endpoint("/api/generate"),
+        r"api/embed(?:dings)?": _endpoint("/api/embed", streams=False),
+        r"api/.+": None,
+    },
+    openai.routes(openai.endpoints(), strict=True),
+)

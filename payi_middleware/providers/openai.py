@@ -11,19 +11,18 @@ from . import _batches, _chat, _fees, _images, _messages, _responses, _runs, _sp
 from ._openai_usage import OPENAI, Dialect
 from ._regions import in_a_region, openai_costs_more
 from ._rest import REST
-from .base import Endpoint, Provider, Route
+from .base import Endpoint, FindRoute, Route
 from .other import OTHER
 
 __all__ = [
     "FREE",
     "OURS",
-    "PROVIDER",
-    "REGIONAL",
     "asked_again",
     "by_end",
     "endpoints",
+    "find_regional",
+    "find_route",
     "free",
-    "host",
     "known",
     "own_endpoints",
     "routes",
@@ -147,11 +146,11 @@ def routes(
     strict: bool = False,
     costs_nothing: re.Pattern[str] = FREE,
     dialect: Dialect = OPENAI,
-) -> Callable[[str, str], Route | None]:
+) -> FindRoute:
     """The look-up of an OpenAI-shaped host. `strict`: other paths of the host are none of our business."""
     again = by_end(asked_again(dialect))
 
-    def find_route(method: str, path: str) -> Route | None:
+    def find(method: str, path: str) -> Route | None:
         path = path.rstrip("/")
         if method == "GET" and not strict:  # many have batches, too
             later = again(path)
@@ -163,23 +162,10 @@ def routes(
             return route
         return Route(OTHER)
 
-    return find_route
+    return find
 
 
-def host(
-    id: str,
-    *,
-    category: str | None = None,
-    dialect: Dialect = OPENAI,
-    strict: bool = False,
-    costs_nothing: re.Pattern[str] = FREE,
-) -> Provider:
-    """An OpenAI-shaped provider."""
-    find_route = routes(endpoints(dialect), strict=strict, costs_nothing=costs_nothing, dialect=dialect)
-    return Provider(id, category or f"system.{id}", find_route)
-
-
-def _own(adapt: Callable[[Endpoint], Endpoint] = lambda endpoint: endpoint) -> Provider:
+def _own(adapt: Callable[[Endpoint], Endpoint] = lambda endpoint: endpoint) -> FindRoute:
     """OpenAI itself. `adapt` is laid over each of its endpoints."""
 
     def adapted(ours: dict[str, Endpoint]) -> dict[str, Endpoint]:
@@ -188,7 +174,7 @@ def _own(adapt: Callable[[Endpoint], Endpoint] = lambda endpoint: endpoint) -> P
     everywhere, own, again = adapted(endpoints()), by_end(adapted(own_endpoints())), by_end(adapted(asked_again()))
     rest = adapt(REST)
 
-    def find_route(method: str, path: str) -> Route | None:
+    def find(method: str, path: str) -> Route | None:
         path = path.rstrip("/")
         if method == "GET":
             found = again(path)
@@ -203,9 +189,9 @@ def _own(adapt: Callable[[Endpoint], Endpoint] = lambda endpoint: endpoint) -> P
             return None
         return Route(found or rest)
 
-    return Provider("openai", "system.openai", find_route)
+    return find
 
 
-PROVIDER: Final = _own()
-REGIONAL: Final = _own(lambda endpoint: in_a_region(endpoint, openai_costs_more))
+find_route: Final = _own()
+find_regional: Final = _own(lambda endpoint: in_a_region(endpoint, openai_costs_more))
 """The hosts that keep the processing in a region."""

@@ -11,11 +11,9 @@ from ..events import Units, Unpriced
 from ._paths import by_path
 from ._plain import Counts, name_of, plain
 from ._polls import begun, poll
-from .base import Provider, Reading, Route
+from .base import Reading, Route
 
-__all__ = ["HOST", "PROVIDER"]
-
-HOST: Final = "api.replicate.com"
+__all__ = ["find_route"]
 
 _MOST: Final = 10**6
 _ENDED: Final = frozenset({"succeeded", "failed", "canceled", "aborted"})
@@ -50,17 +48,13 @@ def _nothing(method: str, path: str) -> Route | None:
 
 
 # What is left creates models, deployments and trainings.
-PROVIDER: Final = Provider(
-    "replicate",
-    "system.replicate",
-    by_path(
-        {
-            r"v1/predictions": plain("/v1/predictions", _read, keys=("metrics",), refine=begun),
-            r"v1/models/(?P<model>[^/]+/[^/]+)/predictions": plain(
-                "/v1/models/{model}/predictions", _read, keys=("metrics",), refine=begun
-            ),
-            r"GET v1/predictions/[^/]+": plain("/v1/predictions/{id}", _read, keys=("metrics",), refine=poll),
-        },
-        _nothing,
-    ),
+find_route: Final = by_path(
+    {
+        r"v1/predictions": plain("/v1/predictions", _read, keys=("metrics",), refine=begun),
+        r"v1/models/(?P<model>[^/]+/[^/]+)/predictions": plain(
+            "/v1/models/{model}/predictions", _read, keys=("metrics",), refine=begun
+        ),
+        r"GET v1/predictions/[^/]+": plain("/v1/predictions/{id}", _read, keys=("metrics",), refine=poll),
+    },
+    _nothing,
 )

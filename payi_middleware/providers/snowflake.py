@@ -5,27 +5,19 @@ Source: docs.snowflake.com/en/user-guide/snowflake-cortex/cortex-rest-api, looke
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from . import _chat, openai
 from ._openai_usage import OPENAI
 from ._paths import by_path
-from .base import Provider
 
-__all__ = ["HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(r"[a-z0-9._-]+\.snowflakecomputing\.(?:com|cn)")
+__all__ = ["find_route"]
 
 # Whatever else this host is asked is SQL and files.
-PROVIDER: Final = Provider(
-    "snowflake",
-    "system.snowflake",
-    by_path(
-        {
-            r"api/v2/cortex/inference(?::|%3[Aa])complete": _chat.endpoint("/api/v2/cortex/inference:complete"),
-            r"api/v2/cortex/inference(?::|%3[Aa])embed": _chat.embeddings(OPENAI, "/api/v2/cortex/inference:embed"),
-        },
-        openai.routes(openai.endpoints(), strict=True),
-    ),
+find_route: Final = by_path(
+    {
+        r"api/v2/cortex/inference(?::|%3[Aa])complete": _chat.endpoint("/api/v2/cortex/inference:complete"),
+        r"api/v2/cortex/inference(?::|%3[Aa])embed": _chat.embeddings(OPENAI, "/api/v2/cortex/inference:embed"),
+    },
+    openai.routes(openai.endpoints(), strict=True),
 )

@@ -18,11 +18,9 @@ from ._json import BAD, NOT_JSON, Count, Name, key_string, parse
 from ._paths import by_path
 from ._received import broken_off, strings
 from ._texts import named_texts
-from .base import Asked, Endpoint, Facts, Provider, Reading
+from .base import Asked, Endpoint, Facts, Reading
 
-__all__ = ["HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(r"[a-z0-9-]+\.ml\.cloud\.ibm\.com|[a-z0-9-]+\.aws\.wxai\.ibm\.com")
+__all__ = ["find_route"]
 
 _END: Final = 1 << 12
 _COUNT: Final = re.compile(rb'"input_token_count"\s*:\s*(\d{1,12})\b')
@@ -202,21 +200,17 @@ def _counted(template: str) -> Endpoint:
     return Endpoint(template, _ask, _read_counted, read_cut, read_stream)
 
 
-PROVIDER: Final = Provider(
-    "watsonx",
-    "system.watsonx",
-    by_path(
-        {
-            # Before the version was `v1`; the template is that of today.
-            r"ml/v1-beta/generation/text": _generation("/ml/v1/text/generation"),
-            r"ml/v1-beta/generation/text_stream": _generation("/ml/v1/text/generation_stream", streams=True),
-            r"text/generation": _generation("/ml/v1/text/generation"),
-            r"text/generation_stream": _generation("/ml/v1/text/generation_stream", streams=True),
-            r"text/chat": _chatting("/ml/v1/text/chat"),
-            r"text/chat_stream": _chatting("/ml/v1/text/chat_stream", streams=True),
-            r"text/embeddings": _counted("/ml/v1/text/embeddings"),
-            r"text/rerank": _counted("/ml/v1/text/rerank"),
-        },
-        openai.routes(openai.endpoints(), strict=True),
-    ),
+find_route: Final = by_path(
+    {
+        # Before the version was `v1`; the template is that of today.
+        r"ml/v1-beta/generation/text": _generation("/ml/v1/text/generation"),
+        r"ml/v1-beta/generation/text_stream": _generation("/ml/v1/text/generation_stream", streams=True),
+        r"text/generation": _generation("/ml/v1/text/generation"),
+        r"text/generation_stream": _generation("/ml/v1/text/generation_stream", streams=True),
+        r"text/chat": _chatting("/ml/v1/text/chat"),
+        r"text/chat_stream": _chatting("/ml/v1/text/chat_stream", streams=True),
+        r"text/embeddings": _counted("/ml/v1/text/embeddings"),
+        r"text/rerank": _counted("/ml/v1/text/rerank"),
+    },
+    openai.routes(openai.endpoints(), strict=True),
 )

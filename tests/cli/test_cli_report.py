@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from payi_middleware import record
 from payi_middleware.cli import app
 from payi_middleware.events import CallEvent, Unpriced
-from payi_middleware.intake import label_of
+from payi_middleware.label import label_of
 from payi_middleware.settings import Settings
 from payi_middleware.spool import Spool
 from payi_middleware.store import open_store

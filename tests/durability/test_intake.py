@@ -16,7 +16,8 @@ from mocked import stored
 from payi_middleware import health, intake, record
 from payi_middleware.events import Attribution, CallEvent, Inbound
 from payi_middleware.exceptions import StoreError
-from payi_middleware.intake import label_of, orphans, take_in
+from payi_middleware.intake import orphans, take_in
+from payi_middleware.label import label_of
 from payi_middleware.pricing import Prices
 from payi_middleware.settings import Settings
 from payi_middleware.spool import BEGUN, Spool

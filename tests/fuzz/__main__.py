@@ -16,8 +16,10 @@ import atheris
 with atheris.instrument_imports(include=["payi_middleware.providers", "payi_middleware.costing"]):
     from payi_middleware.costing import cost_of
     from payi_middleware.pricing import Prices
-    from payi_middleware.providers import Asked
+    from payi_middleware.providers import Asked, load
     from payi_middleware.providers.base import Endpoint, Facts, Reading, summed
+
+    load()
 
 from .places import places
 from .seeds import dictionary, seeds

@@ -17,11 +17,11 @@ from exchanges import Watched, answer, encoded
 from loopback import Loopback, Reply
 
 from payi_middleware import Limit, health
-from payi_middleware.limits.asking import MAX_READ, Asking, asked_of
+from payi_middleware.limits.asking import Asking, asked_of
 from payi_middleware.limits.beyond import NOTHING, Beyond, beyond
 from payi_middleware.limits.bounds import most_input, most_tokens
 from payi_middleware.limits.memory import MemoryLedger
-from payi_middleware.limits.outline import outline
+from payi_middleware.limits.outline import MAX_READ, outline
 
 Limited = Callable[..., Watched]
 WORDS = [{"role": "user", "content": "Tell me of the fox. " * 1_000}]

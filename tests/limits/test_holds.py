@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from payi_middleware.events import Units
-from payi_middleware.limits.asking import MAX_READ, Asking, asked_of
+from payi_middleware.limits.asking import Asking, asked_of
 from payi_middleware.limits.groups import group_of
 from payi_middleware.limits.holds import Sizes, sized
 from payi_middleware.limits.ledger import Amount
 from payi_middleware.limits.limit import Definition, Limit
+from payi_middleware.limits.outline import MAX_READ
 from payi_middleware.limits.recent import LEAST, Recent
 
 

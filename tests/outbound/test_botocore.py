@@ -26,7 +26,7 @@ from loopback import Asked, Loopback, Reply
 
 from payi_middleware import botocore as face
 from payi_middleware import health, track, uninstrument
-from payi_middleware.providers import Endpoint, Provider, Reading, Route, openai
+from payi_middleware.providers import Endpoint, Provider, Reading, Route, named
 
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 MESSAGES: Any = [{"role": "user", "content": [{"text": "Tell me about the fox."}]}]
@@ -67,7 +67,7 @@ class Seen(Watched):
         self.bodies: list[bytes] = []
         """What was seen of each answer that is a stream."""
         self.paths: list[str] = []
-        chat = openai.PROVIDER.route("POST", "/v1/chat/completions")
+        chat = named("openai").route("POST", "/v1/chat/completions")
         assert chat is not None
 
         def read(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
@@ -81,7 +81,7 @@ class Seen(Watched):
             return Route(chat.endpoint, "gpt-4o-mini") if path.startswith("/model/") else None
 
         self.streamed: Endpoint = dataclasses.replace(chat.endpoint, read=read, read_stream=read)
-        provider: Provider = dataclasses.replace(openai.PROVIDER, find_route=route, routes={})
+        provider: Provider = dataclasses.replace(named("openai"), find_route=route, routes={})
         self.meter.hosts._known["127.0.0.1"] = provider
 
 

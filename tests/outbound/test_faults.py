@@ -14,7 +14,7 @@ from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, URL, Watched, m
 from payi_middleware import _transport, call, current, health, opening, pending, track
 from payi_middleware.body import Body
 from payi_middleware.pricing import Prices
-from payi_middleware.providers import openai
+from payi_middleware.providers import named
 
 
 class Fault(Exception):
@@ -79,8 +79,8 @@ def test_a_spool_that_fails_as_a_call_ends(watched: Watched, monkeypatch: pytest
 @pytest.fixture
 def misread(monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint whose answers nobody can read."""
-    routes = openai.PROVIDER.routes
-    route = openai.PROVIDER.route("POST", "/v1/chat/completions")
+    routes = named("openai").routes
+    route = named("openai").route("POST", "/v1/chat/completions")
     assert route is not None
     broken = dataclasses.replace(route.endpoint, read=faulty, read_stream=faulty, read_cut=faulty)
     monkeypatch.setitem(routes, ("POST", "/v1/chat/completions"), route._replace(endpoint=broken))
@@ -192,10 +192,10 @@ def test_a_fault_of_the_draining_thread(watched: Watched, monkeypatch: pytest.Mo
 
 def test_texts_that_our_reader_fails_on(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """The call keeps its rough counts."""
-    route = openai.PROVIDER.route("POST", "/v1/chat/completions")
+    route = named("openai").route("POST", "/v1/chat/completions")
     assert route is not None
     broken = dataclasses.replace(route.endpoint, texts=faulty)
-    monkeypatch.setitem(openai.PROVIDER.routes, ("POST", "/v1/chat/completions"), route._replace(endpoint=broken))
+    monkeypatch.setitem(named("openai").routes, ("POST", "/v1/chat/completions"), route._replace(endpoint=broken))
     send(httpx2, False, mock(httpx2, STREAM[:2]))
     assert (watched.one.reason or "").endswith("; counted by length")
     assert health.counters()["texts"] == 1

@@ -30,8 +30,7 @@ from payi_middleware import PayiTransport, instrument, track, uninstrument
 from payi_middleware import aiohttp as aiohttp_face
 from payi_middleware import urllib3 as urllib3_face
 from payi_middleware.demo.standin import StandIn, usage_for
-from payi_middleware.providers import Reading, Route
-from payi_middleware.providers import openai as openai_provider
+from payi_middleware.providers import Reading, Route, named
 from payi_middleware.providers.base import Facts
 
 
@@ -259,10 +258,10 @@ def test_what_a_face_tells_besides_the_answer(
         told.append(facts)
         return reading
 
-    chat = openai_provider.PROVIDER.route("POST", PATH)
+    chat = named("openai").route("POST", PATH)
     assert chat is not None
     route = Route(dataclasses.replace(chat.endpoint, refine=refine))
-    provider = dataclasses.replace(openai_provider.PROVIDER, find_route=lambda method, path: route, routes={})
+    provider = dataclasses.replace(named("openai"), find_route=lambda method, path: route, routes={})
     seen.meter.hosts._known["127.0.0.1"] = provider
     loopback.replies = [Reply(headers={"X-Amzn-Bedrock-Input-Token-Count": "100"})]
     ask(loopback)

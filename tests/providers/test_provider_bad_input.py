@@ -9,13 +9,13 @@ from answers import body, endpoint
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from payi_middleware.providers import Asked, Endpoint, Reading, openai
+from payi_middleware.providers import Asked, Endpoint, Reading, named
 from payi_middleware.providers.base import Facts, summed
 
 
 def again(path: str) -> Endpoint:
     """The endpoint behind a GET."""
-    route = openai.PROVIDER.route("GET", path)
+    route = named("openai").route("GET", path)
     assert route is not None, path
     return route.endpoint
 

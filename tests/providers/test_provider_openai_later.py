@@ -9,7 +9,7 @@ import pytest
 from answers import body, endpoint, events, exchanged, named_events, openai_usage
 
 from payi_middleware.events import Part
-from payi_middleware.providers import openai
+from payi_middleware.providers import named
 from payi_middleware.providers.base import summed
 
 HOST = "api.openai.com"
@@ -50,7 +50,7 @@ def test_a_background_response_counts_once(as_stream: bool) -> None:
 def test_a_large_background_response_counts_once() -> None:
     """Of a large response the ends tell that it was made in the background."""
     raw = body(response(output=[{"type": "message", "content": "x" * 5000}], usage=USAGE))
-    route = openai.PROVIDER.route("GET", "/v1/responses/resp_1")
+    route = named("openai").route("GET", "/v1/responses/resp_1")
     assert route is not None
 
     assert route.endpoint.read_cut(raw[:200], raw[-200:]).once == "resp_1"
@@ -163,7 +163,7 @@ def test_lines_without_usage_are_said() -> None:
 def test_results_that_are_too_large() -> None:
     """Of a file that is beyond all bounds the whole lines at both ends are counted, and that is said."""
     raw = line(chat()) * 9
-    route = openai.PROVIDER.route("GET", FILE)
+    route = named("openai").route("GET", FILE)
     assert route is not None
     results = route.endpoint
 

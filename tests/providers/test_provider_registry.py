@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from payi_middleware.providers import PROVIDERS, azure, compatible, find, huggingface, named
+from payi_middleware.providers import PROVIDERS, Provider, find, named, openai
+from payi_middleware.providers.compatible_hosts import HOSTS as COMPATIBLE
+from payi_middleware.providers.places import BEHIND_HUGGINGFACE, ROWS
 
 HOSTS = {
     "api.openai.com": ("openai", "system.openai"),
@@ -71,8 +73,22 @@ def test_other_hosts_are_no_provider(host: str) -> None:
 def test_named_gives_every_provider() -> None:
     """The setting `hosts` can name each provider, and an azure host is OpenAI's until its path says otherwise."""
     assert all(named(provider.id).id == provider.id for provider in PROVIDERS)
-    assert named("azure") is azure.PROVIDER
+    assert named("azure").category == "system.azureopenai"
     assert named("databricks").category == "system.databricks.aws"
+
+
+def test_each_host_is_told_once() -> None:
+    """Of two rows with one host, one would be for nothing."""
+    hosts = [host for row in ROWS for host in row.hosts]
+
+    assert len(hosts) == len(set(hosts))
+    assert hosts == [host.lower() for host in hosts]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.category)
+def test_every_row_leads_to_a_file_that_finds_routes(provider: Provider) -> None:
+    """What a row tells by name is there, and says of a request that nobody makes that it is none of our business."""
+    assert provider.find_route("TRACE", "/") is None
 
 
 def test_an_unknown_name_lists_the_valid_ones() -> None:
@@ -113,8 +129,8 @@ def test_hosts_are_those_of_genai_prices() -> None:
     from genai_prices.data_snapshot import get_snapshot
 
     patterns = {provider.id: provider.api_pattern for provider in get_snapshot().providers}
-    ours = {host: provider.id for host, provider in compatible.HOSTS.items()}
-    ours |= {f"router.huggingface.co/{name}": provider.id for name, provider in huggingface.PROVIDERS.items()}
+    ours = {host: id for id, hosts in COMPATIBLE.items() for host in hosts}
+    ours |= {f"router.huggingface.co/{name}": f"huggingface_{name}" for name in BEHIND_HUGGINGFACE}
     ours |= {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "x.openai.azure.com": "azure"}
 
     strangers = {
@@ -440,22 +456,21 @@ def test_huggingface_path_names_the_provider() -> None:
 
 def test_anthropic_on_azure_has_a_category_of_its_own() -> None:
     """Foundry's Anthropic models are Azure's in price and `system.azure` in category."""
-    route = azure.PROVIDER.route("POST", "/anthropic/v1/messages")
+    route = named("azure").route("POST", "/anthropic/v1/messages")
 
     assert route is not None
-    assert route.provider is azure.ANTHROPIC
+    assert route.provider in PROVIDERS
+    assert (route.provider.id, route.provider.category) == ("azure", "system.azure")
     assert route.endpoint.template == "/v1/messages"
 
 
 def test_strict_hosts_know_only_known_paths() -> None:
     """On a host that also serves anything else, an unknown path is none of our business."""
-    from payi_middleware.providers import openai
+    find_route = openai.routes(openai.endpoints(), strict=True)
 
-    provider = openai.host("modal", strict=True)
-
-    assert provider.route("POST", "/v1/chat/completions") is not None
-    assert provider.route("POST", "/my/own/thing") is None
-    assert provider.route("GET", "/my/own/files/1/content") is None
+    assert find_route("POST", "/v1/chat/completions") is not None
+    assert find_route("POST", "/my/own/thing") is None
+    assert find_route("GET", "/my/own/files/1/content") is None
 
 
 def test_every_endpoint_survives_an_empty_exchange() -> None:

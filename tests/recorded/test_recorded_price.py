@@ -17,7 +17,7 @@ from recordings import DATE_NS, recorded
 
 from payi_middleware import health, instrument
 from payi_middleware.exceptions import SettingsError
-from payi_middleware.providers import openai
+from payi_middleware.providers import named
 from payi_middleware.providers.base import Facts, Provider, Reading, Route
 from payi_middleware.recorded import Pricer, Result
 from payi_middleware.recorded.summary import Summary
@@ -220,7 +220,7 @@ def test_usage_that_is_told_again_counts_once(tmp_path: Path) -> None:
         assert (facts.host, facts.headers.get("x-done")) == ("polls.example", "yes")
         return reading._replace(untold=True) if b"queued" in facts.answer else reading._replace(once="job-1")
 
-    plain = openai.PROVIDER.route("POST", "/v1/chat/completions")
+    plain = named("openai").route("POST", "/v1/chat/completions")
     assert plain is not None
     polled = Route(dataclasses.replace(plain.endpoint, refine=refine))
     pricer = Pricer({"polls.example": "openai"})

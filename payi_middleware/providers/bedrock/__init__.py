@@ -13,19 +13,13 @@ from typing import Final, TypeAlias
 
 from .. import openai
 from .._asking import ask_nothing, ask_stream
-from ..base import Asked, Endpoint, Facts, Provider, Reading, Route
+from ..base import Asked, Endpoint, Facts, Reading, Route
 from ..other import OTHER
 from . import agents, converse, guardrails, invoke
 from .served import ask_model_id, at_bedrock, conversed, invoked, invoked_later, paths_model, ranked
 from .texts import converse_texts, invoke_texts
 
-__all__ = ["HOSTS", "PROVIDER"]
-
-HOSTS: Final = re.compile(
-    r"(?:[a-z0-9-]+\.)*bedrock-(?:agent-)?(?:runtime|mantle)(?:-fips)?\.[^./]+\."
-    r"(?:(?:vpce\.)?amazonaws\.com(?:\.cn)?|api\.aws)"
-)
-"""Public, FIPS and dual-stack hosts, and those of VPC endpoints. Recorders put a word of theirs (`<region>`) for the region."""
+__all__ = ["find_route"]
 
 Ask: TypeAlias = Callable[[bytes], Asked]
 Read: TypeAlias = Callable[[bytes], Reading]
@@ -113,7 +107,8 @@ _SHAPES: Final = re.compile(r"/v\d+/")
 _shaped: Final = openai.routes({path: at_bedrock(endpoint) for path, endpoint in openai.endpoints().items()})
 
 
-def _find_route(method: str, path: str) -> Route | None:
+def find_route(method: str, path: str) -> Route | None:
+    """The route of a request."""
     path = path.rstrip("/")
     called = _MODEL.search(path)
     if called is not None:
@@ -125,6 +120,3 @@ def _find_route(method: str, path: str) -> Route | None:
             if pattern.fullmatch(path):
                 return Route(endpoint)
     return _shaped(method, path) if _SHAPES.search(path) else None
-
-
-PROVIDER: Final = Provider("aws", "system.aws.bedrock", _find_route)
