@@ -14,7 +14,7 @@ The rules:
 * A hold has a lease. When it ends the hold no longer counts as held, but it is kept, so that a late `Settle` finds its rows.
 * Windows turn by the ledger's clock, which never goes back: the greatest time that it has seen holds.
 * A reset begins counting anew from its instant, in the same row: spent and the counters go to the history and become 0;
-  what is held stays held.
+  what is held stays held. Of a limit with many accounts each has an instant of its own, so that no call waits for all of them.
 * States of an account, after a call: `ok`, `exceeded` (from `threshold` of max), `overrun` (above max); of a call that was refused
   `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts calls that the provider refused, whose
   account is told to be `ok`, `exceeded` or `overrun` all the same. Where a limit has several accounts of a call, the worst is told.

@@ -199,6 +199,8 @@ def totals_of(known: Known, key: str, rows: Iterable[Row], now_ns: int) -> Total
     """The rows of an account that count now, as one."""
     found = list(rows)
     starts, ends = known.window_at(now_ns)
+    if len(found) == 1 and not known.rolling:  # nearly always, where there are many accounts
+        return _totals(found[0], starts, ends)
     if known.rolling:
         starts = min((row.starts_ns for row in found), default=starts)
     return Totals(
@@ -213,19 +215,30 @@ def totals_of(known: Known, key: str, rows: Iterable[Row], now_ns: int) -> Total
     )
 
 
-def past_of(row: Row, closed_ns: int) -> Past:
-    """A row whose window ended, or whose limit is gone."""
-    requests: dict[str, int] = {state: getattr(row, state) for state in STATES}
-    totals = Totals(
+def _totals(row: Row, starts_ns: int, ends_ns: int) -> Totals:
+    requests = {
+        "ok": row.ok,
+        "exceeded": row.exceeded,
+        "overrun": row.overrun,
+        "blocked": row.blocked,
+        "blocked_external": row.blocked_external,
+        "failed": row.failed,
+    }
+    return Totals(
         row.key,
         row.spent,
         row.held,
         row.input_ticks,
         row.output_ticks,
         requests,
-        row.starts_ns or None,
-        row.ends_ns or None,
+        starts_ns or None,
+        ends_ns or None,
     )
+
+
+def past_of(row: Row, closed_ns: int) -> Past:
+    """A row whose window ended, or whose limit is gone."""
+    totals = _totals(row, row.starts_ns, row.ends_ns)
     return Past(totals, row.most, closed_ns, reset=False)
 
 

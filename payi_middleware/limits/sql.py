@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .book import Book
-from .kept import Kept, Sought
+from .kept import PAGE, Follow, Kept, Sought
 from .ledger import Alert, Answer, Past, Renew, Step
 from .limit import Definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
@@ -85,6 +85,7 @@ _CHANGE_HOLDS: Final = (
 )
 _PUT_HOLD: Final = " ".join(_PUT_HOLDS)
 _CHANGE_HOLD: Final = "UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?"
+_PUT_RESETS: Final = ("INSERT INTO resets (number, key, closed_ns, past) VALUES", "(?, ?, ?, ?)", "")
 _PUT_SETTLED: Final = ("INSERT INTO settled (event_id, due_ns, record) VALUES", "(?, ?, ?)", "")
 _RECORDS: Final = (
     "SELECT event_id, record, 1 FROM holds WHERE event_id IN ({ids}) "
@@ -179,6 +180,13 @@ class SqlKept(Kept):
 
     def _is_to_sweep(self, now_ns: int) -> bool:
         return now_ns - self._swept_ns >= _SWEEP_NS
+
+    def _is_lease_over(self, now_ns: int) -> bool:
+        return bool(self._ask("SELECT 1 FROM holds WHERE state = 0 AND due_ns <= ? LIMIT 1", (now_ns,)))
+
+    def _sweep(self) -> None:
+        self._swept_ns = 0
+        self.run(())
 
     def _forget_read(self) -> None:
         """Somebody else may have changed what was read."""
@@ -371,6 +379,20 @@ class SqlKept(Kept):
             sql, told = sql + " AND (ends_ns > ? OR ends_ns = 0)", [*told, since_ns]
         return [_row(found) for found in self._ask(sql + " ORDER BY key, starts_ns", told)]
 
+    def _page_of(self, number: int, since_ns: int, follow: Follow) -> tuple[list[Row], Follow]:
+        """What follows is behind a key."""
+        sign, key = (">=", "") if follow is None else (">", follow)
+        sql = (
+            f"SELECT {_ROW} FROM rows WHERE number = ? AND key {sign} ? "  # noqa: S608 - words of ours
+            "AND (ends_ns > ? OR ends_ns = 0) ORDER BY key, starts_ns LIMIT ?"
+        )
+        rows = [_row(found) for found in self._ask(sql, (number, key, since_ns, PAGE))]
+        if len(rows) < PAGE:
+            return rows, None
+        last = rows[-1].key  # of which there may be more
+        whole = [row for row in rows if row.key != last]
+        return (whole, whole[-1].key) if whole else (self._rows_of(number, last, since_ns), last)
+
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in (put := list(rows)):
             self._rows_read.pop(row.place, None)
@@ -386,7 +408,7 @@ class SqlKept(Kept):
 
     def _add_resets(self, number: int, past: Iterable[Past]) -> None:
         rows = [(number, one.totals.key, one.closed_ns, _encode(one)) for one in past]
-        self._do("INSERT INTO resets (number, key, closed_ns, past) VALUES (?, ?, ?, ?)", rows)
+        self._put(_PUT_RESETS, rows)
 
     def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
         where, told = "number = ?", [number]
