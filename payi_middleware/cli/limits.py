@@ -116,7 +116,7 @@ def update(
         import msgspec
 
         from ..limits.limit import Limit
-        from .limits_shown import print_limit
+        from .limits_shown import print_changed
 
         definition = definition_of(opened, limit, application)
         values: Given = given | {key: value for key, value in (("name", name), ("max", most)) if value is not None}
@@ -124,7 +124,7 @@ def update(
             raise WrongOption("update", "nothing is to be changed; see `payi limits update --help`")
         before: Given = {field: getattr(definition.limit, field) for field in definition.limit.__struct_fields__}
         changed = opened.define(msgspec.structs.replace(definition, limit=Limit(**before | values)))
-        print_limit(opened, changed, as_json=as_json)
+        print_changed(opened, changed, as_json=as_json)
 
 
 @app.command("reset")

@@ -15,6 +15,7 @@ __all__ = [
     "amount_json",
     "amount_text",
     "key_text",
+    "print_changed",
     "print_deleted",
     "print_limit",
     "print_limits",
@@ -57,6 +58,16 @@ _PAST = [
 def print_limit(ledger: Ledger, definition: Definition, *, as_json: bool) -> None:
     """One limit as it stands."""
     print_limits(ledger, [definition], as_json=as_json)
+
+
+def print_changed(ledger: Ledger, definition: Definition, *, as_json: bool) -> None:
+    """One limit that was changed; whether that stays."""
+    from .tables import console, say
+
+    print_limit(ledger, definition, as_json=as_json)
+    if definition.is_codes and not as_json:
+        whose = f"The code of {definition.application} made this limit"
+        say(console(), f"{whose}: what is changed here stays until the code says something else of it.")
 
 
 def print_limits(ledger: Ledger, definitions: Sequence[Definition], *, as_json: bool) -> None:
@@ -207,6 +218,8 @@ def _clock(limit: Limit, ns: int) -> str:
 
 def _lines(definition: Definition) -> list[str]:
     """What the table does not tell."""
+    from ..limits.limit import differences
+
     limit = definition.limit
     match = ", ".join(f"{field} = {value}" for field, value in limit.match.items())
     applies = [f"calls with {match}"] if match else []
@@ -214,8 +227,10 @@ def _lines(definition: Definition) -> list[str]:
     if not definition.attaches:
         applies = ["calls that name it in limit_ids"]
     by = {"code": "code", "api": "REST or command", "instance": "a use case's limit_config"}[definition.source]
+    changes = [] if definition.code is None else differences(definition.code, limit)
     return [
         f"Id {definition.limit_id}, of {definition.application}, made by {by}.",
+        *([f"Changed since the code said it, until it says something else: {', '.join(changes)}."] if changes else []),
         f"Applies to {' and '.join(applies) or 'every call'}.",
         *([f"Is exceeded from {limit.threshold:g} of its maximum."] if limit.threshold is not None else []),
         *([f"Tells at {', '.join(map(str, limit.alerts))}."] if limit.alerts else []),

@@ -24,7 +24,7 @@ from ..settings import Settings
 from .errands import Errands
 from .known import NOTHING, Known, known_of
 from .ledger import LEASE_SECONDS, Definitions, Ledger
-from .limit import Definition, Limit
+from .limit import Definition, Limit, differences
 from .reach import Reach
 
 __all__ = ["FOREVER", "Defined"]
@@ -206,16 +206,14 @@ class Defined(Reach):
                 health.log.info("limit %r is kept as it is: %s", limit.name, error)
 
     def _keep(self, ledger: Ledger, limit: Limit, known: Definition | None) -> None:
+        """What a command changed stays where the code still says what it said last."""
         if known is None:
             ledger.define(self._definition(limit, ledger.now_ns()))
-        elif limit.managed and known.limit != limit:
-            health.log.info(
-                "limit %r of %r is as the code says now: %s",
-                limit.name,
-                self.application,
-                _differences(known.limit, limit),
-            )
-            ledger.define(msgspec.structs.replace(known, limit=limit, source="code", updated_ns=ledger.now_ns()))
+        elif limit.managed and (known.source != "code" or known.code != limit):
+            now = msgspec.structs.replace(known, limit=limit, source="code", code=limit, updated_ns=ledger.now_ns())
+            if told := _differences(known, now):
+                health.log.info("limit %r of %r is as the code says now: %s", limit.name, self.application, told)
+            ledger.define(now)
 
     def _definition(self, limit: Limit, now_ns: int = 0) -> Definition:
         return Definition(
@@ -223,11 +221,14 @@ class Defined(Reach):
             application=self.application,
             limit=limit,
             source="code",
+            code=limit,
             created_ns=now_ns,
             updated_ns=now_ns,
         )
 
 
-def _differences(old: Limit, new: Limit) -> str:
-    names = (name for name in Limit.__struct_fields__ if getattr(old, name) != getattr(new, name))
-    return ", ".join(f"{name}: {getattr(old, name)!s} -> {getattr(new, name)!s}" for name in names)
+def _differences(old: Definition, new: Definition) -> str:
+    told = differences(old.limit, new.limit)
+    if old.attaches != new.attaches:
+        told.append("applies to: calls that name it -> every call")
+    return ", ".join(told)

@@ -209,7 +209,9 @@ class Kept(abc.ABC):
             for known, gone in self._called(application, limit_id):
                 name = f"forgotten {uuid.uuid4()}"
                 limit = msgspec.structs.replace(known.definition.limit, name=name, match={}, tags=())
-                nameless = msgspec.structs.replace(known.definition, limit_id=name, limit=limit, properties={})
+                nameless = msgspec.structs.replace(
+                    known.definition, limit_id=name, limit=limit, properties={}, code=None
+                )
                 erased = self._change_limit(Known(known.number, nameless))
                 self._bury_limit(erased, now if gone is None else gone)
 

@@ -25,6 +25,7 @@ __all__ = [
     "Per",
     "Unit",
     "Window",
+    "differences",
     "rolling_ns",
 ]
 
@@ -78,7 +79,8 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         unknown_price: What a call of a model without a known price is held at: `dearest` of its maker, `block` it, `allow` it.
             An allow limit refuses nothing, so there `block` is as `dearest`.
         alerts: Shares of `max` at which to tell, and `forecast`: `(0.5, 0.8, 1, "forecast")`.
-        managed: Whether this code wins over what is stored when it starts; else it only creates what is missing.
+        managed: Whether this code, when it starts and says something else than it said last, wins over what is stored; else it
+            only creates what is missing.
 
     Raises:
         LimitError: A value cannot be; the message names it and what it may be.
@@ -160,6 +162,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit
     source: Literal["code", "api", "instance"] = "api"
     """Who made it: code of the application, whoever asked by REST or the command line, or a use case's `limit_config`."""
+    code: Limit | None = None
+    """What the code said last: what somebody else changed since stays until the code says something new."""
     properties: dict[str, str] = {}
     created_ns: int = 0
     updated_ns: int = 0
@@ -169,6 +173,17 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it applies to calls that do not name it."""
         limit = self.limit
         return self.source == "code" or bool(limit.per or limit.match or limit.tags)
+
+    @property
+    def is_codes(self) -> bool:
+        """Whether code made it and may change it again."""
+        return self.source == "code" and self.limit.managed
+
+
+def differences(old: Limit, new: Limit) -> list[str]:
+    """What is changed, for a person: `max: 10 -> 20`."""
+    names = (name for name in Limit.__struct_fields__ if getattr(old, name) != getattr(new, name))
+    return [f"{name}: {getattr(old, name)!s} -> {getattr(new, name)!s}" for name in names]
 
 
 def rolling_ns(window: str | None) -> int | None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from payi_middleware.cli import app
 from payi_middleware.limits.ledger import Account, Settle
+from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.sqlite import SqliteLedger
 
 USD = 10**10
@@ -198,6 +199,17 @@ def test_a_limit_is_changed(store: str, tmp_path: Path) -> None:
     run("create", "Other", "1")
     assert told("delete", "Other")[0]["deleted"] is True
     assert "There are no limits" in run("list")
+
+
+def test_whose_word_holds_is_said(store: str, tmp_path: Path) -> None:
+    """Of a limit of code: how long a change stays, and what the code said."""
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    limit = Limit("all", 10)
+    ledger.define(Definition(limit_id="x", application="shop", limit=limit, source="code", code=limit))
+    ledger.close()
+    assert "Changed since" not in run("show", "all")
+    assert "The code of shop made this limit: what is changed here stays until" in run("update", "all", "--max", "20")
+    assert "Changed since the code said it, until it says something else: max: 10 -> 20." in run("show", "all")
 
 
 @pytest.fixture(scope="module")

@@ -536,11 +536,17 @@ def everything_of_a_definition_is_kept(ledger: Ledger) -> None:
         managed=False,
     )
     given = Definition(
-        limit_id="odd id/ü", application=team.name, limit=limit, source="code", properties={"system.a": "b"}
+        limit_id="odd id/ü",
+        application=team.name,
+        limit=limit,
+        source="code",
+        code=Limit("Jörg's limit", 12),
+        properties={"system.a": "b"},
     )
     kept = ledger.define(given)
     assert kept.limit == limit
     assert (kept.limit_id, kept.source, kept.properties) == ("odd id/ü", "code", {"system.a": "b"})
+    assert kept.code == given.code
     assert ledger.definitions(team.name).limits == (kept,)
 
 

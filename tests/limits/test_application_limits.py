@@ -403,6 +403,39 @@ def test_limits_of_the_code_win(limited: Limited, provider: Loopback, caplog: py
     assert "limit 'a' of 'default' is as the code says now: max: 10 -> 20" in caplog.text
 
 
+def test_a_limit_that_a_command_made_becomes_the_codes(
+    limited: Limited, provider: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that says the very same: of code, it applies to every call."""
+    ledger, limit = MemoryLedger(), Limit("all", 1, unit="calls")
+    ledger.define(Definition(limit_id="theirs", application="default", limit=limit))
+    with caplog.at_level(logging.INFO, "payi_middleware"):
+        limited("openai", limit, ledger=ledger)
+        assert (ask(provider.url), ask(provider.url)) == (200, 400)
+    assert [(one.limit_id, one.source) for one in ledger.definitions("default").limits] == [("theirs", "code")]
+    assert "applies to: calls that name it -> every call" in caplog.text
+
+
+def test_what_a_command_changed_stays_until_the_code_changes(
+    limited: Limited, provider: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many workers start of the same code; what they find is not logged as a change of theirs."""
+    ledger = MemoryLedger()
+
+    def started(most: int) -> Any:
+        limited("openai", Limit("a", most), ledger=ledger).meter.limits.prepare()
+        (definition,) = ledger.definitions("default").limits
+        return definition
+
+    raised = ledger.define(msgspec.structs.replace(started(10), limit=Limit("a", 50)))
+    with caplog.at_level(logging.INFO, "payi_middleware"):
+        assert (started(10), started(10)) == (raised, raised)
+        assert "is as the code says now" not in caplog.text
+        assert started(20).limit.max == 20
+    assert "limit 'a' of 'default' is as the code says now: max: 50 -> 20" in caplog.text
+    assert started(10).limit.max == 10
+
+
 def test_another_process_may_be_quicker(provider: Loopback, limited: Limited) -> None:
     """The limit that it made is the one that counts."""
 
