@@ -129,6 +129,10 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} calls could not be held to their limits, or not counted, by a fault of ours",
         "report it with the traceback in the log, then run `payi limits audit`",
     ),
+    "limit_unreadable": (
+        "{n} limits could not be read by processes, and hold no calls back",
+        "see `payi limits list`; define them anew, or delete them with `payi limits delete`",
+    ),
     "on_alert": (
         "on_alert raised an error {n} times",
         "see the log for its traceback",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .amounts import count, usd_text
 
 if TYPE_CHECKING:
-    from ..limits.ledger import Ledger, Past, Totals
+    from ..limits.ledger import Ledger, Past, Totals, Unreadable
     from ..limits.limit import Definition, Limit
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "print_limit",
     "print_limits",
     "print_reset",
+    "print_unreadable",
     "print_whole",
 ]
 
@@ -134,16 +135,39 @@ def print_reset(definition: Definition, past: Sequence[Past], *, as_json: bool) 
     typer.echo(f"{harmless(limit.name)}: counting begins anew, {many} had spent {spent}.")
 
 
-def print_deleted(definition: Definition, *, as_json: bool) -> None:
+def print_unreadable(unreadable: Sequence[tuple[str, Unreadable]], *, as_json: bool) -> None:
+    """Limits that hold nothing back, with their applications."""
+    from .tables import console, say
+
+    for application, one in unreadable:
+        if as_json:
+            _echo(
+                {
+                    "schema": 1,
+                    "limit_id": one.limit_id,
+                    "application": application,
+                    "name": one.name,
+                    "error": one.why,
+                }
+            )
+        else:
+            say(
+                console(),
+                f"{one.name} of {application} cannot be read, so it holds no call back: {one.why}. Delete it: payi limits delete "
+                f"{one.limit_id} --application {application}",
+            )
+
+
+def print_deleted(limit_id: str, name: str, *, as_json: bool) -> None:
     """Which limit is no more."""
     import typer
 
     from .harmless import harmless
 
     if as_json:
-        _echo({"schema": 1, "limit_id": definition.limit_id, "name": definition.limit.name, "deleted": True})
+        _echo({"schema": 1, "limit_id": limit_id, "name": name, "deleted": True})
     else:
-        typer.echo(f"{harmless(definition.limit.name)} is deleted.")
+        typer.echo(f"{harmless(name)} is deleted.")
 
 
 def amount_text(limit: Limit, counted: int) -> str:

@@ -61,7 +61,7 @@ class Kept(abc.ABC):
     def applications(self) -> list[str]:
         """Whose limits are kept here, or were."""
         with self._looking():
-            return sorted({known.definition.application for known, _ in self._limits()})
+            return sorted({known.definition.application for known, _ in self._limits()} | self._with_unreadable())
 
     def definitions(self, application: str) -> Definitions:
         """The limits of an application, in the order in which they were made."""
@@ -79,6 +79,8 @@ class Kept(abc.ABC):
         with self._transaction(alone=True) as now:
             terms = self.terms(definition.application)
             check_name(terms, definition)
+            for number in terms.giving_way(definition):
+                self._bury_limit(number, now)
             before = terms.by_id.get(definition.limit_id)
             if before is None:
                 created = definition.created_ns or now  # told where a limit comes from elsewhere
@@ -93,16 +95,16 @@ class Kept(abc.ABC):
                 if _turns(kept) != _turns(before.definition):
                     self._stretch(after, now)
                 return after.definition
-            self._bury_limit(before, now)
+            self._bury_limit(before.number, now)
             return self._add_limit(kept).definition
 
     def remove(self, application: str, limit_id: str) -> bool:
         """Delete a limit; its history stays."""
         with self._transaction(alone=True) as now:
-            known = self.terms(application).by_id.get(limit_id)
-            if known is not None:
-                self._bury_limit(known, now)
-            return known is not None
+            number = self.terms(application).number_of(limit_id)
+            if number is not None:
+                self._bury_limit(number, now)
+            return number is not None
 
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
         """Begin counting anew, in all accounts or in one.
@@ -213,7 +215,7 @@ class Kept(abc.ABC):
                     known.definition, limit_id=name, limit=limit, properties={}, code=None
                 )
                 erased = self._change_limit(Known(known.number, nameless))
-                self._bury_limit(erased, now if gone is None else gone)
+                self._bury_limit(erased.number, now if gone is None else gone)
 
     def prune(self, before_ns: int) -> int:
         """Delete rows that were over by then; how many. In pages, as `reset`."""
@@ -408,8 +410,12 @@ class Kept(abc.ABC):
         """Keep it anew."""
 
     @abc.abstractmethod
-    def _bury_limit(self, known: Known, now_ns: int) -> None:
+    def _bury_limit(self, number: int, now_ns: int) -> None:
         """Delete it, but not its rows."""
+
+    def _with_unreadable(self) -> set[str]:
+        """The applications that have limits which cannot be read."""
+        return set()
 
     @abc.abstractmethod
     def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:

@@ -60,6 +60,7 @@ __all__ = [
     "State",
     "Step",
     "Totals",
+    "Unreadable",
     "state_of",
 ]
 
@@ -234,11 +235,20 @@ class Settled(NamedTuple):
 Answer: TypeAlias = Admitted | Blocked | Stale | Settled | None
 
 
+class Unreadable(NamedTuple):
+    """A limit that was kept by another version of this package, or wrongly: it holds no call back, and can only be deleted."""
+
+    limit_id: str
+    name: str
+    why: str
+
+
 class Definitions(NamedTuple):
     """The limits of an application; the version changes with each change of one."""
 
     version: int
     limits: tuple[Definition, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Totals(NamedTuple):
@@ -301,7 +311,7 @@ class Ledger(Protocol):
         ...
 
     def define(self, definition: Definition) -> Definition:
-        """Keep a new limit, or one of the same id anew; what was spent stays.
+        """Keep a new limit, or one of the same id anew; what was spent stays. One of its id or name that cannot be read goes.
 
         Raises:
             LimitError: Another limit of the application has the name.

@@ -141,8 +141,9 @@ class MemoryLedger(Kept):
         self._changed(known)
         return known
 
-    def _bury_limit(self, known: Known, now_ns: int) -> None:
-        self._every[known.number] = (known, now_ns)
+    def _bury_limit(self, number: int, now_ns: int) -> None:
+        known, _ = self._every[number]
+        self._every[number] = (known, now_ns)
         self._changed(known)
 
     def _changed(self, known: Known) -> None:

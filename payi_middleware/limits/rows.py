@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from .ledger import SETTLED_DAYS, STATES, Account, Amount, Definitions, Held, Past, State, Totals
+from .ledger import SETTLED_DAYS, STATES, Account, Amount, Definitions, Held, Past, State, Totals, Unreadable
 from .limit import FORECAST, Definition, Limit, Unit, rolling_ns
 from .windows import span
 
@@ -182,17 +182,34 @@ class Known:
 class Terms:
     """The limits of an application, as the rules look for them."""
 
-    def __init__(self, version: int, limits: Iterable[Known]) -> None:
+    def __init__(
+        self, version: int, limits: Iterable[Known], unreadable: Mapping[int, Unreadable] | None = None
+    ) -> None:
         self.version = version
         self.by_id = {known.limit_id: known for known in limits}
+        self.unreadable: Mapping[int, Unreadable] = unreadable or {}
+        """By number."""
         self.numbers = {known.number: known for known in self.by_id.values()}
         self._told: Definitions | None = None
 
     def told(self) -> Definitions:
         """For whoever asks; the same object each time, by which others know what they have looked at already."""
         if self._told is None:
-            self._told = Definitions(self.version, tuple(known.definition for known in self.by_id.values()))
+            limits = tuple(known.definition for known in self.by_id.values())
+            self._told = Definitions(self.version, limits, tuple(self.unreadable.values()))
         return self._told
+
+    def number_of(self, limit_id: str) -> int | None:
+        """Of a limit, readable or not."""
+        known = self.by_id.get(limit_id)
+        if known is not None:
+            return known.number
+        return next((number for number, one in self.unreadable.items() if one.limit_id == limit_id), None)
+
+    def giving_way(self, definition: Definition) -> list[int]:
+        """The numbers of those that cannot be read and have a definition's id or name."""
+        named = (definition.limit_id, definition.limit.name)
+        return [number for number, one in self.unreadable.items() if one.limit_id == named[0] or one.name == named[1]]
 
 
 def totals_of(known: Known, key: str, rows: Iterable[Row], now_ns: int) -> Totals:

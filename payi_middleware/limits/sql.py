@@ -16,8 +16,9 @@ import msgspec
 
 from .book import Book
 from .kept import PAGE, Follow, Kept, Sought
-from .ledger import Alert, Answer, Past, Renew, Step
+from .ledger import Alert, Answer, Past, Renew, Step, Unreadable
 from .limit import Definition
+from .readable import note_unreadable, read_definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
 __all__ = ["COLUMNS", "TABLES", "TOGETHER", "SqlKept", "events_of"]
@@ -58,7 +59,6 @@ _record = msgspec.msgpack.Decoder(Record).decode
 _told = msgspec.msgpack.Decoder(tuple[float | str, ...]).decode
 _past = msgspec.msgpack.Decoder(Past).decode
 _alert = msgspec.msgpack.Decoder(Alert).decode
-_definition = msgspec.json.Decoder(Definition).decode
 _definition_json = msgspec.json.Encoder().encode
 
 _ROW: Final = (
@@ -114,6 +114,8 @@ class SqlKept(Kept):
         self._changes = 0
         """Of definitions, by all who use the database, as far as they were read."""
         self._every: dict[int, tuple[Known, int | None]] = {}
+        self._unreadable: dict[str, dict[int, Unreadable]] = {}
+        """By application and number."""
         self._terms: dict[str, Terms] = {}
         self._rows_read: dict[Place, Row] = {}
         self._records_read: dict[bytes, Record] = {}
@@ -319,25 +321,31 @@ class SqlKept(Kept):
 
     def _read_limits(self, changes: int) -> None:
         """Limits were changed since they were read; by all who use the database so often."""
-        sql = "SELECT number, definition, gone_ns, changed FROM limits WHERE changed > ? ORDER BY number"
+        sql = "SELECT number, application, limit_id, definition, gone_ns, changed FROM limits WHERE changed > ? ORDER BY number"
         versions: dict[str, int] = {}
-        for number, definition, gone_ns, changed in self._ask(sql, (self._changes,)):
-            known = Known(number, _definition(definition))
-            self._every[number] = (known, gone_ns)
-            application = known.definition.application
+        for number, application, limit_id, definition, gone_ns, changed in self._ask(sql, (self._changes,)):
             versions[application] = max(changed, versions.get(application, 0))
+            self._unreadable.get(application, {}).pop(number, None)
+            read = read_definition(limit_id, definition)
+            if not isinstance(read, Unreadable):
+                self._every[number] = (Known(number, read), gone_ns)
+            elif gone_ns is None:
+                self._unreadable.setdefault(application, {})[number] = read
+                note_unreadable(application, read)
         there: dict[str, list[Known]] = {application: [] for application in versions}
         for known, gone in self._limits() if there else ():
             if gone is None and known.definition.application in there:
                 there[known.definition.application].append(known)
         for application, version in versions.items():
-            self._terms[application] = Terms(version, there[application])
+            unreadable = dict(self._unreadable.get(application, {}))
+            self._terms[application] = Terms(version, there[application], unreadable)
         self._changes = changes
 
     def _forget_all(self) -> None:
         """What was read may be what was not kept."""
         self._forget_read()
         self._every.clear()
+        self._unreadable.clear()
         self._terms.clear()
         self._changes = 0
 
@@ -361,9 +369,12 @@ class SqlKept(Kept):
         self._read_limits(change)
         return self._every[known.number][0]
 
-    def _bury_limit(self, known: Known, now_ns: int) -> None:
+    def _with_unreadable(self) -> set[str]:
+        return {application for application, some in self._unreadable.items() if some}
+
+    def _bury_limit(self, number: int, now_ns: int) -> None:
         change = self._next_change()
-        self._do("UPDATE limits SET gone_ns = ?, changed = ? WHERE number = ?", [(now_ns, change, known.number)])
+        self._do("UPDATE limits SET gone_ns = ?, changed = ? WHERE number = ?", [(now_ns, change, number)])
         self._read_limits(change)
 
     def _next_change(self) -> int:

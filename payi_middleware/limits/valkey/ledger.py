@@ -34,14 +34,16 @@ from ..ledger import (
     Stale,
     Step,
     Totals,
+    Unreadable,
 )
 from ..limit import Definition
+from ..readable import note_unreadable, read_definition
 from ..rows import Known, Row, Terms, past_of, totals_of
 from . import wire
 from .address import address_of
 from .client import Client, within
 from .scripts import Script, function, script
-from .terms import alerts_of, definition_of, fields_of, told_of
+from .terms import alerts_of, fields_of, told_of
 
 __all__ = ["ValkeyLedger"]
 
@@ -146,6 +148,9 @@ class ValkeyLedger:
             terms = self._fetched(definition.application)
             check_name(terms, definition)
             before, now = terms.by_id.get(definition.limit_id), self._seen * 1_000
+            if way := terms.giving_way(definition):
+                self._removed(application=definition.application, version=terms.version, number=way[0])
+                continue
             if before is None:
                 created = definition.created_ns or now  # told where a limit comes from elsewhere
                 kept = msgspec.structs.replace(definition, created_ns=created, updated_ns=now)
@@ -165,11 +170,10 @@ class ValkeyLedger:
         """Delete a limit; its history stays."""
         for _ in range(_TRIES):
             terms = self._fetched(application)
-            known = terms.by_id.get(limit_id)
-            if known is None:
+            number = terms.number_of(limit_id)
+            if number is None:
                 return False
-            if self._asked(_DEFINE, terms.version, known.number, -1, [], [], application=application)[0] == "done":
-                self._forget([application])
+            if self._removed(application, terms.version, number):
                 return True
         raise self._unsteady()
 
@@ -401,7 +405,17 @@ class ValkeyLedger:
 
     def _fetched(self, application: str) -> Terms:
         version, found = self._asked(_LIMITS, 0, 0, application=application)[1]
-        terms = Terms(version, [Known(number, definition_of(text)) for number, text, gone in found or () if not gone])
+        limits, unreadable = [], {}
+        for number, text, gone, limit_id in found or ():
+            if gone:
+                continue
+            read = read_definition(limit_id, text)
+            if isinstance(read, Unreadable):
+                unreadable[number] = read
+                note_unreadable(application, read)
+            else:
+                limits.append(Known(number, read))
+        terms = Terms(version, limits, unreadable)
         with self._lock:
             self._terms[application] = terms
             self._limit_ids.update((known.number, known.limit_id) for known in terms.by_id.values())
@@ -418,8 +432,10 @@ class ValkeyLedger:
         first = 0 if application else 1
         while True:
             found = self._asked(_LIMITS, first, _PAGE, application=application)[1][1]
-            for number, text, gone in found or ():
-                yield Known(number, definition_of(text)), gone * 1_000 or None
+            for number, text, gone, limit_id in found or ():
+                read = read_definition(limit_id, text)
+                if not isinstance(read, Unreadable):
+                    yield Known(number, read), gone * 1_000 or None
             if application or not found:
                 return
             first += _PAGE
@@ -429,6 +445,11 @@ class ValkeyLedger:
         kept = (fields_of(known), alerts_of(known))
         self._forget([definition.application])
         return self._asked(_DEFINE, version, buried, number, *kept, application=definition.application)[0] == "done"
+
+    def _removed(self, application: str, version: int, number: int) -> bool:
+        done: bool = self._asked(_DEFINE, version, number, -1, [], [], application=application)[0] == "done"
+        self._forget([application])
+        return done
 
     def _stretch(self, known: Known) -> None:
         """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
