@@ -64,6 +64,8 @@ class Defined(Reach):
         """Held while the ledger is opened and read."""
         self._loading: Future[Known] | None = None
         self._last = NOTHING
+        self._said: Known | None = None
+        """What the code says, until the ledger was read."""
         self._read_at = -FOREVER
         self._is_synchronised = False
         self.wakes = FOREVER if settings.disabled or not self._could_be() else 0
@@ -125,7 +127,9 @@ class Defined(Reach):
         """The definitions as they were read last; if they never were, what the code says."""
         if self._last.definitions.limits or not self._code or self._is_synchronised:
             return self._last
-        return known_of(Definitions(-1, tuple([self._definition(limit) for limit in self._code])))
+        if self._said is None:
+            self._said = known_of(Definitions(-1, tuple([self._definition(limit) for limit in self._code])))
+        return self._said
 
     @property
     def opening(self) -> float:

@@ -20,6 +20,7 @@ __all__ = [
     "LAPSED",
     "SETTLED",
     "SETTLED_NS",
+    "SLICES",
     "Known",
     "Place",
     "Record",
@@ -39,7 +40,8 @@ HELD, LAPSED, SETTLED, BLOCKED = range(4)
 DAY_NS: Final = 86_400 * 10**9
 SETTLED_NS: Final = SETTLED_DAYS * DAY_NS
 """How long a record is kept after its call."""
-_SLICES: Final = 60  # of a rolling window: so finely room returns
+SLICES: Final = 60
+"""Of a rolling window: so finely room returns."""
 _EVER: Final = 2**63
 _KEPT_DAYS: Final = {"hour": 35, "day": 400}
 _KEPT_DAYS_OF_LONGER: Final = 1_830  # five years
@@ -143,7 +145,7 @@ class Known:
         self.alerts = _alerts(limit, self.most)
         self.timezone = limit.timezone
         self.rolling = rolling_ns(limit.window) or 0
-        self.slice = self.rolling // _SLICES
+        self.slice = self.rolling // SLICES
         self.window = None if self.rolling else limit.window
         self.starts_ns = self.ends_ns = (
             0  # the window that was last asked for, and up to when the next asks for the same

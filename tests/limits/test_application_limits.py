@@ -21,9 +21,10 @@ from loopback import Loopback, Reply
 
 from payi_middleware import Limit, LimitReached, PayiTransport, current, health, track
 from payi_middleware.exceptions import LedgerError
-from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Reserve, Stale, Step, Totals
+from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Reserve, Settle, Stale, Step, Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
+from payi_middleware.limits.snapshot import standing_of
 from payi_middleware.limits.tally import Since, tallied
 from payi_middleware.pricing import Prices
 from payi_middleware.record import new_id
@@ -638,11 +639,10 @@ def test_leases_are_renewed_while_a_call_lives(provider: Loopback, limited: Limi
 def test_what_is_left_can_be_asked_before_a_call(provider: Loopback, limited: Limited) -> None:
     """`current().limits`: of the running user's accounts, from what the process heard last; with how old that is."""
     ledger = MemoryLedger()
-    limited(
-        "openai", Limit("own", 1, per="user", threshold=0.9), Limit("day", 3, unit="calls", window="day"), ledger=ledger
-    )
-    assert current().limits == ()
+    limits = (Limit("own", 1, per="user", threshold=0.9), Limit("day", 3, unit="calls", window="day"))
+    watched = limited("openai", *limits, ledger=ledger)
     with track(user_id="jane"):
+        watched.meter.limits.prepare()
         own, day = current().limits
         assert (own.name, own.left, own.own, own.state, own.max) == ("own", 1, True, "ok", 1)
         assert (day.left, day.own, day.unit) == (3, False, "calls")
@@ -679,6 +679,134 @@ def test_what_is_left_is_looked_up_in_the_background(provider: Loopback, limited
         while current().limits[0].left is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert current().limits[0].left == 1
+
+
+def test_limits_of_the_code_are_known_at_the_first_look(limited: Limited) -> None:
+    """Before their ledger is read, and without waiting for it."""
+    ledger = Gated()
+    ledger.gate.clear()
+    limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    with track(user_id="jane"):
+        (own,), (again,) = current().limits, current().limits
+        assert (own.name, own.max, own.left, own.age_seconds) == ("own", 1, None, None)
+        assert own == again
+        ledger.gate.set()
+        assert looked(until=lambda one: one.left == 1)
+
+
+def looked(*, until: Callable[[Any], bool]) -> Any:
+    """The first limit, once it is so; looked at again and again, as an application does that never calls."""
+    deadline = time.monotonic() + 5
+    while not until(found := current().limits[0]):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.parametrize("kind", [MemoryLedger, Gated], ids=["memory", "waiting"])
+def test_what_others_changed_is_seen_without_a_call(
+    kind: Any, provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reset, what another process spent, a raise: a look that finds what is old has it asked anew."""
+    monkeypatch.setattr("payi_middleware.limits.snapshot._FRESH", 0.05)
+    monkeypatch.setattr("payi_middleware.limits.defined.FRESH", 5 * 10**7)
+    ledger = kind()
+    limited("openai", Limit("own", "0.00002", per="user"), ledger=ledger)
+    with track(user_id="jane"):
+        ask(provider.url)
+        assert current().limits[0].left == 0
+        (definition,) = ledger.definitions("default").limits
+        ledger.reset("default", definition.limit_id)
+        assert looked(until=lambda one: one.left > 0).spent == 0
+        jane = (Account(definition.limit_id, '["jane"]'),)
+        ledger.run([Settle(b"theirs", "default", jane, 1_000, 0, 1, time.time_ns())])
+        assert looked(until=lambda one: one.spent > 0).spent == Decimal("0.0000001")
+        ledger.define(msgspec.structs.replace(definition, limit=Limit("own", 5, per="user")))
+        assert looked(until=lambda one: one.max == 5).state == "ok"
+
+
+def test_many_accounts_are_asked_about_without_keeping_others_waiting(provider: Loopback, limited: Limited) -> None:
+    """The thread that asks does other things between: it also reads definitions, for which calls wait."""
+    ledger = Gated()
+    watched = limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    limits = watched.meter.limits
+    limits.prepare()
+    ledger.gate.clear()
+    done: list[int] = []
+    for number in range(120):
+        with track(user_id=f"user {number}"):
+            assert current().limits[0].left is None
+        if number == 0:
+            limits._errands.do(lambda: done.append(len(limits._wanted)))
+    ledger.gate.set()
+    deadline = time.monotonic() + 5
+    while limits._wanted:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert done[0] >= 60
+    with track(user_id="user 7"):
+        assert looked(until=lambda one: one.left == 1)
+
+
+def test_what_is_asked_while_a_call_ends_is_not_believed(provider: Loopback, limited: Limited) -> None:
+    """It may be with the call or without it."""
+    ledger = MemoryLedger()
+    watched = limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    with track(user_id="jane"):
+        ask(provider.url)
+        snapshot = watched.meter.limits.snapshot
+        (definition,) = ledger.definitions("default").limits
+        jane = Account(definition.limit_id, '["jane"]')
+        old = standing_of(definition, jane, ledger.totals("default", *jane)[0])
+        mark = snapshot.mark(jane)
+        ask(provider.url)
+        snapshot.see_as_of(mark, old)
+        assert current().limits[0].spent == Decimal("0.000054")
+        snapshot.see_as_of(snapshot.mark(jane), old)
+        assert current().limits[0].spent == Decimal("0.000027")
+
+
+def test_a_rolling_window_is_not_thought_empty_when_room_returns(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One slice is out; the others count, and are asked about."""
+    clock = Clock()
+    clock.ns = time.time_ns()
+    ledger = MemoryLedger(clock=clock)
+    watched = limited("openai", Limit("own", 1, per="user", window="60m"), ledger=ledger)
+    monkeypatch.setattr("payi_middleware.limits.snapshot.time", clock)
+    with track(user_id="jane"):
+        ask(provider.url)
+        clock.advance(1800)
+        ask(provider.url)
+        (own,) = current().limits
+        assert own.resets_at is not None
+        assert 1740 <= own.resets_at.timestamp() - clock.ns / 10**9 <= 1861
+        clock.advance(1900)
+        (definition,) = ledger.definitions("default").limits
+        heard = watched.meter.limits.snapshot.of(definition, Account(definition.limit_id, '["jane"]'))
+        assert heard.spent == Decimal("0.000054")  # never too much is thought to be left
+        assert current().limits[0].spent == Decimal("0.000027")
+        told = standing_of(definition, Account("x"), ledger.totals("default", definition.limit_id, '["jane"]')[0])
+        assert told.resets_ns is not None
+        assert 1620 <= told.resets_ns / 10**9 - clock.ns / 10**9 <= 1761
+
+
+class Clock:
+    """In place of the module `time` and of a ledger's clock."""
+
+    ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+    time_ns = __call__
+
+    def monotonic(self) -> float:
+        return self.ns / 10**9
+
+    def advance(self, seconds: int) -> None:
+        self.ns += seconds * 10**9
 
 
 def test_calls_of_a_dead_process_are_settled(limited: Limited, provider: Loopback) -> None:
