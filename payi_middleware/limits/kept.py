@@ -17,7 +17,7 @@ from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Held, Pas
 from .limit import Definition
 from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
 
-__all__ = ["PAGE", "Follow", "Kept", "Sought", "changed", "check_name", "is_history", "is_over"]
+__all__ = ["PAGE", "Follow", "Kept", "Sought", "changed", "check_name", "goes_on", "is_history", "is_over"]
 
 PAGE: Final = 250
 """Rows or accounts that are read or changed in one transaction where all of a limit's are: two to five milliseconds."""
@@ -71,7 +71,7 @@ class Kept(abc.ABC):
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew.
 
-        Another unit makes it another limit: what was counted of the old one is history.
+        Another unit, or another `per`, makes it another limit: what was counted of the old one is history.
 
         Raises:
             LimitError: Another limit of the application has the name.
@@ -90,7 +90,7 @@ class Kept(abc.ABC):
             kept = changed(before.definition, definition, now)
             if kept is before.definition:
                 return kept
-            if before.unit == kept.limit.unit:
+            if goes_on(before.definition, kept):
                 after = self._change_limit(Known(before.number, kept))
                 if _turns(kept) != _turns(before.definition):
                     self._stretch(after, now)
@@ -467,6 +467,12 @@ def changed(kept: Definition, definition: Definition, now_ns: int) -> Definition
     if msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=kept.updated_ns) == kept:
         return kept
     return msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=now_ns)
+
+
+def goes_on(kept: Definition, definition: Definition) -> bool:
+    """Whether what was counted counts to a limit as it is defined anew: not in another unit, nor as another member's."""
+    old, new = kept.limit, definition.limit
+    return (old.unit, old.per) == (new.unit, new.per)
 
 
 def _turns(definition: Definition) -> tuple[str | None, str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from ... import health
 from ...exceptions import LedgerError
-from ..kept import changed, check_name, is_history, is_over
+from ..kept import changed, check_name, goes_on, is_history, is_over
 from ..ledger import (
     LEASE_SECONDS,
     STAGES,
@@ -139,7 +139,7 @@ class ValkeyLedger:
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew.
 
-        Another unit makes it another limit: what was counted of the old one is history.
+        Another unit, or another `per`, makes it another limit: what was counted of the old one is history.
 
         Raises:
             LimitError: Another limit of the application has the name.
@@ -159,7 +159,7 @@ class ValkeyLedger:
                 kept = changed(before.definition, definition, now)
                 if kept is before.definition:
                     return kept
-                buried, number = (0, before.number) if before.unit == kept.limit.unit else (before.number, 0)
+                buried, number = (0, before.number) if goes_on(before.definition, kept) else (before.number, 0)
             if self._defined(terms.version, buried, number, kept):
                 if number:
                     self._stretch(Known(number, kept))
