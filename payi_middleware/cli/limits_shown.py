@@ -90,6 +90,8 @@ def print_limits(ledger: Ledger, definitions: Sequence[Definition], *, as_json: 
         columns.insert(0, ("Application", False))
         rows = [[definition.application, *row] for (definition, _), row in zip(standing, rows, strict=True)]
     print_table(on, columns, rows)
+    if any(definition.limit.per for definition in definitions):
+        say(on, "Calls that lack what a limit is per (a user, say) pass that limit, and count to nobody.")
 
 
 def print_whole(ledger: Ledger, definition: Definition, most: int, *, history: bool, as_json: bool) -> None:
@@ -256,11 +258,17 @@ def _lines(definition: Definition) -> list[str]:
         f"Id {definition.limit_id}, of {definition.application}, made by {by}.",
         *([f"Changed since the code said it, until it says something else: {', '.join(changes)}."] if changes else []),
         f"Applies to {' and '.join(applies) or 'every call'}.",
+        *([f"A call without {_members(limit)} passes it, and counts to nobody."] if limit.per else []),
         *([f"Is exceeded from {limit.threshold:g} of its maximum."] if limit.threshold is not None else []),
         *([f"Tells at {', '.join(map(str, limit.alerts))}."] if limit.alerts else []),
         f"When the ledger is out of reach it is {'closed' if limit.closed_on_error else 'open'}; "
         f"models without a price: {limit.unknown_price}.",
     ]
+
+
+def _members(limit: Limit) -> str:
+    """What a call must have to be charged."""
+    return " or ".join(per.replace("_", " ") for per in limit.per)
 
 
 def _account_row(limit: Limit, totals: Totals) -> list[str]:

@@ -81,7 +81,8 @@ class Defined(Reach):
         return bool(self._code or self._settings.ledger or self._file is not None or self._last.definitions.limits)
 
     @property
-    def _was_read(self) -> bool:
+    def was_read(self) -> bool:
+        """Whether the definitions were ever read."""
         return self._read_at != -FOREVER
 
     @property
@@ -109,7 +110,7 @@ class Defined(Reach):
         if self.is_away:
             return self.last()
         loading = self.changed()
-        if isinstance(loading, Future) and self._was_read and (age < STALE or not self._is_wanted):
+        if isinstance(loading, Future) and self.was_read and (age < STALE or not self._is_wanted):
             return self._last
         return loading
 
@@ -134,7 +135,7 @@ class Defined(Reach):
     @property
     def opening(self) -> float:
         """Seconds that a call waits for definitions: the first ones of a process also for rates and connections."""
-        return self.patience if self._was_read or not self._is_wanted else max(self.patience, _OPENING)
+        return self.patience if self.was_read or not self._is_wanted else max(self.patience, _OPENING)
 
     # Reading, in our own threads:
 

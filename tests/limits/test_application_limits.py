@@ -925,6 +925,51 @@ def test_without_limits_nothing_is_held(provider: Loopback) -> None:
     watched.meter.close()
 
 
+def test_a_limit_that_is_named_and_not_there_is_told(
+    provider: Loopback, limited: Limited, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counted, and said once; names and ids of limits that are there are none of it."""
+    ledger = MemoryLedger()
+    ledger.define(Definition(limit_id="team-1", application="default", limit=Limit("team", 1)))
+    watched = limited("openai", ledger=ledger, limits=())
+    for ids in (["team-1"], ["team"], ["team-l"], ["team", "tame"]):
+        with track(limit_ids=ids):
+            assert ask(provider.url) == 200
+    with caplog.at_level(logging.WARNING, "payi_middleware"):
+        assert len(watched.events) == 4
+    assert health.counters()["limit_unknown"] == 2
+    assert caplog.text.count("names limit 'team-l' in limit_ids") == 1
+
+
+def test_without_any_limit_a_name_names_nothing(provider: Loopback, limited: Limited) -> None:
+    """Unless events go to a server, which may have it."""
+    for number, key in enumerate(("", "a-key")):
+        watched = limited("openai", ledger=None, limits=(), api_key=key, base_url="http://127.0.0.1:9")
+        with track(limit_ids=["there"], meter=watched.meter):
+            ask(provider.url)
+        assert len(watched.events) == 1
+        assert health.counters()["limit_unknown"] == 1, number
+
+
+def test_calls_of_nobody_are_told(provider: Loopback, limited: Limited, caplog: pytest.LogCaptureFixture) -> None:
+    """They pass every limit of a user; where a limit does not apply at all, or is of tags, nothing is said."""
+    ledger = MemoryLedger()
+    limits = (
+        Limit("each", 1, per=("user", "account")),
+        Limit("tagged", 1, per="request_tag"),
+        Limit("premium", 1, per="user", tags=["premium"]),
+    )
+    watched = limited("openai", *limits, ledger=ledger)
+    for who in ({}, {"user_id": "jane"}, {"user_id": "jane", "account_name": "acme"}):
+        with track(**who):
+            assert ask(provider.url) == 200
+    with caplog.at_level(logging.WARNING, "payi_middleware"):
+        assert len(watched.events) == 3
+    assert health.counters()["limit_nobodys"] == 2
+    assert caplog.text.count("a call has no user, whose account limit 'each' would charge") == 1
+    assert "has no account" not in caplog.text
+
+
 def test_accounts_are_found_as_their_events_find_them(limited: Limited, provider: Loopback) -> None:
     """A call's own tags, and the limit that it names."""
     ledger = MemoryLedger()
