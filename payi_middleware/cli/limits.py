@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .faults import WrongOption, told
+from .faults import WrongOption, told, warn
 from .ledger_source import opened_ledger_of
 from .limit_fields import Given, with_fields
 from .source import settings_of
@@ -58,7 +58,8 @@ def create(
         from ..events import format_id
         from ..limits.limit import Definition, Limit
         from ..record import new_id
-        from .limits_shown import print_limit
+        from .applications import others_only
+        from .limits_shown import print_made
 
         limit = Limit(name, most, unit=unit, per=per, **given)  # type: ignore[arg-type]
         whose = application or settings.application
@@ -67,7 +68,12 @@ def create(
         made = opened.define(
             Definition(limit_id=limit_id or format_id(new_id(time.time_ns())), application=whose, limit=limit)
         )
-        print_limit(opened, made, as_json=as_json)
+        print_made(opened, made, as_json=as_json)
+        if others := others_only(settings, whose):
+            warn(
+                f"the store has calls of {', '.join(others)} and none of {whose}, which this limit is of: say --application "
+                f"{others[0]} if it is meant for that one, and `payi limits delete {made.limit_id}`"
+            )
 
 
 @app.command("list")

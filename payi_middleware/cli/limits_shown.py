@@ -19,6 +19,7 @@ __all__ = [
     "print_deleted",
     "print_limit",
     "print_limits",
+    "print_made",
     "print_reset",
     "print_unreadable",
     "print_whole",
@@ -59,6 +60,15 @@ _PAST = [
 def print_limit(ledger: Ledger, definition: Definition, *, as_json: bool) -> None:
     """One limit as it stands."""
     print_limits(ledger, [definition], as_json=as_json)
+
+
+def print_made(ledger: Ledger, definition: Definition, *, as_json: bool) -> None:
+    """One limit that is new, and whose it is."""
+    from .tables import console, say
+
+    print_limit(ledger, definition, as_json=as_json)
+    if not as_json:
+        say(console(), f"It is of the application {definition.application}: calls of no other come to it.")
 
 
 def print_changed(ledger: Ledger, definition: Definition, *, as_json: bool) -> None:

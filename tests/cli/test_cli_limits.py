@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keeping import url
+from keeping import made, url
+from made import call
 from typer.testing import CliRunner
 
 from payi_middleware.cli import app
@@ -199,6 +200,21 @@ def test_a_limit_is_changed(store: str, tmp_path: Path) -> None:
     run("create", "Other", "1")
     assert told("delete", "Other")[0]["deleted"] is True
     assert "There are no limits" in run("list")
+
+
+def test_whose_a_new_limit_is_is_said(store: str, tmp_path: Path) -> None:
+    """With a warning where the store has calls of other applications only."""
+    assert "It is of the application default" in (told_first := run("create", "first", "1"))
+    assert "the store has calls" not in told_first
+    made(tmp_path, [call(application=name) for name in ("shop", "shop", "desk")]).close()
+    warned = run("create", "second", "1")
+    assert "and none of default, which this limit is of: say --application" in warned
+    assert "shop" in warned
+    assert "desk" in warned
+    third = run("create", "third", "1", "--application", "shop", "--per", "user")
+    assert "the store has calls" not in third
+    assert "A call without user passes it, and counts to nobody." in run("show", "third")
+    assert "Calls that lack what a limit is per (a user, say) pass that limit" in run("list")
 
 
 def test_whose_word_holds_is_said(store: str, tmp_path: Path) -> None:
