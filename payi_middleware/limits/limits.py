@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,7 @@ import msgspec
 
 from .. import health
 from ..events import CallEvent
+from ..exceptions import LedgerError
 from ..pricing import Prices
 from ..settings import Settings
 from .admission import Hold
@@ -29,6 +31,8 @@ __all__ = ["Limits"]
 
 _AT_ONCE: Final = 50
 """Accounts that the ledger is asked about before our thread does other things: some milliseconds."""
+_PAUSE: Final = 1.0
+"""Seconds after which it is asked again when it did not answer."""
 
 
 class Limits(Held):
@@ -59,6 +63,7 @@ class Limits(Held):
         self._wanted: dict[Account, Definition] = {}
         """Accounts of which somebody wants to know how they stand."""
         self._looking: Future[None] | None = None
+        self._look_after = 0.0
         self._alerts: Alerts | None = None
         """Made when a limit has any: who has none need not load what sends."""
 
@@ -99,25 +104,28 @@ class Limits(Held):
             self._looking = self._errands.do(self._look)
 
     def _look(self) -> None:
-        """Ask the ledger how accounts stand that somebody wants to know of."""
+        """Ask the ledger how accounts stand that somebody wants to know of. That it does not answer is for calls to find out."""
         ledger = self._ledger
-        if ledger is None:
+        if ledger is None or time.monotonic() < self._look_after:
             return
-        for _ in range(_AT_ONCE):
-            if not self._wanted or self.is_away:
-                return
-            account, definition = self._wanted.popitem()
-            mark = self.snapshot.mark(account)
-            try:
-                if mark.is_added_to and ledger.waits:
-                    self.ask_all((Renew(()),), self.patience)  # nothing, behind what was told
-                for totals in ledger.totals(self.application, *account):
-                    self.snapshot.see_as_of(mark, standing_of(definition, account, totals))
-            except Exception as error:
-                self.went_away(error)
-                return
+        try:
+            for _ in range(min(_AT_ONCE, len(self._wanted))):
+                self._ask_about(ledger, *self._wanted.popitem())
+        except KeyError:  # another thread was quicker
+            return
+        except LedgerError:
+            self._wanted.clear()
+            self._look_after = time.monotonic() + _PAUSE
+            return
         if self._wanted and ledger.waits:
             self._looking = self._errands.do(self._look)  # whatever else waits for our thread comes before
+
+    def _ask_about(self, ledger: Ledger, account: Account, definition: Definition) -> None:
+        mark = self.snapshot.mark(account)
+        if mark.is_added_to and ledger.waits:
+            self.ask_all((Renew(()),), self.patience)  # nothing, behind what was told
+        for totals in ledger.totals(self.application, *account):
+            self.snapshot.see_as_of(mark, standing_of(definition, account, totals))
 
     # The draining thread:
 

@@ -748,6 +748,35 @@ def test_many_accounts_are_asked_about_without_keeping_others_waiting(provider: 
         assert looked(until=lambda one: one.left == 1)
 
 
+@pytest.mark.parametrize("kind", [MemoryLedger, Gated], ids=["memory", "waiting"])
+def test_a_look_that_fails_refuses_no_call(
+    kind: Any, provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again a while later, and only then."""
+    monkeypatch.setattr("payi_middleware.limits.limits._PAUSE", 0.2)
+    ledger, asked = kind(), []
+
+    def fails(*given: Any) -> list[Totals]:
+        asked.append(given)
+        raise LedgerError("it is locked")
+
+    watched = limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    watched.meter.limits.prepare()
+    monkeypatch.setattr(ledger, "totals", fails)
+    with track(user_id="jane"):
+        for _ in range(3):
+            assert current().limits[0].left is None
+            watched.meter.limits._errands.do(lambda: None).result(5)  # behind it
+        assert len(asked) == 1
+        assert ask(provider.url) == 200
+    assert not watched.meter.limits.is_away
+    assert "limit_fault" not in health.counters()
+    monkeypatch.undo()
+    with track(user_id="bob"):
+        time.sleep(0.2)
+        assert looked(until=lambda one: one.left == 1)
+
+
 def test_what_is_asked_while_a_call_ends_is_not_believed(provider: Loopback, limited: Limited) -> None:
     """It may be with the call or without it."""
     ledger = MemoryLedger()
