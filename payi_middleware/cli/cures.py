@@ -129,6 +129,19 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} calls could not be held to their limits, or not counted, by a fault of ours",
         "report it with the traceback in the log, then run `payi limits audit`",
     ),
+    "limit_unknown": (
+        "{n} calls named limits in limit_ids that are not there, and went unlimited by them",
+        "see the log for the first name, and `payi limits list` for those that there are, by id or name",
+    ),
+    "limit_nobodys": (
+        "{n} calls had no user or account, so limits per user or account let them pass and counted them to nobody",
+        "give the middleware `identify`, put `track(user_id=...)` around work outside requests, or add a limit without `per` "
+        "for all calls",
+    ),
+    "limit_unreadable": (
+        "{n} limits could not be read by processes, and hold no calls back",
+        "see `payi limits list`; define them anew, or delete them with `payi limits delete`",
+    ),
     "on_alert": (
         "on_alert raised an error {n} times",
         "see the log for its traceback",

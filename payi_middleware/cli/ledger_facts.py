@@ -16,7 +16,7 @@ _SHOWN = 20
 
 def ledger_facts(settings: Settings) -> dict[str, Any]:
     """As JSON takes it. Whose accounts are reached is not told, only how many."""
-    facts: dict[str, Any] = {"id": None, "error": None, "limits": 0, "held": 0, "over": []}
+    facts: dict[str, Any] = {"id": None, "error": None, "limits": 0, "held": 0, "over": [], "unreadable": []}
     try:
         with opened_ledger_of(settings) as opened:
             return facts | _contents(opened)
@@ -25,7 +25,9 @@ def ledger_facts(settings: Settings) -> dict[str, Any]:
 
 
 def _contents(ledger: Ledger) -> dict[str, Any]:
-    definitions = [one for name in ledger.applications() for one in ledger.definitions(name).limits]
+    every = [(name, ledger.definitions(name)) for name in ledger.applications()]
+    definitions = [one for _, found in every for one in found.limits]
+    unreadable = [{"application": name, "name": one.name} for name, found in every for one in found.unreadable]
     over: list[dict[str, Any]] = []
     for definition in definitions:
         limit = definition.limit
@@ -39,4 +41,5 @@ def _contents(ledger: Ledger) -> dict[str, Any]:
         "limits": len(definitions),
         "held": len(ledger.held()),
         "over": over[:_SHOWN],
+        "unreadable": unreadable[:_SHOWN],
     }

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .faults import WrongOption, told
+from .faults import WrongOption, told, warn
 from .ledger_source import opened_ledger_of
 from .limit_fields import Given, with_fields
 from .source import settings_of
 
 if TYPE_CHECKING:
-    from ..limits.ledger import Ledger
+    from ..limits.ledger import Ledger, Unreadable
     from ..limits.limit import Definition
     from ..settings import Settings
 
@@ -58,7 +58,8 @@ def create(
         from ..events import format_id
         from ..limits.limit import Definition, Limit
         from ..record import new_id
-        from .limits_shown import print_limit
+        from .applications import others_only
+        from .limits_shown import print_made
 
         limit = Limit(name, most, unit=unit, per=per, **given)  # type: ignore[arg-type]
         whose = application or settings.application
@@ -67,17 +68,27 @@ def create(
         made = opened.define(
             Definition(limit_id=limit_id or format_id(new_id(time.time_ns())), application=whose, limit=limit)
         )
-        print_limit(opened, made, as_json=as_json)
+        print_made(opened, made, as_json=as_json)
+        if others := others_only(settings, whose):
+            warn(
+                f"the store has calls of {', '.join(others)} and none of {whose}, which this limit is of: say --application "
+                f"{others[0]} if it is meant for that one, and `payi limits delete {made.limit_id}`"
+            )
 
 
 @app.command("list")
 def listing(application: APPLICATION = None, store: STORE = None, ledger: LEDGER = None, as_json: JSON = False) -> None:
     """All limits and how they stand. Of one that has several accounts: their sum, and what the fullest has left."""
     with told(), opened_ledger(store, ledger) as (opened, _):
-        from .limits_shown import print_limits
+        from .limits_shown import print_limits, print_unreadable
 
         whose = opened.applications() if application is None else [application]
-        print_limits(opened, [one for name in whose for one in opened.definitions(name).limits], as_json=as_json)
+        found = [(name, opened.definitions(name)) for name in whose]
+        unreadable = [(name, one) for name, definitions in found for one in definitions.unreadable]
+        limits = [one for _, definitions in found for one in definitions.limits]
+        if limits or not unreadable:
+            print_limits(opened, limits, as_json=as_json)
+        print_unreadable(unreadable, as_json=as_json)
 
 
 @app.command("show")
@@ -116,7 +127,7 @@ def update(
         import msgspec
 
         from ..limits.limit import Limit
-        from .limits_shown import print_limit
+        from .limits_shown import print_changed
 
         definition = definition_of(opened, limit, application)
         values: Given = given | {key: value for key, value in (("name", name), ("max", most)) if value is not None}
@@ -124,7 +135,7 @@ def update(
             raise WrongOption("update", "nothing is to be changed; see `payi limits update --help`")
         before: Given = {field: getattr(definition.limit, field) for field in definition.limit.__struct_fields__}
         changed = opened.define(msgspec.structs.replace(definition, limit=Limit(**before | values)))
-        print_limit(opened, changed, as_json=as_json)
+        print_changed(opened, changed, as_json=as_json)
 
 
 @app.command("reset")
@@ -164,9 +175,15 @@ def delete(
     with told(), opened_ledger(store, ledger) as (opened, _):
         from .limits_shown import print_deleted
 
-        definition = definition_of(opened, limit, application)
-        opened.remove(definition.application, definition.limit_id)
-        print_deleted(definition, as_json=as_json)
+        unreadable = _unreadable(opened, limit, application)
+        if len(unreadable) == 1:  # all that can be done with it
+            whose, one = unreadable[0]
+            limit_id, name = one.limit_id, one.name
+        else:
+            definition = definition_of(opened, limit, application)
+            whose, limit_id, name = definition.application, definition.limit_id, definition.limit.name
+        opened.remove(whose, limit_id)
+        print_deleted(limit_id, name, as_json=as_json)
 
 
 @contextmanager
@@ -189,11 +206,26 @@ def definition_of(ledger: Ledger, named: str, application: str | None) -> Defini
     every = [one for name in applications for one in ledger.definitions(name).limits]
     found = [one for one in every if one.limit_id == named] or [one for one in every if one.limit.name == named]
     if not found:
+        for whose, unreadable in _unreadable(ledger, named, application):
+            raise LimitError(
+                f"limit {named!r} of {whose!r} cannot be read ({unreadable.why}); delete it with `payi limits delete`, or make "
+                "it anew"
+            )
         raise LimitError(f"there is no limit {named!r}; see `payi limits list`")
     if len(found) > 1:
         whose = ", ".join(sorted({one.application for one in found}))
         raise LimitError(f"limit {named!r}: several applications have one ({whose}); say which with --application")
     return found[0]
+
+
+def _unreadable(ledger: Ledger, named: str, application: str | None) -> list[tuple[str, Unreadable]]:
+    """Those of an id or name, with their applications, that no readable limit shares."""
+    applications = ledger.applications() if application is None else [application]
+    found = [(name, ledger.definitions(name)) for name in applications]
+    if any(named in (one.limit_id, one.limit.name) for _, definitions in found for one in definitions.limits):
+        return []
+    every = [(name, one) for name, definitions in found for one in definitions.unreadable]
+    return [(name, one) for name, one in every if named in (one.limit_id, one.name)]
 
 
 def _key(definition: Definition, values: list[str]) -> str:

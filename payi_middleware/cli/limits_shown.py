@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 from .amounts import count, usd_text
 
 if TYPE_CHECKING:
-    from ..limits.ledger import Ledger, Past, Totals
+    from ..limits.ledger import Ledger, Past, Totals, Unreadable
     from ..limits.limit import Definition, Limit
 
 __all__ = [
     "amount_json",
     "amount_text",
     "key_text",
+    "print_changed",
     "print_deleted",
     "print_limit",
     "print_limits",
+    "print_made",
     "print_reset",
+    "print_unreadable",
     "print_whole",
 ]
 
@@ -59,6 +62,25 @@ def print_limit(ledger: Ledger, definition: Definition, *, as_json: bool) -> Non
     print_limits(ledger, [definition], as_json=as_json)
 
 
+def print_made(ledger: Ledger, definition: Definition, *, as_json: bool) -> None:
+    """One limit that is new, and whose it is."""
+    from .tables import console, say
+
+    print_limit(ledger, definition, as_json=as_json)
+    if not as_json:
+        say(console(), f"It is of the application {definition.application}: calls of no other come to it.")
+
+
+def print_changed(ledger: Ledger, definition: Definition, *, as_json: bool) -> None:
+    """One limit that was changed; whether that stays."""
+    from .tables import console, say
+
+    print_limit(ledger, definition, as_json=as_json)
+    if definition.is_codes and not as_json:
+        whose = f"The code of {definition.application} made this limit"
+        say(console(), f"{whose}: what is changed here stays until the code says something else of it.")
+
+
 def print_limits(ledger: Ledger, definitions: Sequence[Definition], *, as_json: bool) -> None:
     """Limits as they stand, one a line."""
     from .tables import console, print_table, say
@@ -78,6 +100,8 @@ def print_limits(ledger: Ledger, definitions: Sequence[Definition], *, as_json: 
         columns.insert(0, ("Application", False))
         rows = [[definition.application, *row] for (definition, _), row in zip(standing, rows, strict=True)]
     print_table(on, columns, rows)
+    if any(definition.limit.per for definition in definitions):
+        say(on, "Calls that lack what a limit is per (a user, say) pass that limit, and count to nobody.")
 
 
 def print_whole(ledger: Ledger, definition: Definition, most: int, *, history: bool, as_json: bool) -> None:
@@ -123,16 +147,39 @@ def print_reset(definition: Definition, past: Sequence[Past], *, as_json: bool) 
     typer.echo(f"{harmless(limit.name)}: counting begins anew, {many} had spent {spent}.")
 
 
-def print_deleted(definition: Definition, *, as_json: bool) -> None:
+def print_unreadable(unreadable: Sequence[tuple[str, Unreadable]], *, as_json: bool) -> None:
+    """Limits that hold nothing back, with their applications."""
+    from .tables import console, say
+
+    for application, one in unreadable:
+        if as_json:
+            _echo(
+                {
+                    "schema": 1,
+                    "limit_id": one.limit_id,
+                    "application": application,
+                    "name": one.name,
+                    "error": one.why,
+                }
+            )
+        else:
+            say(
+                console(),
+                f"{one.name} of {application} cannot be read, so it holds no call back: {one.why}. Delete it: payi limits delete "
+                f"{one.limit_id} --application {application}",
+            )
+
+
+def print_deleted(limit_id: str, name: str, *, as_json: bool) -> None:
     """Which limit is no more."""
     import typer
 
     from .harmless import harmless
 
     if as_json:
-        _echo({"schema": 1, "limit_id": definition.limit_id, "name": definition.limit.name, "deleted": True})
+        _echo({"schema": 1, "limit_id": limit_id, "name": name, "deleted": True})
     else:
-        typer.echo(f"{harmless(definition.limit.name)} is deleted.")
+        typer.echo(f"{harmless(name)} is deleted.")
 
 
 def amount_text(limit: Limit, counted: int) -> str:
@@ -207,6 +254,8 @@ def _clock(limit: Limit, ns: int) -> str:
 
 def _lines(definition: Definition) -> list[str]:
     """What the table does not tell."""
+    from ..limits.limit import differences
+
     limit = definition.limit
     match = ", ".join(f"{field} = {value}" for field, value in limit.match.items())
     applies = [f"calls with {match}"] if match else []
@@ -214,14 +263,22 @@ def _lines(definition: Definition) -> list[str]:
     if not definition.attaches:
         applies = ["calls that name it in limit_ids"]
     by = {"code": "code", "api": "REST or command", "instance": "a use case's limit_config"}[definition.source]
+    changes = [] if definition.code is None else differences(definition.code, limit)
     return [
         f"Id {definition.limit_id}, of {definition.application}, made by {by}.",
+        *([f"Changed since the code said it, until it says something else: {', '.join(changes)}."] if changes else []),
         f"Applies to {' and '.join(applies) or 'every call'}.",
+        *([f"A call without {_members(limit)} passes it, and counts to nobody."] if limit.per else []),
         *([f"Is exceeded from {limit.threshold:g} of its maximum."] if limit.threshold is not None else []),
         *([f"Tells at {', '.join(map(str, limit.alerts))}."] if limit.alerts else []),
         f"When the ledger is out of reach it is {'closed' if limit.closed_on_error else 'open'}; "
         f"models without a price: {limit.unknown_price}.",
     ]
+
+
+def _members(limit: Limit) -> str:
+    """What a call must have to be charged."""
+    return " or ".join(per.replace("_", " ") for per in limit.per)
 
 
 def _account_row(limit: Limit, totals: Totals) -> list[str]:

@@ -30,6 +30,7 @@ def problems_of(
         *_spool_problems(spool, processes),
         *_delivery_problems(delivery, processes),
         *([_parted(ledger["error"])] if ledger["error"] is not None else []),
+        *_unreadable_limits(ledger),
         *_process_problems(processes),
         *_limit_problems(processes),
         *_faults(counters),
@@ -143,6 +144,16 @@ def _process_problems(processes: list[dict[str, Any]]) -> Problems:
                 )
             )
     return problems
+
+
+def _unreadable_limits(ledger: dict[str, Any]) -> Problems:
+    return [
+        (
+            f"limit {one['name']} of {one['application']} cannot be read, so it holds no call back",
+            "see `payi limits list`; define it anew, or delete it with `payi limits delete`",
+        )
+        for one in ledger["unreadable"]
+    ]
 
 
 def _limit_problems(processes: list[dict[str, Any]]) -> Problems:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..events import CallEvent
 from .dearest import Dearest
-from .ledger import Account, Held, Ledger, Totals
+from .ledger import Account, Held, Ledger, Past, Totals
 from .limit import Definition
 from .tally import MARGIN_NS, Since, Tally, since_of, tallied
 
@@ -119,10 +119,12 @@ def _sinces(
     found: dict[tuple[str, str], Since] = {}
     for definition in definitions:
         limit_id = definition.limit_id
-        history = ledger.history(definition.application, limit_id)
-        resets = {past.totals.key for past in history if past.reset}
+        resets: dict[str, list[Past]] = {}
+        for past in ledger.history(definition.application, limit_id):
+            if past.reset:
+                resets.setdefault(past.totals.key, []).append(past)
         for key in {"", *resets, *(totals.key for totals in counted[limit_id])}:
-            found[limit_id, key] = since_of(definition, key, history, now)
+            found[limit_id, key] = since_of(definition, key, resets.get(key, ()), now)
     return found
 
 
@@ -149,6 +151,7 @@ def _checked(
     kept_since_ns: int | None,
 ) -> list[Checked]:
     checked: list[Checked] = []
+    holding = _by_account(held[0]), _by_account(held[1])
     for definition in wanted:
         limit_id = definition.limit_id
         running = {totals.key: totals for totals in counted[limit_id]}
@@ -157,7 +160,8 @@ def _checked(
             place = (limit_id, totals.key)
             bounds = since.get(place) or since[limit_id, ""]
             is_pruned = kept_since_ns is not None and max(bounds.starts_ns, bounds.anew_ns) < kept_since_ns
-            holds = _holds(held, Account(*place), definition, bounds, now)
+            account = Account(*place)
+            holds = _holds([some.get(account, ()) for some in holding], definition, bounds, now)
             checked.append(Checked(definition, totals, tallies.get(place, Tally()), bounds, holds, is_pruned))
     return checked
 
@@ -166,9 +170,15 @@ def _nothing(key: str) -> Totals:
     return Totals(key, 0, 0, 0, 0, {}, None, None)
 
 
-def _holds(
-    held: tuple[list[Held], list[Held]], account: Account, definition: Definition, since: Since, now: int
-) -> tuple[int, int]:
+def _by_account(held: Iterable[Held]) -> dict[Account, list[Held]]:
+    found: dict[Account, list[Held]] = {}
+    for one in held:
+        for account in set(one.accounts):
+            found.setdefault(account, []).append(one)
+    return found
+
+
+def _holds(held: Sequence[Sequence[Held]], definition: Definition, since: Since, now: int) -> tuple[int, int]:
     """What calls hold of an account: those that ran before and after it was asked, and those that ran at either time."""
     unit = definition.limit.unit
     sides: list[dict[bytes, int]] = []
@@ -176,11 +186,7 @@ def _holds(
     for some in held:
         amounts: dict[bytes, int] = {}
         for one in some:
-            if (
-                one.application != definition.application
-                or account not in one.accounts
-                or one.lease_ns <= now - MARGIN_NS
-            ):
+            if one.application != definition.application or one.lease_ns <= now - MARGIN_NS:
                 continue
             amounts[one.event_id] = one.hold.of(unit)
             began = int.from_bytes(one.event_id[:6], "big") * 1_000_000  # of a UUIDv7

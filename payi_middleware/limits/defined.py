@@ -24,7 +24,7 @@ from ..settings import Settings
 from .errands import Errands
 from .known import NOTHING, Known, known_of
 from .ledger import LEASE_SECONDS, Definitions, Ledger
-from .limit import Definition, Limit
+from .limit import Definition, Limit, differences
 from .reach import Reach
 
 __all__ = ["FOREVER", "Defined"]
@@ -64,6 +64,8 @@ class Defined(Reach):
         """Held while the ledger is opened and read."""
         self._loading: Future[Known] | None = None
         self._last = NOTHING
+        self._said: Known | None = None
+        """What the code says, until the ledger was read."""
         self._read_at = -FOREVER
         self._is_synchronised = False
         self.wakes = FOREVER if settings.disabled or not self._could_be() else 0
@@ -79,7 +81,8 @@ class Defined(Reach):
         return bool(self._code or self._settings.ledger or self._file is not None or self._last.definitions.limits)
 
     @property
-    def _was_read(self) -> bool:
+    def was_read(self) -> bool:
+        """Whether the definitions were ever read."""
         return self._read_at != -FOREVER
 
     @property
@@ -107,7 +110,7 @@ class Defined(Reach):
         if self.is_away:
             return self.last()
         loading = self.changed()
-        if isinstance(loading, Future) and self._was_read and (age < STALE or not self._is_wanted):
+        if isinstance(loading, Future) and self.was_read and (age < STALE or not self._is_wanted):
             return self._last
         return loading
 
@@ -125,12 +128,14 @@ class Defined(Reach):
         """The definitions as they were read last; if they never were, what the code says."""
         if self._last.definitions.limits or not self._code or self._is_synchronised:
             return self._last
-        return known_of(Definitions(-1, tuple([self._definition(limit) for limit in self._code])))
+        if self._said is None:
+            self._said = known_of(Definitions(-1, tuple([self._definition(limit) for limit in self._code])))
+        return self._said
 
     @property
     def opening(self) -> float:
         """Seconds that a call waits for definitions: the first ones of a process also for rates and connections."""
-        return self.patience if self._was_read or not self._is_wanted else max(self.patience, _OPENING)
+        return self.patience if self.was_read or not self._is_wanted else max(self.patience, _OPENING)
 
     # Reading, in our own threads:
 
@@ -206,16 +211,14 @@ class Defined(Reach):
                 health.log.info("limit %r is kept as it is: %s", limit.name, error)
 
     def _keep(self, ledger: Ledger, limit: Limit, known: Definition | None) -> None:
+        """What a command changed stays where the code still says what it said last."""
         if known is None:
             ledger.define(self._definition(limit, ledger.now_ns()))
-        elif limit.managed and known.limit != limit:
-            health.log.info(
-                "limit %r of %r is as the code says now: %s",
-                limit.name,
-                self.application,
-                _differences(known.limit, limit),
-            )
-            ledger.define(msgspec.structs.replace(known, limit=limit, source="code", updated_ns=ledger.now_ns()))
+        elif limit.managed and (known.source != "code" or known.code != limit):
+            now = msgspec.structs.replace(known, limit=limit, source="code", code=limit, updated_ns=ledger.now_ns())
+            if told := _differences(known, now):
+                health.log.info("limit %r of %r is as the code says now: %s", limit.name, self.application, told)
+            ledger.define(now)
 
     def _definition(self, limit: Limit, now_ns: int = 0) -> Definition:
         return Definition(
@@ -223,11 +226,14 @@ class Defined(Reach):
             application=self.application,
             limit=limit,
             source="code",
+            code=limit,
             created_ns=now_ns,
             updated_ns=now_ns,
         )
 
 
-def _differences(old: Limit, new: Limit) -> str:
-    names = (name for name in Limit.__struct_fields__ if getattr(old, name) != getattr(new, name))
-    return ", ".join(f"{name}: {getattr(old, name)!s} -> {getattr(new, name)!s}" for name in names)
+def _differences(old: Definition, new: Definition) -> str:
+    told = differences(old.limit, new.limit)
+    if old.attaches != new.attaches:
+        told.append("applies to: calls that name it -> every call")
+    return ", ".join(told)

@@ -55,9 +55,12 @@ def forget_in_limits(
     applications = ledger.applications() if application is None else [application]
     count = 0
     for definition in [one for name in applications for one in ledger.definitions(name).limits]:
-        limit = definition.limit
+        limit, code = definition.limit, definition.code
         properties = {key: value for key, value in definition.properties.items() if not (tells(key) or tells(value))}
-        is_named = any(map(tells, (limit.name, definition.limit_id, *limit.match.values(), *limit.tags)))
+        texts = [definition.limit_id]
+        for one in (limit, *(() if code is None else (code,))):
+            texts += (one.name, *one.match.values(), *one.tags)
+        is_named = any(map(tells, texts))
         if not is_named and properties == definition.properties:
             continue
         count += 1
@@ -68,7 +71,8 @@ def forget_in_limits(
             continue
         if is_named:
             limit = msgspec.structs.replace(limit, name=f"forgotten {uuid.uuid4()}", match={}, tags=())
-        ledger.define(msgspec.structs.replace(definition, limit=limit, properties=properties))
+            code = None
+        ledger.define(msgspec.structs.replace(definition, limit=limit, properties=properties, code=code))
         if is_named and definition.source != "instance":
             ledger.remove(definition.application, definition.limit_id)
     return count

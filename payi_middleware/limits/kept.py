@@ -6,17 +6,26 @@ import abc
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from .. import forks
 from ..exceptions import LimitError
 from .book import Book
 from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Held, Past, Step, Totals
 from .limit import Definition
 from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
 
-__all__ = ["Kept", "Sought", "changed", "check_name", "is_history", "is_over"]
+__all__ = ["PAGE", "Follow", "Kept", "Sought", "changed", "check_name", "goes_on", "is_history", "is_over"]
+
+PAGE: Final = 250
+"""Rows or accounts that are read or changed in one transaction where all of a limit's are: two to five milliseconds."""
+_PAUSE: Final = 0.002
+"""Seconds between two of these, in which whoever waits for the ledger has it."""
+
+Follow: TypeAlias = Any
+"""Where the next page begins, as the ledger that made it reads it; None after the last."""
 
 
 class Sought(NamedTuple):
@@ -51,18 +60,18 @@ class Kept(abc.ABC):
 
     def applications(self) -> list[str]:
         """Whose limits are kept here, or were."""
-        with self._transaction():
-            return sorted({known.definition.application for known, _ in self._limits()})
+        with self._looking():
+            return sorted({known.definition.application for known, _ in self._limits()} | self._with_unreadable())
 
     def definitions(self, application: str) -> Definitions:
         """The limits of an application, in the order in which they were made."""
-        with self._transaction():
+        with self._looking():
             return self.terms(application).told()
 
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew.
 
-        Another unit makes it another limit: what was counted of the old one is history.
+        Another unit, or another `per`, makes it another limit: what was counted of the old one is history.
 
         Raises:
             LimitError: Another limit of the application has the name.
@@ -70,6 +79,8 @@ class Kept(abc.ABC):
         with self._transaction(alone=True) as now:
             terms = self.terms(definition.application)
             check_name(terms, definition)
+            for number in terms.giving_way(definition):
+                self._bury_limit(number, now)
             before = terms.by_id.get(definition.limit_id)
             if before is None:
                 created = definition.created_ns or now  # told where a limit comes from elsewhere
@@ -79,47 +90,78 @@ class Kept(abc.ABC):
             kept = changed(before.definition, definition, now)
             if kept is before.definition:
                 return kept
-            if before.unit == kept.limit.unit:
+            if goes_on(before.definition, kept):
                 after = self._change_limit(Known(before.number, kept))
-                self._stretch(after, now)
+                if _turns(kept) != _turns(before.definition):
+                    self._stretch(after, now)
                 return after.definition
-            self._bury_limit(before, now)
+            self._bury_limit(before.number, now)
             return self._add_limit(kept).definition
 
     def remove(self, application: str, limit_id: str) -> bool:
         """Delete a limit; its history stays."""
         with self._transaction(alone=True) as now:
-            known = self.terms(application).by_id.get(limit_id)
-            if known is not None:
-                self._bury_limit(known, now)
-            return known is not None
+            number = self.terms(application).number_of(limit_id)
+            if number is not None:
+                self._bury_limit(number, now)
+            return number is not None
 
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
-        """Begin counting anew, in all accounts or in one."""
-        with self._transaction(alone=True) as now:
-            known = self.terms(application).by_id.get(limit_id)
-            if known is None:
-                return []
-            running = self._running(known, key, now)
-            past = [Past(totals_of(known, *account, now), known.most, now, reset=True) for account in running.items()]
-            self._add_resets(known.number, past)
-            rows = [row for rows in running.values() for row in rows]
-            for row in rows:
-                row.begin_anew()
-            self._put_rows(rows)
-            return past
+        """Begin counting anew, in all accounts or in one.
+
+        In a transaction for each page of accounts, so that no call waits for all of them. An account begins anew in the instant of
+        its page, which is its `closed_ns`: what was counted before is in its history, what is counted after is in its row, and
+        nothing is in both or in none. Where it breaks off, the pages before are reset.
+        """
+        self._end_leases()
+        past: list[Past] = []
+        number: int | None = None
+        follow: Follow = None
+        while True:
+            with self._transaction(alone=True) as now:
+                known = self.terms(application).by_id.get(limit_id)
+                if known is None or number not in (
+                    None,
+                    known.number,
+                ):  # it is deleted, or made anew: that counts anew already
+                    return past
+                number = known.number
+                running, follow = self._running(known, key, now, follow)
+                page = [
+                    Past(totals_of(known, *account, now), known.most, now, reset=True) for account in running.items()
+                ]
+                self._add_resets(known.number, page)
+                rows = [row for rows in running.values() for row in rows]
+                for row in rows:
+                    row.begin_anew()
+                self._put_rows(rows)
+            past += page
+            if follow is None:
+                return past
+            forks.rest(_PAUSE)
 
     def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
-        """The running rows of a limit's accounts, or of one."""
-        with self._transaction(alone=True) as now:
-            known = self.terms(application).by_id.get(limit_id)
-            if known is None:
-                return []
-            return [totals_of(known, *account, now) for account in self._running(known, key, now).items()]
+        """The running rows of a limit's accounts, or of one; all of the windows that ran when the first were read."""
+        self._end_leases()
+        found: list[Totals] = []
+        known: Known | None = None
+        follow: Follow = None
+        now = 0
+        while True:
+            with self._looking() as clock:
+                if known is None:
+                    known, now = self.terms(application).by_id.get(limit_id), clock
+                    if known is None:
+                        return []
+                running, follow = self._running(known, key, now, follow)
+                found += [totals_of(known, *account, now) for account in running.items()]
+            if follow is None:
+                return found
+            forks.rest(_PAUSE)
 
     def history(self, application: str, limit_id: str) -> list[Past]:
         """The rows that are over, the newest first."""
-        with self._transaction() as now:
+        with self._looking() as now:
             past: list[Past] = []
             for known, gone in self._called(application, limit_id):
                 past += self._resets(known.number)
@@ -130,7 +172,7 @@ class Kept(abc.ABC):
 
     def held(self) -> list[Held]:
         """What is held now, lease or not."""
-        with self._transaction():
+        with self._looking():
             limit_ids = {known.number: known.limit_id for known, _ in self._limits()}
             return [held_of(event_id, record, limit_ids) for event_id, record in self._running_records()]
 
@@ -146,7 +188,7 @@ class Kept(abc.ABC):
 
     def accounts(self, application: str) -> list[Account]:
         """All accounts that have rows."""
-        with self._transaction():
+        with self._looking():
             found: set[Account] = set()
             for known, _ in self._limits(application):
                 found.update(Account(known.limit_id, row.key) for row in self._rows_of(known.number))
@@ -169,25 +211,37 @@ class Kept(abc.ABC):
             for known, gone in self._called(application, limit_id):
                 name = f"forgotten {uuid.uuid4()}"
                 limit = msgspec.structs.replace(known.definition.limit, name=name, match={}, tags=())
-                nameless = msgspec.structs.replace(known.definition, limit_id=name, limit=limit, properties={})
+                nameless = msgspec.structs.replace(
+                    known.definition, limit_id=name, limit=limit, properties={}, code=None
+                )
                 erased = self._change_limit(Known(known.number, nameless))
-                self._bury_limit(erased, now if gone is None else gone)
+                self._bury_limit(erased.number, now if gone is None else gone)
 
     def prune(self, before_ns: int) -> int:
-        """Delete rows that were over by then; how many."""
-        with self._transaction(alone=True) as now:
-            count = 0
-            for known, gone in self._limits():
+        """Delete rows that were over by then; how many. In pages, as `reset`."""
+        with self._looking():
+            numbers = [known.number for known, _ in self._limits()]
+        return sum(self._pruned(number, before_ns) for number in numbers)
+
+    def _pruned(self, number: int, before_ns: int) -> int:
+        count = 0
+        follow: Follow = None
+        while True:
+            with self._transaction(alone=True) as now:
+                known, gone = next(one for one in self._limits() if one[0].number == number)
                 before = min(before_ns, now)
+                page, follow = self._page_of(number, -1, follow)
                 rows = [
                     row.place
-                    for row in self._rows_of(known.number)
+                    for row in page
                     if is_over(known, gone, row, now)
                     and min((row.ends_ns or now) + known.rolling, gone or now) <= before
                 ]
                 self._drop_rows(rows)
-                count += len(rows) + self._drop_resets(known.number, before_ns=before)
-            return count
+                count += len(rows)
+                if follow is None:
+                    return count + self._drop_resets(number, before_ns=before)
+            forks.rest(_PAUSE)
 
     def outbox_take(
         self,
@@ -230,18 +284,27 @@ class Kept(abc.ABC):
             book.sweep()
         return book
 
-    def _running(self, known: Known, key: str | None, now: int) -> dict[str, list[Row]]:
-        """By key the rows that count now; none for an account that has none yet, if it is asked for by name."""
-        book = self._book(now)
-        book.sweep()
-        self._write(book)
+    def _end_leases(self) -> None:
+        """Have leases end that are over, apart from what is read after: nearly always there are none, and nothing is written."""
+        with self._looking() as now:
+            is_over = self._is_lease_over(now)
+        if is_over:
+            self._sweep()
+
+    def _running(self, known: Known, key: str | None, now: int, follow: Follow) -> tuple[dict[str, list[Row]], Follow]:
+        """By key the rows that count now, of one account or of a page; none for an account that has none yet, if it is named."""
         running: dict[str, list[Row]] = {}
-        if key is not None or not known.definition.limit.per:
+        if follow is None and (key is not None or not known.definition.limit.per):
             running[key or ""] = []
-        for row in self._rows_of(known.number, key, now - known.rolling):
+        since = now - known.rolling
+        if key is None:
+            rows, follow = self._page_of(known.number, since, follow)
+        else:
+            rows = self._rows_of(known.number, key, since)
+        for row in rows:
             if known.is_live(row, now):
                 running.setdefault(row.key, []).append(row)
-        return running
+        return running, follow
 
     def _stretch(self, known: Known, now: int) -> None:
         """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
@@ -286,6 +349,18 @@ class Kept(abc.ABC):
         Args:
             alone: Whether no step is done meanwhile, whichever rows it is about.
         """
+
+    def _looking(self) -> AbstractContextManager[int]:
+        """The same for what only reads: it keeps nobody else from writing."""
+        return self._transaction()
+
+    @abc.abstractmethod
+    def _is_lease_over(self, now_ns: int) -> bool:
+        """Whether there is a hold whose lease has ended, and that counts still."""
+
+    def _sweep(self) -> None:
+        """Have leases end that are over."""
+        self.run(())
 
     @abc.abstractmethod
     def terms(self, application: str) -> Terms:
@@ -335,12 +410,20 @@ class Kept(abc.ABC):
         """Keep it anew."""
 
     @abc.abstractmethod
-    def _bury_limit(self, known: Known, now_ns: int) -> None:
+    def _bury_limit(self, number: int, now_ns: int) -> None:
         """Delete it, but not its rows."""
+
+    def _with_unreadable(self) -> set[str]:
+        """The applications that have limits which cannot be read."""
+        return set()
 
     @abc.abstractmethod
     def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
         """Of a limit, to be changed; of one account; without those that ended by then."""
+
+    @abc.abstractmethod
+    def _page_of(self, number: int, since_ns: int, follow: Follow) -> tuple[list[Row], Follow]:
+        """As `_rows_of`, of about so many accounts as have `PAGE` rows, each whole; and where the next page begins."""
 
     @abc.abstractmethod
     def _put_rows(self, rows: Iterable[Row]) -> None:
@@ -384,6 +467,17 @@ def changed(kept: Definition, definition: Definition, now_ns: int) -> Definition
     if msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=kept.updated_ns) == kept:
         return kept
     return msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=now_ns)
+
+
+def goes_on(kept: Definition, definition: Definition) -> bool:
+    """Whether what was counted counts to a limit as it is defined anew: not in another unit, nor as another member's."""
+    old, new = kept.limit, definition.limit
+    return (old.unit, old.per) == (new.unit, new.per)
+
+
+def _turns(definition: Definition) -> tuple[str | None, str]:
+    """What its windows go by."""
+    return definition.limit.window, definition.limit.timezone
 
 
 def check_name(terms: Terms, definition: Definition) -> None:

@@ -23,6 +23,10 @@ class Known(NamedTuple):
     """Whether any of them has alerts."""
     groups: dict[tuple[str, ...], Group]
     """Remembered; by the ids of those that apply together."""
+    names: frozenset[str]
+    """By which calls may name them: ids and names."""
+    personal: tuple[Definition, ...]
+    """Those with accounts of users or customers."""
 
     def group(self, accounts: tuple[Account, ...]) -> Group:
         """What limits want together that apply to one call."""
@@ -37,9 +41,18 @@ class Known(NamedTuple):
 
 def known_of(definitions: Definitions) -> Known:
     """Definitions made ready."""
-    needs_route = any("route" in definition.limit.match for definition in definitions.limits)
-    tells = any(definition.limit.alerts for definition in definitions.limits)
-    return Known(definitions, {one.limit_id: one for one in definitions.limits}, needs_route, tells, {})
+    limits = definitions.limits
+    names = {name for one in limits for name in (one.limit_id, one.limit.name)}
+    names |= {name for one in definitions.unreadable for name in (one.limit_id, one.name)}
+    return Known(
+        definitions,
+        {one.limit_id: one for one in limits},
+        needs_route=any("route" in one.limit.match for one in limits),
+        tells=any(one.limit.alerts for one in limits),
+        groups={},
+        names=frozenset(names),
+        personal=tuple(one for one in limits if not {"user", "account"}.isdisjoint(one.limit.per)),
+    )
 
 
 NOTHING: Final = known_of(Definitions(-1, ()))

@@ -14,7 +14,7 @@ The rules:
 * A hold has a lease. When it ends the hold no longer counts as held, but it is kept, so that a late `Settle` finds its rows.
 * Windows turn by the ledger's clock, which never goes back: the greatest time that it has seen holds.
 * A reset begins counting anew from its instant, in the same row: spent and the counters go to the history and become 0;
-  what is held stays held.
+  what is held stays held. Of a limit with many accounts each has an instant of its own, so that no call waits for all of them.
 * States of an account, after a call: `ok`, `exceeded` (from `threshold` of max), `overrun` (above max); of a call that was refused
   `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts calls that the provider refused, whose
   account is told to be `ok`, `exceeded` or `overrun` all the same. Where a limit has several accounts of a call, the worst is told.
@@ -60,6 +60,7 @@ __all__ = [
     "State",
     "Step",
     "Totals",
+    "Unreadable",
     "state_of",
 ]
 
@@ -234,11 +235,20 @@ class Settled(NamedTuple):
 Answer: TypeAlias = Admitted | Blocked | Stale | Settled | None
 
 
+class Unreadable(NamedTuple):
+    """A limit that was kept by another version of this package, or wrongly: it holds no call back, and can only be deleted."""
+
+    limit_id: str
+    name: str
+    why: str
+
+
 class Definitions(NamedTuple):
     """The limits of an application; the version changes with each change of one."""
 
     version: int
     limits: tuple[Definition, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Totals(NamedTuple):
@@ -301,7 +311,7 @@ class Ledger(Protocol):
         ...
 
     def define(self, definition: Definition) -> Definition:
-        """Keep a new limit, or one of the same id anew; what was spent stays.
+        """Keep a new limit, or one of the same id anew; what was spent stays. One of its id or name that cannot be read goes.
 
         Raises:
             LimitError: Another limit of the application has the name.

@@ -25,6 +25,7 @@ __all__ = [
     "Per",
     "Unit",
     "Window",
+    "differences",
     "rolling_ns",
 ]
 
@@ -78,7 +79,8 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         unknown_price: What a call of a model without a known price is held at: `dearest` of its maker, `block` it, `allow` it.
             An allow limit refuses nothing, so there `block` is as `dearest`.
         alerts: Shares of `max` at which to tell, and `forecast`: `(0.5, 0.8, 1, "forecast")`.
-        managed: Whether this code wins over what is stored when it starts; else it only creates what is missing.
+        managed: Whether this code, when it starts and says something else than it said last, wins over what is stored; else it
+            only creates what is missing.
 
     Raises:
         LimitError: A value cannot be; the message names it and what it may be.
@@ -107,7 +109,7 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
             *,
             type: Literal["block", "allow"] = "block",
             unit: Unit = "usd",
-            threshold: float | None = None,
+            threshold: Decimal | float | None = None,
             window: str | datetime.timedelta | None = None,
             timezone: str = "UTC",
             per: Per | Iterable[Per] | None = None,
@@ -116,7 +118,7 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
             strict: bool = False,
             on_error: Literal["open", "closed"] | None = None,
             unknown_price: Literal["dearest", "block", "allow"] = "dearest",
-            alerts: Iterable[float | str] = (),
+            alerts: Iterable[Decimal | float | str] | Decimal | float | str = (),
             managed: bool = True,
         ) -> None: ...
 
@@ -124,9 +126,11 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         """Bring what was given into the one form that is kept."""
         put = msgspec.structs.force_setattr
         for name in ("per", "tags", "alerts"):
-            given: Any = getattr(self, name)
-            put(self, name, () if given is None else (given,) if isinstance(given, str) else tuple(given))
-        put(self, "match", dict(self.match or {}))
+            put(self, name, _several(getattr(self, name)))
+        put(self, "alerts", tuple([float(one) if isinstance(one, Decimal) else one for one in self.alerts]))
+        if isinstance(self.threshold, Decimal):
+            put(self, "threshold", float(self.threshold))
+        put(self, "match", _matched(self.name, self.match))
         put(self, "max", _amount(self.name, self.max))
         put(self, "window", _window(self.window))
         _check(self)
@@ -160,6 +164,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     limit: Limit
     source: Literal["code", "api", "instance"] = "api"
     """Who made it: code of the application, whoever asked by REST or the command line, or a use case's `limit_config`."""
+    code: Limit | None = None
+    """What the code said last: what somebody else changed since stays until the code says something new."""
     properties: dict[str, str] = {}
     created_ns: int = 0
     updated_ns: int = 0
@@ -170,6 +176,17 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         limit = self.limit
         return self.source == "code" or bool(limit.per or limit.match or limit.tags)
 
+    @property
+    def is_codes(self) -> bool:
+        """Whether code made it and may change it again."""
+        return self.source == "code" and self.limit.managed
+
+
+def differences(old: Limit, new: Limit) -> list[str]:
+    """What is changed, for a person: `max: 10 -> 20`."""
+    names = (name for name in Limit.__struct_fields__ if getattr(old, name) != getattr(new, name))
+    return [f"{name}: {getattr(old, name)!s} -> {getattr(new, name)!s}" for name in names]
+
 
 def rolling_ns(window: str | None) -> int | None:
     """How long a rolling window is, nanoseconds; None for one of the calendar, or none."""
@@ -177,12 +194,30 @@ def rolling_ns(window: str | None) -> int | None:
     return None if found is None else int(found[1]) * _SECONDS[found[2]] * 10**9
 
 
+def _several(given: Any) -> tuple[Any, ...]:
+    """One thing may be given for a tuple of one."""
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+
+
+def _matched(name: str, given: Any) -> dict[Any, Any]:
+    try:
+        return dict(given or {})
+    except (TypeError, ValueError):
+        raise LimitError(
+            f"limit {name!r}: match={given!r} is no mapping; use for example {{'properties.plan': 'pro'}}"
+        ) from None
+
+
 def _amount(name: str, given: Any) -> Decimal:
     try:
         # A float is meant as it is written: 0.1 is a tenth.
         amount = Decimal(repr(given)) if isinstance(given, float) else Decimal(given)
+        if isinstance(given, bool):
+            raise TypeError
     except (InvalidOperation, TypeError, ValueError):
-        raise LimitError(f"limit {name!r}: max={given!r} is no number") from None
+        raise LimitError(f"limit {name!r}: max={given!r} is no number; use for example 10 or '12.50'") from None
     if not amount.is_finite() or not 0 < amount <= MOST * TICKS_PER_USD:
         raise LimitError(
             f"limit {name!r}: max={given!r} must be above 0, and at most {MOST:,} USD or 10^18 calls or tokens"
@@ -192,7 +227,7 @@ def _amount(name: str, given: Any) -> Decimal:
 
 def _window(given: Any) -> str | None:
     if not isinstance(given, datetime.timedelta):
-        return given or None
+        return None if given == "" else given
     seconds = given.total_seconds()
     for sign in "dhm":
         if seconds % _SECONDS[sign] == 0:
@@ -205,6 +240,7 @@ def _check(limit: Limit) -> None:
     name = limit.name
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise LimitError(f"limit {str(name)[:LONGEST_NAME]!r}: a name has 1 to {LONGEST_NAME} printable characters")
+    _check_types(limit)
     choices = (
         ("type", limit.type, ("block", "allow")),
         ("unit", limit.unit, get_args(Unit)),
@@ -224,7 +260,8 @@ def _check(limit: Limit) -> None:
         raise LimitError(f"limit {name!r}: max={limit.max} must be a whole number of {limit.unit}")
     if limit.threshold is not None and not 0.75 <= limit.threshold <= 0.99:
         raise LimitError(f"limit {name!r}: threshold={limit.threshold!r} must be from 0.75 to 0.99, or None")
-    if limit.window is not None and limit.window not in CALENDAR and rolling_ns(limit.window) is None:
+    window: Any = limit.window
+    if window is not None and not (isinstance(window, str) and (window in CALENDAR or rolling_ns(window) is not None)):
         raise LimitError(
             f"limit {name!r}: window={limit.window!r} is not valid; use {', '.join(map(repr, CALENDAR))}, a rolling time of "
             "whole minutes, hours or days such as '24h', or None"
@@ -237,8 +274,35 @@ def _check(limit: Limit) -> None:
                 "use_case_properties.NAME"
             )
     for share in limit.alerts:
-        if share != FORECAST and (isinstance(share, str) or not 0 < share <= 10):
+        if share != FORECAST and not (_is_number(share) and 0 < share <= 10):  # type: ignore[operator]
             raise LimitError(f"limit {name!r}: alerts are shares of max, such as 0.8, or {FORECAST!r}; not {share!r}")
+
+
+def _check_types(limit: Limit) -> None:
+    """Of what a ledger would write as it is, and not read again."""
+    wrong = f"limit {limit.name!r}: "
+    for field in ("strict", "managed"):
+        if not isinstance(value := getattr(limit, field), bool):
+            raise LimitError(f"{wrong}{field}={value!r} is not valid; use True or False")
+    if limit.threshold is not None and not _is_number(limit.threshold):
+        raise LimitError(f"{wrong}threshold={limit.threshold!r} is no number; use one from 0.75 to 0.99, or None")
+    for tag in limit.tags:
+        _check_text(f"{wrong}tags", tag)
+    for field, value in limit.match.items():
+        _check_text(f"{wrong}match", field)
+        _check_text(f"{wrong}match[{field!r}]", value)
+
+
+def _check_text(where: str, value: Any) -> None:
+    if not isinstance(value, str):
+        cure = f"use {str(value)!r}" if isinstance(value, int | float | Decimal) else "use one text"
+        raise LimitError(f"{where} has {value!r}, which is no text; {cure}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise LimitError(f"{where} has {value!a}, of which a letter is a half; write it whole")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_zone(limit: Limit) -> None:

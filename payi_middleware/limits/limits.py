@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from .. import health
 from ..events import CallEvent
+from ..exceptions import LedgerError
 from ..pricing import Prices
 from ..settings import Settings
 from .admission import Hold
 from .held import Held
-from .known import Known
-from .ledger import Account, Ledger
+from .ledger import Account, Ledger, Renew
+from .limit import Definition
 from .matching import Facts, route_of
 from .owed import Owed
 from .settling import Settling
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from .alerts import Alerts
 
 __all__ = ["Limits"]
+
+_AT_ONCE: Final = 50
+"""Accounts that the ledger is asked about before our thread does other things: some milliseconds."""
+_PAUSE: Final = 1.0
+"""Seconds after which it is asked again when it did not answer."""
 
 
 class Limits(Held):
@@ -53,6 +60,10 @@ class Limits(Held):
         super().__init__(settings, prices, estimates, in_memory=in_memory)
         self._settling = Settling(self, self.dearest, settings, owed)
         self._tells = tells
+        self._wanted: dict[Account, Definition] = {}
+        """Accounts of which somebody wants to know how they stand."""
+        self._looking: Future[None] | None = None
+        self._look_after = 0.0
         self._alerts: Alerts | None = None
         """Made when a limit has any: who has none need not load what sends."""
 
@@ -72,34 +83,54 @@ class Limits(Held):
     def standings(self, facts: Facts, inbound: msgspec.Raw) -> tuple[LimitStanding, ...]:
         """How the limits of a call stand that would begin now, as this process heard of them last. Never waits, never raises.
 
-        What it never heard of is asked for, so that it is known the next time.
+        What it never heard of, or a second ago, is asked for, so that it is known the next time.
         """
         try:
             known = self.known()
             if isinstance(known, Future):
-                known = self._last
+                known = self.last()
             if known.needs_route:
                 facts = facts._replace(route=route_of(inbound))
             applying = self.applying(known, facts)
-            unheard = [account for _, account in applying if not self.snapshot.knows(account)]
-            if unheard and self._ledger is not None and not self.is_away:
-                self._look_up(self._ledger, known, unheard)
+            old = {account: definition for definition, account in applying if self.snapshot.is_old(account)}
+            if old and self._ledger is not None and not self.is_away:
+                self._look_up(self._ledger, old)
             return tuple([self.snapshot.of(*one) for one in applying])
         except Exception:
             health.note("limit_fault", "limits could not be shown", exc_info=True)
             return ()
 
-    def _look_up(self, ledger: Ledger, known: Known, accounts: list[Account]) -> None:
-        def look() -> None:
-            for account in accounts:
-                definition = known.by_id[account.limit_id]
-                for totals in ledger.totals(self.application, *account):
-                    self.snapshot.see((standing_of(definition, account, totals),))
+    def _look_up(self, ledger: Ledger, wanted: dict[Account, Definition]) -> None:
+        """Have the ledger asked; by our own thread, if it may wait."""
+        self._wanted |= wanted
+        if not ledger.waits:
+            self._look()
+        elif self._looking is None or self._looking.done():
+            self._looking = self._errands.do(self._look)
 
-        if ledger.waits:
-            self._errands.do(look)
-        else:
-            look()
+    def _look(self) -> None:
+        """Ask the ledger how accounts stand that somebody wants to know of. That it does not answer is for calls to find out."""
+        ledger = self._ledger
+        if ledger is None or time.monotonic() < self._look_after:
+            return
+        try:
+            for _ in range(min(_AT_ONCE, len(self._wanted))):
+                self._ask_about(ledger, *self._wanted.popitem())
+        except KeyError:  # another thread was quicker
+            return
+        except LedgerError:
+            self._wanted.clear()
+            self._look_after = time.monotonic() + _PAUSE
+            return
+        if self._wanted and ledger.waits:
+            self._looking = self._errands.do(self._look)  # whatever else waits for our thread comes before
+
+    def _ask_about(self, ledger: Ledger, account: Account, definition: Definition) -> None:
+        mark = self.snapshot.mark(account)
+        if mark.is_added_to and ledger.waits:
+            self.ask_all((Renew(()),), self.patience)  # nothing, behind what was told
+        for totals in ledger.totals(self.application, *account):
+            self.snapshot.see_as_of(mark, standing_of(definition, account, totals))
 
     # The draining thread:
 

@@ -12,7 +12,7 @@ from ..events import Attribution, CallEvent, Inbound
 from .ledger import Account, Definitions
 from .limit import Definition, Limit, Per
 
-__all__ = ["Facts", "accounts_of", "facts_of", "keys_of", "route_of"]
+__all__ = ["Facts", "accounts_of", "applies", "facts_of", "keys_of", "route_of"]
 
 _MOST_ACCOUNTS = 32
 """Of one limit and one call: so many combinations of its tags."""
@@ -56,7 +56,7 @@ def accounts_of(definitions: Definitions, facts: Facts) -> tuple[Account, ...]:
         numbers = sorted({*index.attaching, *named})
     found: list[Account] = []
     for number in numbers:
-        if _applies(limits[number], facts):
+        if applies(limits[number], facts):
             found += keys_of(limits[number], facts)
     return tuple(found)
 
@@ -96,7 +96,8 @@ def _indexed(limits: tuple[Definition, ...]) -> _Index:
     return _Index(limits, tuple(n for n, definition in enumerate(limits) if definition.attaches), named)
 
 
-def _applies(definition: Definition, facts: Facts) -> bool:
+def applies(definition: Definition, facts: Facts) -> bool:
+    """Whether a call is of those that a limit is about, whosever account it is charged to."""
     who, limit = facts.who, definition.limit
     named = definition.limit_id in who.limit_ids or limit.name in who.limit_ids
     if not named and not definition.attaches:

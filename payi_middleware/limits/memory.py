@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from .book import Book, Shelf
-from .kept import Kept, Sought
+from .kept import PAGE, Follow, Kept, Sought
 from .ledger import LEASE_SECONDS, Alert, Answer, Past, Step
 from .limit import Definition
 from .rows import HELD, LAPSED, Known, Place, Record, Row, Terms
@@ -122,6 +122,10 @@ class MemoryLedger(Kept):
     def _is_to_sweep(self, now_ns: int) -> bool:
         return False  # it is looked for each time
 
+    def _is_lease_over(self, now_ns: int) -> bool:
+        leases = self._kept.leases
+        return bool(leases) and leases[0][0] <= now_ns
+
     def _running_records(self) -> list[tuple[bytes, Record]]:
         return [one for one in self._kept.kept.items() if one[1].state in (HELD, LAPSED)]
 
@@ -137,8 +141,9 @@ class MemoryLedger(Kept):
         self._changed(known)
         return known
 
-    def _bury_limit(self, known: Known, now_ns: int) -> None:
-        self._every[known.number] = (known, now_ns)
+    def _bury_limit(self, number: int, now_ns: int) -> None:
+        known, _ = self._every[number]
+        self._every[number] = (known, now_ns)
         self._changed(known)
 
     def _changed(self, known: Known) -> None:
@@ -155,6 +160,12 @@ class MemoryLedger(Kept):
             for row in by_account.get(account, {}).values()
             if since_ns is None or not row.ends_ns or row.ends_ns > since_ns
         ]
+
+    def _page_of(self, number: int, since_ns: int, follow: Follow) -> tuple[list[Row], Follow]:
+        """What follows is the keys that are left of those that there were at first."""
+        keys = [key for limit, key in self._kept.by_account if limit == number] if follow is None else follow
+        rows = [row for key in keys[:PAGE] for row in self._rows_of(number, key, since_ns)]
+        return rows, keys[PAGE:] or None
 
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in rows:

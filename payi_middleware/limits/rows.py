@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from .ledger import SETTLED_DAYS, STATES, Account, Amount, Definitions, Held, Past, State, Totals
+from .ledger import SETTLED_DAYS, STATES, Account, Amount, Definitions, Held, Past, State, Totals, Unreadable
 from .limit import FORECAST, Definition, Limit, Unit, rolling_ns
 from .windows import span
 
@@ -20,6 +20,7 @@ __all__ = [
     "LAPSED",
     "SETTLED",
     "SETTLED_NS",
+    "SLICES",
     "Known",
     "Place",
     "Record",
@@ -39,7 +40,8 @@ HELD, LAPSED, SETTLED, BLOCKED = range(4)
 DAY_NS: Final = 86_400 * 10**9
 SETTLED_NS: Final = SETTLED_DAYS * DAY_NS
 """How long a record is kept after its call."""
-_SLICES: Final = 60  # of a rolling window: so finely room returns
+SLICES: Final = 60
+"""Of a rolling window: so finely room returns."""
 _EVER: Final = 2**63
 _KEPT_DAYS: Final = {"hour": 35, "day": 400}
 _KEPT_DAYS_OF_LONGER: Final = 1_830  # five years
@@ -143,7 +145,7 @@ class Known:
         self.alerts = _alerts(limit, self.most)
         self.timezone = limit.timezone
         self.rolling = rolling_ns(limit.window) or 0
-        self.slice = self.rolling // _SLICES
+        self.slice = self.rolling // SLICES
         self.window = None if self.rolling else limit.window
         self.starts_ns = self.ends_ns = (
             0  # the window that was last asked for, and up to when the next asks for the same
@@ -182,23 +184,42 @@ class Known:
 class Terms:
     """The limits of an application, as the rules look for them."""
 
-    def __init__(self, version: int, limits: Iterable[Known]) -> None:
+    def __init__(
+        self, version: int, limits: Iterable[Known], unreadable: Mapping[int, Unreadable] | None = None
+    ) -> None:
         self.version = version
         self.by_id = {known.limit_id: known for known in limits}
+        self.unreadable: Mapping[int, Unreadable] = unreadable or {}
+        """By number."""
         self.numbers = {known.number: known for known in self.by_id.values()}
         self._told: Definitions | None = None
 
     def told(self) -> Definitions:
         """For whoever asks; the same object each time, by which others know what they have looked at already."""
         if self._told is None:
-            self._told = Definitions(self.version, tuple(known.definition for known in self.by_id.values()))
+            limits = tuple(known.definition for known in self.by_id.values())
+            self._told = Definitions(self.version, limits, tuple(self.unreadable.values()))
         return self._told
+
+    def number_of(self, limit_id: str) -> int | None:
+        """Of a limit, readable or not."""
+        known = self.by_id.get(limit_id)
+        if known is not None:
+            return known.number
+        return next((number for number, one in self.unreadable.items() if one.limit_id == limit_id), None)
+
+    def giving_way(self, definition: Definition) -> list[int]:
+        """The numbers of those that cannot be read and have a definition's id or name."""
+        named = (definition.limit_id, definition.limit.name)
+        return [number for number, one in self.unreadable.items() if one.limit_id == named[0] or one.name == named[1]]
 
 
 def totals_of(known: Known, key: str, rows: Iterable[Row], now_ns: int) -> Totals:
     """The rows of an account that count now, as one."""
     found = list(rows)
     starts, ends = known.window_at(now_ns)
+    if len(found) == 1 and not known.rolling:  # nearly always, where there are many accounts
+        return _totals(found[0], starts, ends)
     if known.rolling:
         starts = min((row.starts_ns for row in found), default=starts)
     return Totals(
@@ -213,19 +234,30 @@ def totals_of(known: Known, key: str, rows: Iterable[Row], now_ns: int) -> Total
     )
 
 
-def past_of(row: Row, closed_ns: int) -> Past:
-    """A row whose window ended, or whose limit is gone."""
-    requests: dict[str, int] = {state: getattr(row, state) for state in STATES}
-    totals = Totals(
+def _totals(row: Row, starts_ns: int, ends_ns: int) -> Totals:
+    requests = {
+        "ok": row.ok,
+        "exceeded": row.exceeded,
+        "overrun": row.overrun,
+        "blocked": row.blocked,
+        "blocked_external": row.blocked_external,
+        "failed": row.failed,
+    }
+    return Totals(
         row.key,
         row.spent,
         row.held,
         row.input_ticks,
         row.output_ticks,
         requests,
-        row.starts_ns or None,
-        row.ends_ns or None,
+        starts_ns or None,
+        ends_ns or None,
     )
+
+
+def past_of(row: Row, closed_ns: int) -> Past:
+    """A row whose window ended, or whose limit is gone."""
+    totals = _totals(row, row.starts_ns, row.ends_ns)
     return Past(totals, row.most, closed_ns, reset=False)
 
 

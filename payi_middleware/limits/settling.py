@@ -13,10 +13,11 @@ from ..settings import Settings
 from .charges import ended_of, settle_of, waits_for_price
 from .dearest import Dearest
 from .defined import Defined
-from .known import Known
+from .known import NOTHING, Known
 from .ledger import LEASE_SECONDS, Account, Settle, Settled
 from .matching import accounts_of, facts_of
 from .owed import Owed, stored_events
+from .unmet import note_nobodys, note_unknown
 
 __all__ = ["Settling", "late_steps"]
 
@@ -64,14 +65,24 @@ class Settling:
         """
         defined = self._defined
         if not (events or self._unsettled) or not defined.is_looked_at:
+            self._look_at(events, NOTHING)
             return list(events)
         known = defined.now_known()
+        if defined.was_read and not defined.is_away:
+            self._look_at(events, known)
         counted = [event for event in events if _is_to_be_counted(event)]
         own = [event for event in counted if event.application == defined.application]
         if self._owed is not None:
             self._others |= {event.event_id for event in counted if event.application != defined.application}
         answers = self._answers(known, own)
         return [_with_states(event, answers.get(event.event_id), defined.ledger_id) for event in events]
+
+    def _look_at(self, events: Sequence[CallEvent], known: Known) -> None:
+        """Count those that pass a limit unnoticed."""
+        own = [event for event in events if event.application == self._defined.application]
+        if not self._settings.api_key:  # else they may name limits of the server that they are sent to
+            note_unknown(own, known)
+        note_nobodys(own, known)
 
     def remember(self, events: Sequence[CallEvent]) -> None:
         """These are in the store now: those that were not counted are written down, to be counted whatever becomes of us.

@@ -6,16 +6,19 @@ import datetime
 import time
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from .ledger import Account, Amount, Settle, Standing, Totals, state_of
-from .limit import Definition
+from .limit import Definition, rolling_ns
 from .reached import amount_of
+from .rows import SLICES
 
 __all__ = ["LimitStanding", "Snapshot", "is_own", "standing_of"]
 
+_FRESH: Final = 1.0
+"""Seconds after which others are thought to have spent, reset or raised."""
 _MOST: Final = 16_384
 """Accounts that are remembered; beyond, all begin anew."""
 
@@ -53,6 +56,19 @@ class _Seen:
         self.held = 0
 
 
+class Mark(NamedTuple):
+    """What was known of an account at a time."""
+
+    seen: _Seen | None
+    spent: int
+    held: int
+
+    @property
+    def is_added_to(self) -> bool:
+        """Whether this process has told the ledger of calls since."""
+        return bool(self.spent or self.held)
+
+
 class Snapshot:
     """By account, what was seen last."""
 
@@ -83,15 +99,27 @@ class Snapshot:
             if seen is not None:
                 seen.held -= hold.of(seen.standing.unit)
 
-    def knows(self, account: Account) -> bool:
-        """Whether the ledger told of it."""
-        return account in self._seen
+    def is_old(self, account: Account) -> bool:
+        """Whether the ledger is to be asked how it stands: it never told of it, or a while ago."""
+        seen = self._seen.get(account)
+        return seen is None or time.monotonic() - seen.at > _FRESH
+
+    def mark(self, account: Account) -> Mark:
+        """To be taken before the ledger is asked."""
+        seen = self._seen.get(account)
+        return Mark(None, 0, 0) if seen is None else Mark(seen, seen.spent, seen.held)
+
+    def see_as_of(self, mark: Mark, standing: Standing) -> None:
+        """The ledger told how an account stands; nothing is believed of it if calls of this process began or ended meanwhile."""
+        if self.mark(Account(standing.limit_id, standing.key)) == mark:
+            self.see((standing,))
 
     def of(self, definition: Definition, account: Account) -> LimitStanding:
         """How an account stands, as far as it is known."""
         limit, seen = definition.limit, self._seen.get(account)
         spent = held = None
-        if seen is not None and not _is_over(seen.standing):
+        is_rolling = rolling_ns(limit.window) is not None  # of which only a part goes when room returns
+        if seen is not None and (is_rolling or not _is_over(seen.standing)):
             spent, held = seen.standing.spent + seen.spent, max(0, seen.standing.held + seen.held)
         elif seen is not None:  # the window turned since
             spent, held = 0, max(0, seen.held)
@@ -121,6 +149,9 @@ def standing_of(definition: Definition, account: Account, totals: Totals) -> Sta
     """How an account stands by its running row."""
     limit, spent = definition.limit, totals.spent
     state = state_of(spent, limit.most, limit.threshold)
+    starts, resets, rolling = totals.starts_ns, totals.ends_ns, rolling_ns(limit.window)
+    if rolling is not None and starts is not None:
+        resets = starts + rolling // SLICES + rolling  # its first slice is out of the window
     return Standing(
         account.limit_id,
         limit.name,
@@ -131,8 +162,8 @@ def standing_of(definition: Definition, account: Account, totals: Totals) -> Sta
         limit.most,
         spent,
         totals.held,
-        totals.starts_ns,
-        totals.ends_ns,
+        starts,
+        resets,
     )
 
 

@@ -15,9 +15,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .book import Book
-from .kept import Kept, Sought
-from .ledger import Alert, Answer, Past, Renew, Step
+from .kept import PAGE, Follow, Kept, Sought
+from .ledger import Alert, Answer, Past, Renew, Step, Unreadable
 from .limit import Definition
+from .readable import note_unreadable, read_definition
 from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
 
 __all__ = ["COLUMNS", "TABLES", "TOGETHER", "SqlKept", "events_of"]
@@ -58,7 +59,6 @@ _record = msgspec.msgpack.Decoder(Record).decode
 _told = msgspec.msgpack.Decoder(tuple[float | str, ...]).decode
 _past = msgspec.msgpack.Decoder(Past).decode
 _alert = msgspec.msgpack.Decoder(Alert).decode
-_definition = msgspec.json.Decoder(Definition).decode
 _definition_json = msgspec.json.Encoder().encode
 
 _ROW: Final = (
@@ -85,6 +85,7 @@ _CHANGE_HOLDS: Final = (
 )
 _PUT_HOLD: Final = " ".join(_PUT_HOLDS)
 _CHANGE_HOLD: Final = "UPDATE holds SET state = ?, due_ns = ?, record = ? WHERE event_id = ?"
+_PUT_RESETS: Final = ("INSERT INTO resets (number, key, closed_ns, past) VALUES", "(?, ?, ?, ?)", "")
 _PUT_SETTLED: Final = ("INSERT INTO settled (event_id, due_ns, record) VALUES", "(?, ?, ?)", "")
 _RECORDS: Final = (
     "SELECT event_id, record, 1 FROM holds WHERE event_id IN ({ids}) "
@@ -113,6 +114,8 @@ class SqlKept(Kept):
         self._changes = 0
         """Of definitions, by all who use the database, as far as they were read."""
         self._every: dict[int, tuple[Known, int | None]] = {}
+        self._unreadable: dict[str, dict[int, Unreadable]] = {}
+        """By application and number."""
         self._terms: dict[str, Terms] = {}
         self._rows_read: dict[Place, Row] = {}
         self._records_read: dict[bytes, Record] = {}
@@ -179,6 +182,13 @@ class SqlKept(Kept):
 
     def _is_to_sweep(self, now_ns: int) -> bool:
         return now_ns - self._swept_ns >= _SWEEP_NS
+
+    def _is_lease_over(self, now_ns: int) -> bool:
+        return bool(self._ask("SELECT 1 FROM holds WHERE state = 0 AND due_ns <= ? LIMIT 1", (now_ns,)))
+
+    def _sweep(self) -> None:
+        self._swept_ns = 0
+        self.run(())
 
     def _forget_read(self) -> None:
         """Somebody else may have changed what was read."""
@@ -311,25 +321,31 @@ class SqlKept(Kept):
 
     def _read_limits(self, changes: int) -> None:
         """Limits were changed since they were read; by all who use the database so often."""
-        sql = "SELECT number, definition, gone_ns, changed FROM limits WHERE changed > ? ORDER BY number"
+        sql = "SELECT number, application, limit_id, definition, gone_ns, changed FROM limits WHERE changed > ? ORDER BY number"
         versions: dict[str, int] = {}
-        for number, definition, gone_ns, changed in self._ask(sql, (self._changes,)):
-            known = Known(number, _definition(definition))
-            self._every[number] = (known, gone_ns)
-            application = known.definition.application
+        for number, application, limit_id, definition, gone_ns, changed in self._ask(sql, (self._changes,)):
             versions[application] = max(changed, versions.get(application, 0))
+            self._unreadable.get(application, {}).pop(number, None)
+            read = read_definition(limit_id, definition)
+            if not isinstance(read, Unreadable):
+                self._every[number] = (Known(number, read), gone_ns)
+            elif gone_ns is None:
+                self._unreadable.setdefault(application, {})[number] = read
+                note_unreadable(application, read)
         there: dict[str, list[Known]] = {application: [] for application in versions}
         for known, gone in self._limits() if there else ():
             if gone is None and known.definition.application in there:
                 there[known.definition.application].append(known)
         for application, version in versions.items():
-            self._terms[application] = Terms(version, there[application])
+            unreadable = dict(self._unreadable.get(application, {}))
+            self._terms[application] = Terms(version, there[application], unreadable)
         self._changes = changes
 
     def _forget_all(self) -> None:
         """What was read may be what was not kept."""
         self._forget_read()
         self._every.clear()
+        self._unreadable.clear()
         self._terms.clear()
         self._changes = 0
 
@@ -353,9 +369,12 @@ class SqlKept(Kept):
         self._read_limits(change)
         return self._every[known.number][0]
 
-    def _bury_limit(self, known: Known, now_ns: int) -> None:
+    def _with_unreadable(self) -> set[str]:
+        return {application for application, some in self._unreadable.items() if some}
+
+    def _bury_limit(self, number: int, now_ns: int) -> None:
         change = self._next_change()
-        self._do("UPDATE limits SET gone_ns = ?, changed = ? WHERE number = ?", [(now_ns, change, known.number)])
+        self._do("UPDATE limits SET gone_ns = ?, changed = ? WHERE number = ?", [(now_ns, change, number)])
         self._read_limits(change)
 
     def _next_change(self) -> int:
@@ -370,6 +389,20 @@ class SqlKept(Kept):
         if since_ns is not None:
             sql, told = sql + " AND (ends_ns > ? OR ends_ns = 0)", [*told, since_ns]
         return [_row(found) for found in self._ask(sql + " ORDER BY key, starts_ns", told)]
+
+    def _page_of(self, number: int, since_ns: int, follow: Follow) -> tuple[list[Row], Follow]:
+        """What follows is behind a key."""
+        sign, key = (">=", "") if follow is None else (">", follow)
+        sql = (
+            f"SELECT {_ROW} FROM rows WHERE number = ? AND key {sign} ? "  # noqa: S608 - words of ours
+            "AND (ends_ns > ? OR ends_ns = 0) ORDER BY key, starts_ns LIMIT ?"
+        )
+        rows = [_row(found) for found in self._ask(sql, (number, key, since_ns, PAGE))]
+        if len(rows) < PAGE:
+            return rows, None
+        last = rows[-1].key  # of which there may be more
+        whole = [row for row in rows if row.key != last]
+        return (whole, whole[-1].key) if whole else (self._rows_of(number, last, since_ns), last)
 
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in (put := list(rows)):
@@ -386,7 +419,7 @@ class SqlKept(Kept):
 
     def _add_resets(self, number: int, past: Iterable[Past]) -> None:
         rows = [(number, one.totals.key, one.closed_ns, _encode(one)) for one in past]
-        self._do("INSERT INTO resets (number, key, closed_ns, past) VALUES (?, ?, ?, ?)", rows)
+        self._put(_PUT_RESETS, rows)
 
     def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
         where, told = "number = ?", [number]

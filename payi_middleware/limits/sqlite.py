@@ -41,6 +41,7 @@ _TRIES: Final = 100  # of a second of patience
 _CROWDED: Final = 0.02  # seconds after waiting for the lock in which others must be thought to wait for it
 _WAY: Final = 0.0015  # seconds that they are then given after a transaction, so that one of them finds it free
 _QUICK: Final = 0.0005  # seconds that a statement takes at most while no other thread or process wants what it needs
+_LEDGER: Final = "SELECT clock_ns, changes FROM ledger"
 _PASSING: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 """Errors that go by. After others the file is opened anew."""
 
@@ -216,6 +217,26 @@ class SqliteLedger(SqlKept):
                 self.undo(error)
                 raise _told(self.path, error) from error
 
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[int]:
+        """Others write meanwhile; what they write is not seen until the next."""
+        with forks.at_work(), self.lock:
+            try:
+                cursor = self._current()
+                if cursor.connection.in_transaction:  # begun and left by `at_once`; nothing was written in it
+                    cursor.execute("ROLLBACK")
+                cursor.execute("BEGIN")
+                clock, changes = patiently(lambda: cursor.execute(_LEDGER).fetchone(), self._timeout)
+                if changes != self._changes:
+                    self._read_limits(changes)
+                now = max(self._clock(), self._seen)
+                self._seen = now if now >= clock - _NS else clock
+                yield self._seen
+                cursor.execute("COMMIT")
+            except BaseException as error:
+                self.undo(error)
+                raise _told(self.path, error) from error
+
     def begin(self) -> int:
         """Begin a transaction; the ledger's clock. The lock is held."""
         cursor = self._current()
@@ -304,7 +325,7 @@ class SqliteLedger(SqlKept):
         data_version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
         if data_version != self._data_version:
             self._forget_read()
-            clock, changes = cursor.execute("SELECT clock_ns, changes FROM ledger").fetchone()
+            clock, changes = cursor.execute(_LEDGER).fetchone()
             self._kept_clock = clock
             if changes != self._changes:
                 if self._is_at_once:

@@ -377,7 +377,14 @@ def test_where_limits_are_counted(tmp_path: Path) -> None:
 def test_the_ledger_and_limits_that_are_reached(tmp_path: Path) -> None:
     """By name, and how many accounts; never whose. Without limits there is nothing to tell, and one that is broken is a problem."""
     stored(tmp_path, report())
-    assert examined(tmp_path)["ledger"] == {"id": None, "error": None, "limits": 0, "held": 0, "over": []}
+    assert examined(tmp_path)["ledger"] == {
+        "id": None,
+        "error": None,
+        "limits": 0,
+        "held": 0,
+        "over": [],
+        "unreadable": [],
+    }
     ledger = SqliteLedger(tmp_path / "payi.db.ledger")
     for name, kind in (("Monthly", "block"), ("Soft", "allow"), ("Free", "block")):
         limit = Limit(name, 1, type=kind, per="user")  # type: ignore[arg-type]

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keeping import url
+from keeping import made, url
+from made import call
 from typer.testing import CliRunner
 
 from payi_middleware.cli import app
 from payi_middleware.limits.ledger import Account, Settle
+from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.sqlite import SqliteLedger
 
 USD = 10**10
@@ -198,6 +200,32 @@ def test_a_limit_is_changed(store: str, tmp_path: Path) -> None:
     run("create", "Other", "1")
     assert told("delete", "Other")[0]["deleted"] is True
     assert "There are no limits" in run("list")
+
+
+def test_whose_a_new_limit_is_is_said(store: str, tmp_path: Path) -> None:
+    """With a warning where the store has calls of other applications only."""
+    assert "It is of the application default" in (told_first := run("create", "first", "1"))
+    assert "the store has calls" not in told_first
+    made(tmp_path, [call(application=name) for name in ("shop", "shop", "desk")]).close()
+    warned = run("create", "second", "1")
+    assert "and none of default, which this limit is of: say --application" in warned
+    assert "shop" in warned
+    assert "desk" in warned
+    third = run("create", "third", "1", "--application", "shop", "--per", "user")
+    assert "the store has calls" not in third
+    assert "A call without user passes it, and counts to nobody." in run("show", "third")
+    assert "Calls that lack what a limit is per (a user, say) pass that limit" in run("list")
+
+
+def test_whose_word_holds_is_said(store: str, tmp_path: Path) -> None:
+    """Of a limit of code: how long a change stays, and what the code said."""
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    limit = Limit("all", 10)
+    ledger.define(Definition(limit_id="x", application="shop", limit=limit, source="code", code=limit))
+    ledger.close()
+    assert "Changed since" not in run("show", "all")
+    assert "The code of shop made this limit: what is changed here stays until" in run("update", "all", "--max", "20")
+    assert "Changed since the code said it, until it says something else: max: 10 -> 20." in run("show", "all")
 
 
 @pytest.fixture(scope="module")

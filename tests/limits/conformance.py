@@ -536,11 +536,17 @@ def everything_of_a_definition_is_kept(ledger: Ledger) -> None:
         managed=False,
     )
     given = Definition(
-        limit_id="odd id/ü", application=team.name, limit=limit, source="code", properties={"system.a": "b"}
+        limit_id="odd id/ü",
+        application=team.name,
+        limit=limit,
+        source="code",
+        code=Limit("Jörg's limit", 12),
+        properties={"system.a": "b"},
     )
     kept = ledger.define(given)
     assert kept.limit == limit
     assert (kept.limit_id, kept.source, kept.properties) == ("odd id/ü", "code", {"system.a": "b"})
+    assert kept.code == given.code
     assert ledger.definitions(team.name).limits == (kept,)
 
 
@@ -628,6 +634,23 @@ def a_change_of_unit_begins_anew(ledger: Ledger) -> None:
 
 
 # ---- reset, mending, forgetting
+
+
+def a_change_of_per_begins_anew(ledger: Ledger) -> None:
+    """What a user spent is no account's of the same name; what runs is settled to nothing."""
+    team = Team(ledger)
+    limit = team.limit("L", 5, per="user")
+    acme = Account(limit, '["acme"]')
+    team.spend(acme, usd=5)
+    running = team.ask(acme)
+    assert blocked(team.do(running)) == {"L": "blocked"}
+    team.limit("L", 5, limit_id=limit, per="account")
+    assert ledger.totals(team.name, limit) == []
+    assert [(past.totals.key, past.totals.spent) for past in team.history(limit)] == [(acme.key, 5 * USD)]
+    team.spend(acme, usd=1)
+    assert team.stands(limit, acme.key) == (1, 0)
+    team.limit("L", 5, limit_id=limit, per=("account", "user"))
+    assert ledger.totals(team.name, limit) == []
 
 
 def a_reset_begins_anew_and_what_is_held_stays(ledger: Ledger) -> None:
@@ -850,6 +873,7 @@ CASES: list[Callable[[Ledger], None]] = [
     raising_and_lowering_hold_at_once,
     calls_of_a_deleted_limit_are_settled_to_nothing,
     a_change_of_unit_begins_anew,
+    a_change_of_per_begins_anew,
     a_reset_begins_anew_and_what_is_held_stays,
     a_reset_of_one_account_leaves_the_others,
     a_limit_that_was_never_used_can_be_reset,

@@ -21,9 +21,10 @@ from loopback import Loopback, Reply
 
 from payi_middleware import Limit, LimitReached, PayiTransport, current, health, track
 from payi_middleware.exceptions import LedgerError
-from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Reserve, Stale, Step, Totals
+from payi_middleware.limits.ledger import Account, Answer, Definitions, Ledger, Reserve, Settle, Stale, Step, Totals
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.memory import MemoryLedger
+from payi_middleware.limits.snapshot import standing_of
 from payi_middleware.limits.tally import Since, tallied
 from payi_middleware.pricing import Prices
 from payi_middleware.record import new_id
@@ -403,6 +404,39 @@ def test_limits_of_the_code_win(limited: Limited, provider: Loopback, caplog: py
     assert "limit 'a' of 'default' is as the code says now: max: 10 -> 20" in caplog.text
 
 
+def test_a_limit_that_a_command_made_becomes_the_codes(
+    limited: Limited, provider: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one that says the very same: of code, it applies to every call."""
+    ledger, limit = MemoryLedger(), Limit("all", 1, unit="calls")
+    ledger.define(Definition(limit_id="theirs", application="default", limit=limit))
+    with caplog.at_level(logging.INFO, "payi_middleware"):
+        limited("openai", limit, ledger=ledger)
+        assert (ask(provider.url), ask(provider.url)) == (200, 400)
+    assert [(one.limit_id, one.source) for one in ledger.definitions("default").limits] == [("theirs", "code")]
+    assert "applies to: calls that name it -> every call" in caplog.text
+
+
+def test_what_a_command_changed_stays_until_the_code_changes(
+    limited: Limited, provider: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many workers start of the same code; what they find is not logged as a change of theirs."""
+    ledger = MemoryLedger()
+
+    def started(most: int) -> Any:
+        limited("openai", Limit("a", most), ledger=ledger).meter.limits.prepare()
+        (definition,) = ledger.definitions("default").limits
+        return definition
+
+    raised = ledger.define(msgspec.structs.replace(started(10), limit=Limit("a", 50)))
+    with caplog.at_level(logging.INFO, "payi_middleware"):
+        assert (started(10), started(10)) == (raised, raised)
+        assert "is as the code says now" not in caplog.text
+        assert started(20).limit.max == 20
+    assert "limit 'a' of 'default' is as the code says now: max: 50 -> 20" in caplog.text
+    assert started(10).limit.max == 10
+
+
 def test_another_process_may_be_quicker(provider: Loopback, limited: Limited) -> None:
     """The limit that it made is the one that counts."""
 
@@ -605,11 +639,10 @@ def test_leases_are_renewed_while_a_call_lives(provider: Loopback, limited: Limi
 def test_what_is_left_can_be_asked_before_a_call(provider: Loopback, limited: Limited) -> None:
     """`current().limits`: of the running user's accounts, from what the process heard last; with how old that is."""
     ledger = MemoryLedger()
-    limited(
-        "openai", Limit("own", 1, per="user", threshold=0.9), Limit("day", 3, unit="calls", window="day"), ledger=ledger
-    )
-    assert current().limits == ()
+    limits = (Limit("own", 1, per="user", threshold=0.9), Limit("day", 3, unit="calls", window="day"))
+    watched = limited("openai", *limits, ledger=ledger)
     with track(user_id="jane"):
+        watched.meter.limits.prepare()
         own, day = current().limits
         assert (own.name, own.left, own.own, own.state, own.max) == ("own", 1, True, "ok", 1)
         assert (day.left, day.own, day.unit) == (3, False, "calls")
@@ -646,6 +679,163 @@ def test_what_is_left_is_looked_up_in_the_background(provider: Loopback, limited
         while current().limits[0].left is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert current().limits[0].left == 1
+
+
+def test_limits_of_the_code_are_known_at_the_first_look(limited: Limited) -> None:
+    """Before their ledger is read, and without waiting for it."""
+    ledger = Gated()
+    ledger.gate.clear()
+    limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    with track(user_id="jane"):
+        (own,), (again,) = current().limits, current().limits
+        assert (own.name, own.max, own.left, own.age_seconds) == ("own", 1, None, None)
+        assert own == again
+        ledger.gate.set()
+        assert looked(until=lambda one: one.left == 1)
+
+
+def looked(*, until: Callable[[Any], bool]) -> Any:
+    """The first limit, once it is so; looked at again and again, as an application does that never calls."""
+    deadline = time.monotonic() + 5
+    while not until(found := current().limits[0]):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+    return found
+
+
+@pytest.mark.parametrize("kind", [MemoryLedger, Gated], ids=["memory", "waiting"])
+def test_what_others_changed_is_seen_without_a_call(
+    kind: Any, provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reset, what another process spent, a raise: a look that finds what is old has it asked anew."""
+    monkeypatch.setattr("payi_middleware.limits.snapshot._FRESH", 0.05)
+    monkeypatch.setattr("payi_middleware.limits.defined.FRESH", 5 * 10**7)
+    ledger = kind()
+    limited("openai", Limit("own", "0.00002", per="user"), ledger=ledger)
+    with track(user_id="jane"):
+        ask(provider.url)
+        assert current().limits[0].left == 0
+        (definition,) = ledger.definitions("default").limits
+        ledger.reset("default", definition.limit_id)
+        assert looked(until=lambda one: one.left > 0).spent == 0
+        jane = (Account(definition.limit_id, '["jane"]'),)
+        ledger.run([Settle(b"theirs", "default", jane, 1_000, 0, 1, time.time_ns())])
+        assert looked(until=lambda one: one.spent > 0).spent == Decimal("0.0000001")
+        ledger.define(msgspec.structs.replace(definition, limit=Limit("own", 5, per="user")))
+        assert looked(until=lambda one: one.max == 5).state == "ok"
+
+
+def test_many_accounts_are_asked_about_without_keeping_others_waiting(provider: Loopback, limited: Limited) -> None:
+    """The thread that asks does other things between: it also reads definitions, for which calls wait."""
+    ledger = Gated()
+    watched = limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    limits = watched.meter.limits
+    limits.prepare()
+    ledger.gate.clear()
+    done: list[int] = []
+    for number in range(120):
+        with track(user_id=f"user {number}"):
+            assert current().limits[0].left is None
+        if number == 0:
+            limits._errands.do(lambda: done.append(len(limits._wanted)))
+    ledger.gate.set()
+    deadline = time.monotonic() + 5
+    while limits._wanted:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert done[0] >= 60
+    with track(user_id="user 7"):
+        assert looked(until=lambda one: one.left == 1)
+
+
+@pytest.mark.parametrize("kind", [MemoryLedger, Gated], ids=["memory", "waiting"])
+def test_a_look_that_fails_refuses_no_call(
+    kind: Any, provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again a while later, and only then."""
+    monkeypatch.setattr("payi_middleware.limits.limits._PAUSE", 0.2)
+    ledger, asked = kind(), []
+
+    def fails(*given: Any) -> list[Totals]:
+        asked.append(given)
+        raise LedgerError("it is locked")
+
+    watched = limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    watched.meter.limits.prepare()
+    monkeypatch.setattr(ledger, "totals", fails)
+    with track(user_id="jane"):
+        for _ in range(3):
+            assert current().limits[0].left is None
+            watched.meter.limits._errands.do(lambda: None).result(5)  # behind it
+        assert len(asked) == 1
+        assert ask(provider.url) == 200
+    assert not watched.meter.limits.is_away
+    assert "limit_fault" not in health.counters()
+    monkeypatch.undo()
+    with track(user_id="bob"):
+        time.sleep(0.2)
+        assert looked(until=lambda one: one.left == 1)
+
+
+def test_what_is_asked_while_a_call_ends_is_not_believed(provider: Loopback, limited: Limited) -> None:
+    """It may be with the call or without it."""
+    ledger = MemoryLedger()
+    watched = limited("openai", Limit("own", 1, per="user"), ledger=ledger)
+    with track(user_id="jane"):
+        ask(provider.url)
+        snapshot = watched.meter.limits.snapshot
+        (definition,) = ledger.definitions("default").limits
+        jane = Account(definition.limit_id, '["jane"]')
+        old = standing_of(definition, jane, ledger.totals("default", *jane)[0])
+        mark = snapshot.mark(jane)
+        ask(provider.url)
+        snapshot.see_as_of(mark, old)
+        assert current().limits[0].spent == Decimal("0.000054")
+        snapshot.see_as_of(snapshot.mark(jane), old)
+        assert current().limits[0].spent == Decimal("0.000027")
+
+
+def test_a_rolling_window_is_not_thought_empty_when_room_returns(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One slice is out; the others count, and are asked about."""
+    clock = Clock()
+    clock.ns = time.time_ns()
+    ledger = MemoryLedger(clock=clock)
+    watched = limited("openai", Limit("own", 1, per="user", window="60m"), ledger=ledger)
+    monkeypatch.setattr("payi_middleware.limits.snapshot.time", clock)
+    with track(user_id="jane"):
+        ask(provider.url)
+        clock.advance(1800)
+        ask(provider.url)
+        (own,) = current().limits
+        assert own.resets_at is not None
+        assert 1740 <= own.resets_at.timestamp() - clock.ns / 10**9 <= 1861
+        clock.advance(1900)
+        (definition,) = ledger.definitions("default").limits
+        heard = watched.meter.limits.snapshot.of(definition, Account(definition.limit_id, '["jane"]'))
+        assert heard.spent == Decimal("0.000054")  # never too much is thought to be left
+        assert current().limits[0].spent == Decimal("0.000027")
+        told = standing_of(definition, Account("x"), ledger.totals("default", definition.limit_id, '["jane"]')[0])
+        assert told.resets_ns is not None
+        assert 1620 <= told.resets_ns / 10**9 - clock.ns / 10**9 <= 1761
+
+
+class Clock:
+    """In place of the module `time` and of a ledger's clock."""
+
+    ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+    time_ns = __call__
+
+    def monotonic(self) -> float:
+        return self.ns / 10**9
+
+    def advance(self, seconds: int) -> None:
+        self.ns += seconds * 10**9
 
 
 def test_calls_of_a_dead_process_are_settled(limited: Limited, provider: Loopback) -> None:
@@ -762,6 +952,51 @@ def test_without_limits_nothing_is_held(provider: Loopback) -> None:
     assert watched.meter.health()["limits"] is None
     assert LimitReached.of(ValueError()) is None
     watched.meter.close()
+
+
+def test_a_limit_that_is_named_and_not_there_is_told(
+    provider: Loopback, limited: Limited, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counted, and said once; names and ids of limits that are there are none of it."""
+    ledger = MemoryLedger()
+    ledger.define(Definition(limit_id="team-1", application="default", limit=Limit("team", 1)))
+    watched = limited("openai", ledger=ledger, limits=())
+    for ids in (["team-1"], ["team"], ["team-l"], ["team", "tame"]):
+        with track(limit_ids=ids):
+            assert ask(provider.url) == 200
+    with caplog.at_level(logging.WARNING, "payi_middleware"):
+        assert len(watched.events) == 4
+    assert health.counters()["limit_unknown"] == 2
+    assert caplog.text.count("names limit 'team-l' in limit_ids") == 1
+
+
+def test_without_any_limit_a_name_names_nothing(provider: Loopback, limited: Limited) -> None:
+    """Unless events go to a server, which may have it."""
+    for number, key in enumerate(("", "a-key")):
+        watched = limited("openai", ledger=None, limits=(), api_key=key, base_url="http://127.0.0.1:9")
+        with track(limit_ids=["there"], meter=watched.meter):
+            ask(provider.url)
+        assert len(watched.events) == 1
+        assert health.counters()["limit_unknown"] == 1, number
+
+
+def test_calls_of_nobody_are_told(provider: Loopback, limited: Limited, caplog: pytest.LogCaptureFixture) -> None:
+    """They pass every limit of a user; where a limit does not apply at all, or is of tags, nothing is said."""
+    ledger = MemoryLedger()
+    limits = (
+        Limit("each", 1, per=("user", "account")),
+        Limit("tagged", 1, per="request_tag"),
+        Limit("premium", 1, per="user", tags=["premium"]),
+    )
+    watched = limited("openai", *limits, ledger=ledger)
+    for who in ({}, {"user_id": "jane"}, {"user_id": "jane", "account_name": "acme"}):
+        with track(**who):
+            assert ask(provider.url) == 200
+    with caplog.at_level(logging.WARNING, "payi_middleware"):
+        assert len(watched.events) == 3
+    assert health.counters()["limit_nobodys"] == 2
+    assert caplog.text.count("a call has no user, whose account limit 'each' would charge") == 1
+    assert "has no account" not in caplog.text
 
 
 def test_accounts_are_found_as_their_events_find_them(limited: Limited, provider: Loopback) -> None:

@@ -20,8 +20,17 @@ def test_what_is_given_loosely_is_kept_in_one_form() -> None:
     assert limit == Limit("Jane", "0.1", per=["user"], tags=("premium",), window="36h")
 
 
-def test_it_survives_json() -> None:
-    limit = Limit("Jane", 10, per=("user", "model"), match={"properties.plan": "pro"}, alerts=(0.5, 1, "forecast"))
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"per": ("user", "model"), "match": {"properties.plan": "pro"}, "alerts": (0.5, 1, "forecast")},
+        {"threshold": Decimal("0.8"), "alerts": (Decimal("0.5"),), "match": {"user_id": "Jörg \U0001f600"}},
+        {"alerts": 0.8, "tags": {"gold": 1}, "window": datetime.timedelta(days=2)},
+        {"alerts": "forecast", "per": iter(["user"]), "match": [("model", "o1")], "window": ""},
+    ],
+)
+def test_it_survives_json(more: dict[str, Any]) -> None:
+    limit = Limit("Jane", 10, **more)
     assert msgspec.json.decode(msgspec.json.encode(limit), type=Limit) == limit
 
 
@@ -63,6 +72,22 @@ def test_rolling_windows(window: str | None, ns: int | None) -> None:
         ({"unknown_price": "zero"}, "'dearest'"),
         ({"alerts": (80,)}, "such as 0.8"),
         ({"alerts": ("soon",)}, "'forecast'"),
+        ({"alerts": (True,)}, "such as 0.8"),
+        ({"max": True}, "max=True is no number; use for example 10"),
+        ({"match": {"properties.seats": 5}}, r"match\['properties.seats'\] has 5, which is no text; use '5'"),
+        ({"match": {"properties.plan": ["pro", "gold"]}}, "use one text"),
+        ({"match": {"user_id": None}}, "has None, which is no text"),
+        ({"match": {"user_id": "a\ud800"}}, "write it whole"),
+        ({"match": {5: "a"}}, "match has 5, which is no text; use '5'"),
+        ({"match": "pro"}, "no mapping; use for example"),
+        ({"tags": [1]}, "tags has 1, which is no text; use '1'"),
+        ({"threshold": "0.8"}, "threshold='0.8' is no number"),
+        ({"threshold": True}, "threshold=True is no number"),
+        ({"strict": "no"}, "strict='no' is not valid; use True or False"),
+        ({"managed": 0}, "managed=0 is not valid"),
+        ({"window": 3600}, "window=3600 is not valid; use 'hour'"),
+        ({"window": 0}, "window=0 is not valid"),
+        ({"per": 5}, "per=5 is not valid; use 'user'"),
     ],
 )
 def test_what_cannot_be_is_told(wrong: dict[str, Any], told: str) -> None:

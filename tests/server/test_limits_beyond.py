@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from servers import Server
 
 from payi_middleware import health
 from payi_middleware.exceptions import LedgerError
+from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.server.limit_metrics import LimitCollector
 from payi_middleware.store import open_store
@@ -192,6 +194,20 @@ def test_metrics_tell_how_limits_stand(server: Server) -> None:
             f"payi_limit_refused{label} 0.0",
         ]
     )
+
+
+def test_a_change_of_a_limit_of_code_says_how_long_it_stays(server: Server) -> None:
+    limit = Limit("all", 10)
+    for limit_id, source in (("code", "code"), ("api", "api")):
+        named = msgspec.structs.replace(limit, name=limit_id)
+        server.app.state.serving.ledger.define(
+            Definition(limit_id=limit_id, application="codes", limit=named, source=source, code=named)
+        )
+    with server.http(server.key("admin", "codes")) as http:
+        told = http.put("/api/v1/limits/code", json={"max": 20}).json()
+        assert told["message"] == "made by code: this change stays until the code says something else of it"
+        assert (told["limit"]["max"], told["limit"]["source"]) == (20, "code")
+        assert http.put("/api/v1/limits/api", json={"max": 20}).json()["message"] is None
 
 
 def test_metrics_tell_that_the_ledger_is_away() -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from ... import health
 from ...exceptions import LedgerError
-from ..kept import changed, check_name, is_history, is_over
+from ..kept import changed, check_name, goes_on, is_history, is_over
 from ..ledger import (
     LEASE_SECONDS,
     STAGES,
@@ -34,14 +34,16 @@ from ..ledger import (
     Stale,
     Step,
     Totals,
+    Unreadable,
 )
 from ..limit import Definition
+from ..readable import note_unreadable, read_definition
 from ..rows import Known, Row, Terms, past_of, totals_of
 from . import wire
 from .address import address_of
 from .client import Client, within
 from .scripts import Script, function, script
-from .terms import alerts_of, definition_of, fields_of, told_of
+from .terms import alerts_of, fields_of, told_of
 
 __all__ = ["ValkeyLedger"]
 
@@ -137,7 +139,7 @@ class ValkeyLedger:
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew.
 
-        Another unit makes it another limit: what was counted of the old one is history.
+        Another unit, or another `per`, makes it another limit: what was counted of the old one is history.
 
         Raises:
             LimitError: Another limit of the application has the name.
@@ -146,6 +148,9 @@ class ValkeyLedger:
             terms = self._fetched(definition.application)
             check_name(terms, definition)
             before, now = terms.by_id.get(definition.limit_id), self._seen * 1_000
+            if way := terms.giving_way(definition):
+                self._removed(application=definition.application, version=terms.version, number=way[0])
+                continue
             if before is None:
                 created = definition.created_ns or now  # told where a limit comes from elsewhere
                 kept = msgspec.structs.replace(definition, created_ns=created, updated_ns=now)
@@ -154,7 +159,7 @@ class ValkeyLedger:
                 kept = changed(before.definition, definition, now)
                 if kept is before.definition:
                     return kept
-                buried, number = (0, before.number) if before.unit == kept.limit.unit else (before.number, 0)
+                buried, number = (0, before.number) if goes_on(before.definition, kept) else (before.number, 0)
             if self._defined(terms.version, buried, number, kept):
                 if number:
                     self._stretch(Known(number, kept))
@@ -165,11 +170,10 @@ class ValkeyLedger:
         """Delete a limit; its history stays."""
         for _ in range(_TRIES):
             terms = self._fetched(application)
-            known = terms.by_id.get(limit_id)
-            if known is None:
+            number = terms.number_of(limit_id)
+            if number is None:
                 return False
-            if self._asked(_DEFINE, terms.version, known.number, -1, [], [], application=application)[0] == "done":
-                self._forget([application])
+            if self._removed(application, terms.version, number):
                 return True
         raise self._unsteady()
 
@@ -401,7 +405,17 @@ class ValkeyLedger:
 
     def _fetched(self, application: str) -> Terms:
         version, found = self._asked(_LIMITS, 0, 0, application=application)[1]
-        terms = Terms(version, [Known(number, definition_of(text)) for number, text, gone in found or () if not gone])
+        limits, unreadable = [], {}
+        for number, text, gone, limit_id in found or ():
+            if gone:
+                continue
+            read = read_definition(limit_id, text)
+            if isinstance(read, Unreadable):
+                unreadable[number] = read
+                note_unreadable(application, read)
+            else:
+                limits.append(Known(number, read))
+        terms = Terms(version, limits, unreadable)
         with self._lock:
             self._terms[application] = terms
             self._limit_ids.update((known.number, known.limit_id) for known in terms.by_id.values())
@@ -418,8 +432,10 @@ class ValkeyLedger:
         first = 0 if application else 1
         while True:
             found = self._asked(_LIMITS, first, _PAGE, application=application)[1][1]
-            for number, text, gone in found or ():
-                yield Known(number, definition_of(text)), gone * 1_000 or None
+            for number, text, gone, limit_id in found or ():
+                read = read_definition(limit_id, text)
+                if not isinstance(read, Unreadable):
+                    yield Known(number, read), gone * 1_000 or None
             if application or not found:
                 return
             first += _PAGE
@@ -429,6 +445,11 @@ class ValkeyLedger:
         kept = (fields_of(known), alerts_of(known))
         self._forget([definition.application])
         return self._asked(_DEFINE, version, buried, number, *kept, application=definition.application)[0] == "done"
+
+    def _removed(self, application: str, version: int, number: int) -> bool:
+        done: bool = self._asked(_DEFINE, version, number, -1, [], [], application=application)[0] == "done"
+        self._forget([application])
+        return done
 
     def _stretch(self, known: Known) -> None:
         """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""

@@ -6,13 +6,11 @@ from typing import Any
 
 import msgspec
 
-from ..limit import Definition
 from ..rows import Known
 
-__all__ = ["alerts_of", "definition_of", "fields_of", "share_of", "told_of"]
+__all__ = ["alerts_of", "fields_of", "share_of", "told_of"]
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Definition).decode
 
 
 def fields_of(known: Known) -> list[Any]:
@@ -59,11 +57,6 @@ def _kept_seconds(known: Known) -> int:
 def alerts_of(known: Known) -> list[list[str]]:
     """Each share with the amount from which it is told."""
     return [[str(share), str(amount)] for share, amount in known.alerts]
-
-
-def definition_of(text: str) -> Definition:
-    """As it was written."""
-    return _decode(text)
 
 
 def share_of(text: str) -> float | str:

@@ -85,14 +85,20 @@ def accounts(limit_id: str, caller: Reader, ledger: Counting, asked: Annotated[P
 
 @router.put("/{limit_id:segment}")
 def update(limit_id: str, body: ChangedLimit, caller: Manager, ledger: Counting, writer: Writing) -> Answer:
-    """Change a limit; its maximum cannot go below what is spent, of an account that has spent the most."""
+    """Change a limit; its maximum cannot go below what is spent, of an account that has spent the most.
+
+    Of a limit that code made, the change stays until the code says something else of it, and `message` says so.
+    """
     with _changing:
         definition = changed(_found(ledger, caller, limit_id), body)
         spent = max((one.spent for one in ledger.totals(caller.name, limit_id)), default=0)
         if body.max is not None and definition.limit.most < spent:
             raise ApiError(400, "max: below what is spent already", "invalid_max_limit_update")
         definition = _defined(ledger, definition, writer)
-    return Answer(_response(ledger, definition))
+    message = (
+        "made by code: this change stays until the code says something else of it" if definition.is_codes else None
+    )
+    return Answer(_response(ledger, definition) | {"message": message})
 
 
 @router.delete("/{limit_id:segment}")

@@ -11,7 +11,7 @@ end
 table.sort(numbers)
 local found = {}
 for _, number in ipairs(numbers) do
-  local told = call('HMGET', base .. ':l:' .. number, 'definition', 'gone')
-  if told[1] then found[#found + 1] = { number, told[1], tonumber(told[2] or 0) } end
+  local told = call('HMGET', base .. ':l:' .. number, 'definition', 'gone', 'limit_id')
+  if told[1] then found[#found + 1] = { number, told[1], tonumber(told[2] or 0), told[3] } end
 end
 return answer({ tonumber(version), found })
