@@ -251,6 +251,51 @@ async def test_decorated_coroutine(events: Events, sdk: Asking) -> None:
     assert len({event.attribution.use_case_id for event in seen}) == 2
 
 
+async def test_decorated_function_that_returns_a_coroutine(events: Events, sdk: Asking) -> None:
+    """Under another plain decorator, in a lambda or an object, a coroutine runs in the block, whose end is the activity's."""
+
+    def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any) -> Any:
+            return function(*args)
+
+        return wrapper
+
+    @track(user_id="jane")
+    @use_case("Digest")
+    @logged
+    async def digest() -> str:
+        await sdk.aask()
+        return "done"
+
+    class Job:
+        async def __call__(self) -> str | None:
+            await sdk.aask()
+            return user()
+
+    begun = digest()
+    assert (begun.__name__, user()) == ("digest", None)
+    assert await begun == "done"
+    assert await track(user_id="tom")(lambda: Job()())() == "tom"
+    assert await track(user_id="bob")(Job())() == "bob"
+
+    assert [event.user_id for event in events] == ["jane", "tom", "bob"]
+    assert [event.use_case_name for event in events] == ["Digest", None, None]
+    assert user() is None
+
+
+async def test_decorated_coroutine_that_raises() -> None:
+    """What is raised in a coroutine under another decorator passes through, and the block is left."""
+
+    async def fail() -> None:
+        raise LookupError(user())
+
+    with pytest.raises(LookupError, match="jane"):
+        await track(user_id="jane")(lambda: fail())()
+
+    assert user() is None
+
+
 def test_recursion(events: Events, blocking_sdk: Asking) -> None:
     """A decorated function that calls itself stays in one activity."""
 
