@@ -189,6 +189,9 @@ class _FlaskFace(PayiWSGIMiddleware):
     def bound(self, environ: Environ) -> _Bound:
         return _Bound(environ, self._identify is None)
 
+    def environ_of(self, request: _Bound) -> Environ:
+        return request.environ
+
     def key(self, request: _Bound) -> tuple[object, ...]:
         return (request.view, self._user(request) if request.by_login else None)
 

@@ -113,6 +113,11 @@ class PayiWSGIMiddleware:
         """What stands for the request in the methods below."""
         return environ
 
+    def environ_of(self, request: Any) -> Environ:
+        """The environ of what stands for the request."""
+        environ: Environ = request
+        return environ
+
     def delivered(self, activity: Activity, before: int) -> int:
         """Calls that are delivered now, where a part of the answer is to wait for that; `before` were already."""
         ended = activity.ended_calls
@@ -123,6 +128,7 @@ class PayiWSGIMiddleware:
     def end(self, activity: Activity) -> None:
         """The request is over."""
         activity.end()
+        self.environ_of(activity.request).pop(BOUND, None)  # an outer middleware may have it served again
         if activity.calls:
             self.meter.activity_ended()
 

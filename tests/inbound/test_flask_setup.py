@@ -138,6 +138,21 @@ def test_two_applications_with_one_meter(meter: Meter, events: Events, blocking_
     ]
 
 
+@pytest.mark.parametrize("path", ["/ask", "/stream"])
+def test_a_request_that_is_served_again(path: str, meter: Meter, events: Events, blocking_sdk: Asking) -> None:
+    """What an application serves again of the same environ is attributed again."""
+    app = asking_app(blocking_sdk)
+    Payi(app, meter, identify=lambda request: "jane")
+    environ = app.test_request_context(path).request.environ
+    for _ in range(2):
+        answer = app.wsgi_app(environ, lambda *started: b"".join)
+        assert list(answer)
+        getattr(answer, "close", list)()
+
+    assert [(event.user_id, event.inbound.http_route) for event in events] == [("jane", path), ("jane", path)]
+    assert not health.counters()
+
+
 def test_middleware_around_an_extended_application(meter: Meter, events: Events, blocking_sdk: Asking) -> None:
     """The plain middleware around an application that has the extension binds for both: once, and without routes."""
     counts: list[int] = []
