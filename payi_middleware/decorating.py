@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import Any, TypeVar
 
 from ._outbound import HOOK
-from .frames import Activity, Block
+from .frames import Activity, Block, Elsewhere
 from .steps import Steps
 
 __all__ = ["decorated", "inside", "leave", "wrapped"]
@@ -31,7 +31,7 @@ def decorated(function: Any, decorate: Callable[[Any], Any]) -> Any:
 def leave(block: Block | None) -> None:
     """The end of an outermost block is the end of its activity."""
     activity = None if block is None else block.parent
-    if not isinstance(activity, Activity) or activity.face is not None:
+    if not isinstance(activity, Activity) or (activity.face is not None and not isinstance(activity, Elsewhere)):
         return
     activity.end()
     if activity.calls:
