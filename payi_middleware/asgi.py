@@ -100,6 +100,7 @@ class PayiMiddleware:
                 await self.app(scope, receive, send)
         finally:
             activity.ended = time.monotonic()
+            scope.pop(BOUND, None)  # an outer middleware may have the same scope served again
             if (
                 activity.flying is not None and not self.meter.spool.durable
             ):  # what only memory holds is delivered at once

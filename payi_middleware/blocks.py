@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from . import carrier, context, health
+from . import carrier, context, health, identify
 from ._outbound import HOOK, meter_of
 from .annotation import Annotation, annotate, over
 from .attribution import Given, check_use_case, clean
 from .decorating import decorated, inside, leave, wrapped
-from .frames import Activity, Block, continued, outward
+from .frames import Activity, Block, continued, elsewhere, outward
 
 if TYPE_CHECKING:
     from .meter import Meter
@@ -39,7 +39,7 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         limit_tags: Labels of limits.
         price_as: A resource, or `category/resource`, by whose rates to price instead of the model that answered.
         resource_scope: `global`, `datazone`, `region` or one of them with a name.
-        meter: The meter for calls inside; None for the outer one, or the process's default.
+        meter: The meter for calls inside, which belong to the same request; None for the outer one, or the process's default.
 
     Raises:
         TypeError: It stands over a function without parentheses.
@@ -135,8 +135,10 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         if outer is None:
             return Block(Activity(self._meter), given)
         activity = outer.activity
-        if self._alone or activity.late or (self._meter is not None and self._meter is not meter_of(outer)):
+        if self._alone or activity.late:
             return Block(Activity(self._meter or activity.meter), given)
+        if self._meter is not None and self._meter is not meter_of(outer):
+            return Block(elsewhere(outer, self._meter, asks=not identify.is_asking(activity)), given)
         if activity.ended is not None and activity.face is None:
             outer = continued(outer)
         return Block(outer, given)

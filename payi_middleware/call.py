@@ -96,15 +96,15 @@ class Call(msgspec.Struct, eq=False):
     def is_sending(self, method: str, path: str, body: bytes | None, provider: Provider) -> bool:
         """Whether a request that begins now, inside of this call, is this very exchange on its way out.
 
-        Not so what a transport asks beside it (a guard, a token), nor what was begun in there and lives on. A gateway may be
-        at another path: then the body is the same.
+        Not so what a transport asks beside it (a guard, a token), nor what was begun in there and lives on. Of two known bodies
+        both are the same, as a guard may ask at the same path; a gateway may be at another one.
         """
         if not self.sending:
             return False
         exchange = self.exchange
-        if method == exchange.method and path == exchange.path and provider.id == self.provider.id:
-            return True
-        return bool(body) and body == exchange.body
+        if body and exchange.body:
+            return body == exchange.body
+        return method == exchange.method and path == exchange.path and provider.id == self.provider.id
 
     def give_way(self) -> None:
         """An inner face is about to begin this exchange anew: it shall find what is known of earlier attempts."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from ._outbound import HOOK
-from .frames import Activity, Block
+from .frames import Activity, Block, Elsewhere
 from .steps import Steps
 
 __all__ = ["decorated", "inside", "leave", "wrapped"]
@@ -30,7 +31,7 @@ def decorated(function: Any, decorate: Callable[[Any], Any]) -> Any:
 def leave(block: Block | None) -> None:
     """The end of an outermost block is the end of its activity."""
     activity = None if block is None else block.parent
-    if not isinstance(activity, Activity) or activity.face is not None:
+    if not isinstance(activity, Activity) or (activity.face is not None and not isinstance(activity, Elsewhere)):
         return
     activity.end()
     if activity.calls:
@@ -63,13 +64,32 @@ def wrapped(function: F, block: Callable[[], Block | None]) -> F:
         made = block()
         if made is None:
             return function(*args, **kwargs)
+        left: Block | None = made
+        running = Steps(made)
         try:
-            with Steps(made):
-                return function(*args, **kwargs)
+            with running:
+                answer = function(*args, **kwargs)
+            if inspect.iscoroutine(answer):  # of a coroutine function under somebody's plain decorator, or in a lambda
+                answer, left = _within(running, made, answer), None
+            return answer
+        finally:
+            leave(left)
+
+    return plain  # type: ignore[return-value]
+
+
+def _within(running: Steps, made: Block, answer: CoroutineType[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    """The same coroutine, in the block that its function began in."""
+
+    async def coroutine() -> Any:
+        try:
+            with running:
+                return await answer
         finally:
             leave(made)
 
-    return plain  # type: ignore[return-value]
+    coroutine.__name__, coroutine.__qualname__ = answer.__name__, answer.__qualname__
+    return coroutine()
 
 
 def _wrapped_generator(function: Callable[..., Any], block: Callable[[], Block | None]) -> Callable[..., Any]:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from . import context, health
 from .annotation import Annotation, annotation_of
+from .asgi import ROUTER
 from .attribution import NOTHING, Given, clean
 from .events import Inbound
 from .face import Source
 from .inbound import Identify, incoming, note_second
 from .limits.problem import problem_of
 from .meter import Meter
+from .mounted import SCOPE
 from .settings import StoreOptions
-from .types import Environ
+from .types import Environ, Scope
 from .wsgi import PayiWSGIMiddleware, headers_of, inbound_of
 
 if TYPE_CHECKING:
@@ -107,6 +109,9 @@ def _matched() -> None:
 
     bound = _running()
     if bound is None:
+        scope = request.environ.get(SCOPE)
+        if scope is not None and request.url_rule is not None:
+            _tell(scope, current_app.view_functions.get(request.url_rule.endpoint), request.method)
         return
     rule = request.url_rule
     if rule is not None:
@@ -115,6 +120,26 @@ def _matched() -> None:
     token = context.frame.set(None)  # else the copy would hold the activity, which holds the copy
     bound.context = copy_context()
     context.restore(context.frame, token)
+
+
+def _tell(scope: Scope, view: Any, method: str) -> None:
+    """Leave a view's use case where an ASGI middleware looks, which has the request and knows of no view here."""
+    annotation = _annotation(view, method)
+    if annotation is not None:
+        scope[ROUTER] = (*scope.get(ROUTER, ()), annotation.given)
+
+
+def _annotation(view: Any, method: str) -> Annotation | None:
+    """What `use_case` left on the view, on its class's method, or on its class."""
+    found = annotation_of(view)
+    view_class = getattr(view, "view_class", None)
+    if found is not None or view_class is None:
+        return found
+    name = method.lower()
+    its = getattr(view_class, name, None) or (getattr(view_class, "get", None) if name == "head" else None)
+    return (
+        annotation_of(its) or annotation_of(getattr(view_class, "dispatch_request", None)) or annotation_of(view_class)
+    )
 
 
 def _answering(app: Flask, original: Callable[[Exception], Response]) -> Callable[[Exception], Response]:
@@ -189,23 +214,14 @@ class _FlaskFace(PayiWSGIMiddleware):
     def bound(self, environ: Environ) -> _Bound:
         return _Bound(environ, self._identify is None)
 
+    def environ_of(self, request: _Bound) -> Environ:
+        return request.environ
+
     def key(self, request: _Bound) -> tuple[object, ...]:
         return (request.view, self._user(request) if request.by_login else None)
 
     def annotation(self, request: _Bound) -> Annotation | None:
-        """What `use_case` left on the view, on its class's method, or on its class."""
-        view = request.view
-        found = annotation_of(view)
-        view_class = getattr(view, "view_class", None)
-        if found is not None or view_class is None:
-            return found
-        name = str(request.environ.get("REQUEST_METHOD", "")).lower()
-        method = getattr(view_class, name, None) or (getattr(view_class, "get", None) if name == "head" else None)
-        return (
-            annotation_of(method)
-            or annotation_of(getattr(view_class, "dispatch_request", None))
-            or annotation_of(view_class)
-        )
+        return _annotation(request.view, str(request.environ.get("REQUEST_METHOD", "")))
 
     def layers(self, request: _Bound) -> Sequence[Given]:
         environ, annotation = request.environ, self.annotation(request)

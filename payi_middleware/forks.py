@@ -1,7 +1,7 @@
 """Forks and the threads that work in the background: nothing is copied half done.
 
 A fork waits until no thread is `at_work`, and none begins before it is over. A thread that waits itself, for another process's
-lock say, gives way meanwhile: it `rest`s.
+lock say, gives way meanwhile: it `rest`s. Longest it waits for modules that are being imported: a child could never end that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-__all__ = ["at_work", "away", "hold", "is_near", "keep", "release", "reset", "rest", "was_quiet"]
+__all__ = ["at_work", "away", "hold", "is_near", "keep", "loading", "release", "reset", "rest", "was_quiet"]
+
+LOADING_PATIENCE = 30.0
+"""Seconds a fork waits for an import: without bytecode, on a loaded machine, that of the rates takes several."""
 
 
 class _Gate:
@@ -21,6 +24,7 @@ class _Gate:
         self.lock = threading.RLock()  # by itself it is quicker than through the condition
         self.changed = threading.Condition(self.lock)
         self.working = 0
+        self.loading = 0
         self.forking = False
         self.quiet = True
 
@@ -35,6 +39,21 @@ class _Gate:
             self.working -= 1
             if self.forking:
                 self.changed.notify_all()
+
+    def load(self, more: int) -> None:
+        with self.lock:
+            self.loading += more
+            if self.forking:
+                self.changed.notify_all()
+
+    def hold(self, mine: int, patience: float) -> bool:
+        """Wait until nobody but `mine` is at work, `patience` seconds from when nothing is imported any more."""
+        longest = time.monotonic() + LOADING_PATIENCE
+        while not self.changed.wait_for(lambda: self.working <= mine, patience):
+            if not self.loading or time.monotonic() > longest:
+                return False
+            self.changed.wait_for(lambda: not self.loading, longest - time.monotonic())
+        return True
 
 
 _gate = _Gate()
@@ -67,6 +86,18 @@ def at_work() -> AbstractContextManager[None]:
     return _AtWork()
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Work that imports modules, which a child that got them half done would have half done for ever."""
+    with at_work():
+        gate = _gate
+        gate.load(1)
+        try:
+            yield
+        finally:
+            gate.load(-1)
+
+
 def rest(seconds: float) -> None:
     """Sleep; a fork may happen meanwhile, and under gevent other greenlets run."""
     with away():
@@ -95,12 +126,16 @@ def is_near() -> bool:
 
 
 def hold(patience: float) -> bool:
-    """Before a fork: nobody begins to work until `release`; returns whether all came to an end within `patience` seconds."""
+    """Before a fork: nobody begins to work until `release`.
+
+    Returns:
+        Whether all came to an end within `patience` seconds, beside the time that imports took.
+    """
     gate = _gate
     with gate.changed:
         gate.forking = True
         mine = 1 if _entered() is gate else 0
-        gate.quiet = gate.changed.wait_for(lambda: gate.working <= mine, patience)
+        gate.quiet = gate.hold(mine, patience)
         return gate.quiet
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,9 +29,11 @@ __all__ = [
     "LATE_SECONDS",
     "Activity",
     "Block",
+    "Elsewhere",
     "Frame",
     "after_fork",
     "continued",
+    "elsewhere",
     "encloses",
     "outward",
     "told_by_blocks",
@@ -285,7 +287,39 @@ def encloses(outer: Frame | None, frame: Frame | None) -> bool:
 
 def continued(frame: Frame) -> Activity:
     """What a frame of a script's block tells, as an activity of its own, for work that goes on when the block has ended."""
-    root = Activity(frame.activity.meter)
+    return _with_all_told(Activity(frame.activity.meter), frame)
+
+
+class Elsewhere(Activity):
+    """A request or a script's block under another meter: the same attribution, with calls and a cost of its own."""
+
+
+def elsewhere(frame: Frame, meter: Metering, *, asks: bool) -> Elsewhere:
+    """What a frame tells, under another meter.
+
+    Args:
+        frame: The innermost.
+        meter: The other one.
+        asks: Whether the application's `identify` may be asked, where nobody has yet.
+    """
+    outer = frame.activity
+    made = Elsewhere(
+        meter,
+        outer.face,
+        outer.request,
+        outer.asks and (asks or outer.identity is not None),
+        identity=outer.identity,
+        instances=outer.instances,
+        loop=outer.loop,
+    )
+    return _with_all_told(made, frame)
+
+
+_A = TypeVar("_A", bound=Activity)
+
+
+def _with_all_told(root: _A, frame: Frame) -> _A:
+    """An activity in which holds what `current().set` and the blocks told up to a frame of another one."""
     for given in (*frame.activity.given, *told_by_blocks(frame)):
         root.given = stacked(root.given, given)
     return root

@@ -25,7 +25,7 @@ from .frames import Activity
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["ask", "ask_async", "given_by"]
+__all__ = ["ask", "ask_async", "given_by", "is_asking"]
 
 PATIENCE = 5.0
 """Seconds that a thread waits for an `identify` that runs elsewhere."""
@@ -54,6 +54,12 @@ def ask(activity: Activity) -> None:
             _ask_now(activity)
         elif not _answered(asking):
             return
+
+
+def is_asking(activity: Activity) -> bool:
+    """Whether it is this request's `identify` that runs here."""
+    asked = _identifying.get()
+    return asked is not None and asked.request is activity.request
 
 
 def _ask_now(activity: Activity) -> None:

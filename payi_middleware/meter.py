@@ -52,7 +52,7 @@ HEALTH_SECONDS = 20.0
 _TOLD_SECONDS = 1.0
 """Between two of one whose counters stand still."""
 FORK_PATIENCE = 2.0
-"""Seconds a fork waits for the draining threads to finish what they do: an import or a database, copied half-way, never ends."""
+"""Seconds a fork waits for the draining threads to finish what they do: a database, copied half-way, never ends; see `forks`."""
 _MOST_LATE = 3  # answers that wait to be read, each of 32 MB at most
 
 _VERSIONED = (
@@ -358,7 +358,8 @@ class Meter:
     def _deliver(self, events: Sequence[CallEvent]) -> None:
         """Let what the store has, these events among it, be sent on."""
         if self._delivery is None:
-            from .sinks.delivery import Delivery
+            with forks.loading():
+                from .sinks.delivery import Delivery
 
             self._delivery = Delivery(self._placed, self.prices)
         self._delivery.offer(events)

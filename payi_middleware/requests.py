@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["hook"]
 
-_KEPT = (
-    "payi"  # among a request's hooks, which its copies for redirects share; requests itself looks for `response` only
-)
-
 
 def hook(patches: Patches) -> str:
     """Put the seam in; returns what was done."""
@@ -46,24 +42,37 @@ def _wrapping(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Adapter(BaseAdapter):
-    """An adapter around a session's adapter, for one exchange with a provider."""
+    """An adapter around a session's adapter, for one exchange with a provider.
+
+    To an application that asks `get_adapter` itself it is that adapter: of its class, changed where this one is, copied as it is.
+    """
 
     def __init__(self, inner: Any, meter: Metering, provider: Provider) -> None:
-        self._inner = inner
-        self._meter = meter
-        self._provider = provider
+        # `send` as it is now: who replaces it by one that calls this one must not come back to itself.
+        self.__dict__.update(_inner=inner, _send=inner.send, _meter=meter, _provider=provider)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return type(self._inner)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_inner":  # while it is being copied
-            raise AttributeError(name)
         return getattr(self._inner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._inner, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._inner, name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._inner.__reduce_ex__(protocol)
 
     def send(self, request: Any, *args: Any, **options: Any) -> Any:
         """Send, and tap the answer."""
         seen = _seen(request, self._provider)
         call = None if seen is None else begin(self._meter, self._provider, seen)
         if call is None:
-            return self._inner.send(request, *args, **options)
+            return self._send(request, *args, **options)
         refusal = refused(call)
         if refusal is not None:
             return _maker.build_response(request, _raw.made(refusal, request.method))
@@ -71,7 +80,7 @@ class _Adapter(BaseAdapter):
         try:
             token = owner.set(call)
             call.sending = True
-            response = self._inner.send(request, *args, **options)
+            response = self._send(request, *args, **options)
         except BaseException as error:
             call.failed(error)
             raise
@@ -85,6 +94,22 @@ class _Adapter(BaseAdapter):
         self._inner.close()
 
 
+class _Hooks(dict[str, Any]):
+    """A request's hooks, which its copies for redirects share, and in them what we keep of it; a copy of them has only theirs."""
+
+    kept: tuple[dict[str, str] | None, tuple[bytes, int] | None] = (None, None)
+    """xProxy headers, taken off; `call_group` and `attempt` of the call whose answer redirected."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return dict, (dict(self),)
+
+
+def _keep(request: Any, own: dict[str, str] | None, hop: tuple[bytes, int] | None) -> None:
+    if not isinstance(request.hooks, _Hooks):
+        request.hooks = _Hooks(request.hooks or ())
+    request.hooks.kept = own, hop
+
+
 _maker = HTTPAdapter()
 """Makes answers of requests' own class; it sends nothing."""
 
@@ -94,10 +119,10 @@ def _seen(request: Any, provider: Provider) -> Seen | None:
         method, path, body = request.method, path_of(request.url), body_of(request.body, request.headers)
         if is_owned(provider, method, path, body):
             return None
-        own, hop = request.hooks.get(_KEPT) or (None, None)
+        own, hop = getattr(request.hooks, "kept", _Hooks.kept)
         own = take_own(request.headers) or own
         if own or hop:
-            request.hooks[_KEPT] = (own, None)  # the same request, sent again, is no redirect
+            _keep(request, own, None)  # the same request, sent again, is no redirect
         host = place_of(request.url).host
         return Seen(method, path, body, request.headers, host, own, hop)
     except Exception:
@@ -114,7 +139,7 @@ def _tap(call: Call, request: Any, response: Any) -> Any:
         encoding = headers.get("content-encoding")
         call.answered(status, encoding, headers)
         if 300 <= status < 400:
-            request.hooks[_KEPT] = (call.exchange.own_headers, (call.group, call.attempt))
+            _keep(request, call.exchange.own_headers, (call.group, call.attempt))
         if response._content is not False:  # made whole, as mocks do
             _raw.ended_with(call, response.content, None)
         else:

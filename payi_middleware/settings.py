@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from .exceptions import LimitError, SettingsError
-from .store_url import FORMS, SQLITE, is_postgresql, is_store, shown_store, state_path
+from .store_url import FORMS, SQLITE, is_postgresql, is_store, shown_store, state_path, wrong_file
 
 if TYPE_CHECKING:
     from .limits.alert import OnAlert
@@ -173,6 +173,7 @@ _path = functools.lru_cache(maxsize=64)(Path)
 
 MAX_SECONDS = 86_400
 SHORTEST_KEY = 16
+_LONGEST_NAME = 256
 _MOST_WAITING = 60
 
 SECRET = frozenset(("alert_key", "api_key", "carrier_key", "pseudonymize"))
@@ -206,6 +207,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     for name, value in values.items():
         checked[name] = _checked(name, value, given)
     settings = Settings(**checked)
+    _check_application(settings.application)
     _check_store(settings.store)
     _check_hosts(settings.trusted_hosts)
     _check_key(settings.api_key)
@@ -326,6 +328,8 @@ def _check_ledger(ledger: Any) -> None:
         raise SettingsError(
             f"setting ledger={shown_setting('ledger', ledger)} is not a ledger; use {', '.join(f'{one}...' for one in LEDGERS)}"
         )
+    if isinstance(ledger, str):
+        _check_file("ledger", ledger)
 
 
 def _check_alerts(settings: Settings) -> None:
@@ -381,9 +385,25 @@ _VALID = {
 _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
+def _check_application(name: str) -> None:
+    if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:20]}..."
+        raise SettingsError(
+            f"setting application={shown!r} is not valid: a name of 1 to {_LONGEST_NAME} characters, such as 'web'"
+        )
+
+
 def _check_store(store: str) -> None:
     if not is_store(store):
         raise SettingsError(f"setting store={shown_store(store)!r} is not a store; use {FORMS}")
+    _check_file("store", store)
+
+
+def _check_file(setting: str, url: str) -> None:
+    """What SQLite's URLs have elsewhere, and what would be part of a file's name here."""
+    wrong = wrong_file(url)
+    if wrong is not None:
+        raise SettingsError(f"setting {setting}={url!r} is not valid: {wrong}")
 
 
 def _check_key(key: str | None) -> None:

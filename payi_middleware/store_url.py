@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-__all__ = ["FORMS", "SQLITE", "identity", "is_postgresql", "is_store", "shown_store", "state_path"]
+__all__ = ["FORMS", "SQLITE", "identity", "is_postgresql", "is_store", "shown_store", "state_path", "wrong_file"]
 
 SQLITE = "sqlite:///"
 FORMS = (
@@ -37,6 +37,20 @@ def is_store(store: str) -> bool:
     except ValueError:
         return False
     return not parts.fragment and store.isprintable() and " " not in store
+
+
+def wrong_file(url: str) -> str | None:
+    """Why the URL of a SQLite file would make another file than is meant, with the cure; None for one that is right."""
+    if not url.startswith(SQLITE):
+        return None
+    path = url.removeprefix(SQLITE)
+    if not path:
+        return f"it names no file; use {SQLITE}payi.db, or {SQLITE}:memory: for one that is lost with its process"
+    if "?" in path:
+        return f"a SQLite file has no options here; use {SQLITE}{path.partition('?')[0] or 'payi.db'}"
+    if path.startswith("~"):
+        return f"~ is not expanded in a URL; use {SQLITE}{os.path.expanduser(path)}"
+    return None
 
 
 def shown_store(store: str) -> str:

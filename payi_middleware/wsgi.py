@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Unpack
 
+from . import context
 from .annotation import Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
 from .events import Inbound
@@ -15,6 +16,7 @@ from .inbound import Identify, Trust, cost_headers, incoming, note_second, reque
 from .instrumentation import instrument
 from .limits.problem import problem_of
 from .meter import Meter, default_meter
+from .mounted import SCOPE, scope_of
 from .settings import StoreOptions
 from .steps import Steps
 from .types import Environ, StartResponse, WSGIApp
@@ -69,8 +71,10 @@ class PayiWSGIMiddleware:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Bind the request for each step of the application's answer."""
-        if environ.get(BOUND) is self.meter or self.meter.disabled:
-            if self._has_own and not self.meter.disabled:
+        if self.meter.disabled:
+            return self.app(environ, start_response)
+        if environ.get(BOUND) is self.meter or self._is_mounted(environ):
+            if self._has_own:
                 self._has_own = False
                 note_second()
             return self.app(environ, start_response)
@@ -95,6 +99,15 @@ class PayiWSGIMiddleware:
             return answer
         return _Answer(answer, running, activity, self, start_response)
 
+    def _is_mounted(self, environ: Environ) -> bool:
+        """Whether an ASGI middleware with the same meter has the request, within which this one is mounted."""
+        if context.frame.get() is None:
+            return False
+        scope = scope_of(environ, self.meter)
+        if scope is not None:
+            environ[SCOPE] = scope
+        return scope is not None
+
     def problem(self, activity: Activity, error: BaseException, start_response: StartResponse) -> bytes | None:
         """Begin the answer to a request in which a limit refused a call and nobody caught that: its body, or None.
 
@@ -113,6 +126,11 @@ class PayiWSGIMiddleware:
         """What stands for the request in the methods below."""
         return environ
 
+    def environ_of(self, request: Any) -> Environ:
+        """The environ of what stands for the request."""
+        environ: Environ = request
+        return environ
+
     def delivered(self, activity: Activity, before: int) -> int:
         """Calls that are delivered now, where a part of the answer is to wait for that; `before` were already."""
         ended = activity.ended_calls
@@ -123,6 +141,7 @@ class PayiWSGIMiddleware:
     def end(self, activity: Activity) -> None:
         """The request is over."""
         activity.end()
+        self.environ_of(activity.request).pop(BOUND, None)  # an outer middleware may have it served again
         if activity.calls:
             self.meter.activity_ended()
 

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .. import health
+from .. import forks, health
 from ..providers.families import Family, family_of
 from .framing import framing
 
@@ -157,7 +157,8 @@ def _packaged(name: str, kind: _Kind) -> tiktoken.Encoding | None:
     ranks = gzip.decompress(packed)
     if hashlib.sha256(ranks).hexdigest() != kind.sha256:
         return None
-    import tiktoken
+    with forks.loading():
+        import tiktoken
 
     pairs = (line.split() for line in ranks.splitlines())
     merges = {base64.b64decode(token): int(rank) for token, rank in pairs}
@@ -165,6 +166,7 @@ def _packaged(name: str, kind: _Kind) -> tiktoken.Encoding | None:
 
 
 def _tiktoken(name: str) -> tiktoken.Encoding:
-    import tiktoken
+    with forks.loading():
+        import tiktoken
 
     return tiktoken.get_encoding(name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from .. import health
+from .. import forks, health
 from ..exceptions import LedgerError
 from ..settings import Settings
 from ..store_url import SQLITE, shown_store
@@ -121,9 +121,10 @@ class Reach:
             from .memory import MemoryLedger
 
             return MemoryLedger()
-        from .opening import open_ledger
+        with forks.loading():
+            from .opening import open_ledger
 
-        return open_ledger(self._settings)
+            return open_ledger(self._settings)
 
     def _taken_off(self) -> tuple[Way | None, Ledger | None]:
         """What is to be closed; the next call opens it anew. What is only in memory stays, as it must outlive a close."""

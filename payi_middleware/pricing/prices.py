@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
+from .. import forks
 from .owners import NOBODYS, Owners
 from .plan import Plan
 
@@ -68,12 +69,19 @@ class Prices:
     def load(self) -> None:
         """Load the rates, blocking for 0.5 to 1 s the first time; later, take over a newer snapshot if there is one."""
         if self._installed is None:
-            from genai_prices.data_snapshot import get_snapshot
-
-            self._installed = get_snapshot
+            self._installed = self._imported()
         snapshot = self._fetched() or self._installed()
         if self._loaded is None or self._loaded[0].snapshot is not snapshot:
             self._take(snapshot)
+
+    def _imported(self) -> Callable[[], DataSnapshot]:
+        with forks.loading():
+            from genai_prices.data_snapshot import get_snapshot
+
+            from . import catalogue  # noqa: F401 - its import takes long too
+
+            _ = self._fetched() or get_snapshot()  # imports the data
+        return get_snapshot
 
     def _take(self, snapshot: DataSnapshot) -> None:
         from .catalogue import Catalogue

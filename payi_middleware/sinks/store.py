@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .. import forks
 from ..exceptions import StoreError
 from ..settings import Settings
 
@@ -80,8 +81,8 @@ class StoreSink:
             self._store.leave()
             self._store = None
         if self._store is None:
-            # The database library is loaded by the thread that writes, not by the application's.
-            from ..store import open_store
+            with forks.loading():  # by the thread that writes, not by the application's
+                from ..store import open_store
 
             self._store, self._stored = open_store(self._settings, create=True), {}
         return self._store

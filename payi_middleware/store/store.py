@@ -66,7 +66,8 @@ def open_store(
 def _database(settings: Settings, create: bool, timeout: float) -> Database:
     """The database that the settings name, of which alone the code is loaded."""
     if is_postgresql(settings.store):
-        from .on_postgresql import OnPostgreSQL
+        with forks.loading():
+            from .on_postgresql import OnPostgreSQL
 
         return OnPostgreSQL(settings.store, create=create, timeout=timeout)
     if not settings.store.startswith(SQLITE):

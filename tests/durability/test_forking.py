@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,26 @@ def test_a_fork_waits_for_work_and_work_for_a_fork() -> None:
             forks.release()
 
     assert order == ["worked", "forked", "worked again"]
+
+
+def test_a_fork_waits_longer_for_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that imports is waited for beyond the patience for other work, up to a patience of its own."""
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with forks.loading():
+            begun.set()
+            over.wait(20)
+
+    with in_thread(work):
+        assert begun.wait(20)
+        monkeypatch.setattr(forks, "LOADING_PATIENCE", 0.01)
+        assert not forks.hold(0.01)
+        forks.release()
+        monkeypatch.setattr(forks, "LOADING_PATIENCE", 20.0)
+        with in_thread(lambda: (time.sleep(0.1), over.set())):
+            assert forks.hold(0.01)
+        forks.release()
 
 
 def test_work_that_waits_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:

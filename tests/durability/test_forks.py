@@ -164,6 +164,42 @@ def test_a_fork_while_rates_are_loaded_leaves_the_child_able_to_deliver(tmp_path
     assert users(tmp_path) == [*(f"child-{n}" for n in range(6)), "parent"]
 
 
+def test_a_fork_waits_for_an_import_as_long_as_it_takes(tmp_path: Path) -> None:
+    """Rates that load for longer than a fork waits for other work (no bytecode, a slow disk) are whole in the child."""
+    ended = run(
+        """
+        import os, sys, time
+
+        class Slow:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                if name == "genai_prices.data" and os.getpid() == main:
+                    begun.append(name)
+                    time.sleep(1)
+
+        main, begun = os.getpid(), []
+        sys.meta_path.insert(0, Slow)
+        from mocked import ask, client, instrumented
+        from payi_middleware import meter as meters
+        meters.FORK_PATIENCE = 0.05
+        meter = instrumented(sys.argv[1])
+        meter.warm()
+        while not begun:
+            time.sleep(0.001)
+        pid = os.fork()
+        if not pid:
+            ask(client(), "child")
+            os._exit(0 if meter.flush(10) else 1)
+        print(os.waitpid(pid, 0)[1], meter.flush(10))
+        """,
+        tmp_path,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("0 True\n", "")
+    (found,) = stored(tmp_path)
+    assert found.cost is not None
+
+
 def test_forks_between_deliveries_leave_parent_and_child_able_to_deliver(tmp_path: Path) -> None:
     """Forks while events are delivered every millisecond break neither the parent's deliveries nor the child's."""
     ended = run(

@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket as StarletteWebSocket
 from payi_middleware import Meter, PayiMiddleware, current, health, use_case
 from payi_middleware.sinks.memory import MemorySink
 from payi_middleware.testing import Events
-from payi_middleware.types import ASGIApp
+from payi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 Place = Callable[[FastAPI, Asking], None]
 
@@ -381,6 +381,36 @@ async def test_two_middlewares_with_one_meter_bind_once(meter: Meter, events: Ev
     assert costs == [1, 1]
     assert [event.user_id for event in events] == ["jane", "jane"]
     assert health.counters() == {"second_face": 1}
+
+
+async def test_a_request_that_is_served_again(meter: Meter, events: Events, sdk: Asking) -> None:
+    """A middleware outside of ours that has a scope served again, as one that retries, has each serving attributed."""
+
+    statuses = [503, 200]
+
+    async def endpoint(request: Request) -> Response:
+        await sdk.aask()
+        return PlainTextResponse("ok", status_code=statuses.pop(0))
+
+    async def retrying(scope: Scope, receive: Receive, send: Send) -> None:
+        sent: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            sent.append(message)
+
+        while not sent or sent[0]["status"] == 503:
+            sent.clear()
+            await app(scope, receive, keep)
+        for message in sent:
+            await send(message)
+
+    app = PayiMiddleware(Starlette(routes=[Route("/", endpoint)]), meter, identify=lambda connection: "jane")
+
+    async with browser(retrying) as client:
+        assert (await client.get("/")).status_code == 200
+
+    assert [(event.user_id, event.inbound.http_route) for event in events] == [("jane", "/"), ("jane", "/")]
+    assert not health.counters()
 
 
 async def test_two_meters_bind_each(meter: Meter, sink: MemorySink, events: Events, sdk: Asking) -> None:

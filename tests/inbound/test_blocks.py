@@ -177,20 +177,63 @@ def test_errors_pass_through() -> None:
 
 
 def test_block_with_a_meter_of_its_own(meter: Meter, events: Events, blocking_sdk: Asking) -> None:
-    """`track(meter=...)` sends the calls inside to that meter, which starts anew, and gives the outer one back."""
+    """`track(meter=...)` sends the calls inside to that meter, for whom they were before, and gives the outer one back."""
     sink = MemorySink()
     with Meter("sqlite:///:memory:", sinks=[sink], hosts=meter.settings.hosts, application="other") as other:
         with track(user_id="jane"):
             with track(account_name="acme", meter=other), track(request_tags=["x"], meter=other):
                 blocking_sdk.ask()
+                assert current().calls == 1
+            assert current().calls == 0
             assert user() == "jane"
             blocking_sdk.ask()
         other.flush()
 
         (event,) = sink.events
-        assert (event.application, event.user_id, event.account_name) == ("other", None, "acme")
+        assert (event.application, event.user_id, event.account_name) == ("other", "jane", "acme")
         assert event.attribution.request_tags == ("x",)
     assert events.one().user_id == "jane"
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+async def test_block_of_a_request_with_a_meter_of_its_own(
+    asked_before: bool, meter: Meter, events: Events, sdk: Asking, tmp_path: Path, standin: StandIn
+) -> None:
+    """Within a request, the calls of `track(meter=...)` are the request's too, and their end waits for their own store."""
+    url = f"sqlite:///{tmp_path}/other.db"
+    settings: dict[str, Any] = {"hosts": meter.settings.hosts, "flush": "request", "flush_interval": 60}
+    with Meter(url, **settings) as other:
+
+        async def who(connection: object) -> str:
+            with track(request_tags=["asking"], meter=other):
+                await sdk.aask()
+            return "jane"
+
+        @use_case("Digest")
+        async def endpoint(request: Request) -> Response:
+            if asked_before:
+                await sdk.aask()
+            current().set(account_name="acme")
+            with track(request_properties={"k": "v"}), track(request_tags=["x"], meter=other):
+                await sdk.aask()
+            return PlainTextResponse("ok")
+
+        app = Starlette(routes=[Route("/pages", endpoint)])
+        app.add_middleware(PayiMiddleware, meter=meter, identify=who)
+        async with browser(app) as client:
+            await client.get("/pages")
+        with open_store(url, create=False) as store:
+            found = list(store.events())
+
+    assert [("asking" in event.attribution.request_tags, event.user_id) for event in found] == [
+        (True, None),
+        (False, "jane"),
+    ]
+    event = found[1]
+    assert (event.origin, event.inbound.http_route, event.use_case_name) == ("request", "/pages", "Digest")
+    assert (event.account_name, dict(event.attribution.request_properties)) == ("acme", {"k": "v"})
+    if asked_before:
+        assert event.attribution.use_case_id == events.one().attribution.use_case_id
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -249,6 +292,51 @@ async def test_decorated_coroutine(events: Events, sdk: Asking) -> None:
     seen = events.all(user_id="jane", use_case_name="Digest")
     assert len(seen) == 4
     assert len({event.attribution.use_case_id for event in seen}) == 2
+
+
+async def test_decorated_function_that_returns_a_coroutine(events: Events, sdk: Asking) -> None:
+    """Under another plain decorator, in a lambda or an object, a coroutine runs in the block, whose end is the activity's."""
+
+    def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any) -> Any:
+            return function(*args)
+
+        return wrapper
+
+    @track(user_id="jane")
+    @use_case("Digest")
+    @logged
+    async def digest() -> str:
+        await sdk.aask()
+        return "done"
+
+    class Job:
+        async def __call__(self) -> str | None:
+            await sdk.aask()
+            return user()
+
+    begun = digest()
+    assert (begun.__name__, user()) == ("digest", None)
+    assert await begun == "done"
+    assert await track(user_id="tom")(lambda: Job()())() == "tom"
+    assert await track(user_id="bob")(Job())() == "bob"
+
+    assert [event.user_id for event in events] == ["jane", "tom", "bob"]
+    assert [event.use_case_name for event in events] == ["Digest", None, None]
+    assert user() is None
+
+
+async def test_decorated_coroutine_that_raises() -> None:
+    """What is raised in a coroutine under another decorator passes through, and the block is left."""
+
+    async def fail() -> None:
+        raise LookupError(user())
+
+    with pytest.raises(LookupError, match="jane"):
+        await track(user_id="jane")(lambda: fail())()
+
+    assert user() is None
 
 
 def test_recursion(events: Events, blocking_sdk: Asking) -> None:

@@ -13,12 +13,17 @@ from typing import Any
 import flask_login
 import httpx2
 import pytest
-from asking import Asking, ids
+from asgiref.wsgi import WsgiToAsgi
+from asking import Asking, browser, ids
 from flask import Flask, Request, Response, g, request, session, stream_with_context
+from starlette.applications import Starlette
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
+from starlette.routing import Mount, Route
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
-from payi_middleware import Attribution, Meter, SettingsError, current, health, use_case
+from payi_middleware import Attribution, Meter, PayiMiddleware, SettingsError, current, health, use_case
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.flask import Payi
 from payi_middleware.instrumentation import hooked
@@ -136,6 +141,62 @@ def test_two_applications_with_one_meter(meter: Meter, events: Events, blocking_
         ("jane", "Ask", "/ask"),
         ("tom", "Stream", "/stream"),
     ]
+
+
+@pytest.mark.parametrize("path", ["/ask", "/stream"])
+def test_a_request_that_is_served_again(path: str, meter: Meter, events: Events, blocking_sdk: Asking) -> None:
+    """What an application serves again of the same environ is attributed again."""
+    app = asking_app(blocking_sdk)
+    Payi(app, meter, identify=lambda request: "jane")
+    environ = app.test_request_context(path).request.environ
+    for _ in range(2):
+        answer = app.wsgi_app(environ, lambda *started: b"".join)
+        assert list(answer)
+        getattr(answer, "close", list)()
+
+    assert [(event.user_id, event.inbound.http_route) for event in events] == [("jane", path), ("jane", path)]
+    assert not health.counters()
+
+
+@pytest.mark.parametrize("path", ["/ask", "/stream"])
+async def test_mounted_in_an_asgi_application(
+    path: str, meter: Meter, events: Events, sdk: Asking, blocking_sdk: Asking
+) -> None:
+    """The middleware of the application around it has the request, and knows the use case of the view."""
+    flask = asking_app(blocking_sdk)
+    Payi(flask, meter, identify=lambda request: "nobody")
+    app = Starlette(routes=[Mount("/old", WsgiToAsgi(flask))])
+    app.add_middleware(PayiMiddleware, meter=meter, identify=lambda connection: "jane", cost_headers=True)
+
+    async with browser(app) as client:
+        answer = await client.get(f"/old{path}")
+        await client.get(f"/old{path}")
+
+    assert ("x-payi-cost" in answer.headers) == (path == "/ask")
+    assert {(event.user_id, event.use_case_name) for event in events} == {("jane", path[1:].title())}
+    assert len({event.attribution.use_case_id for event in events}) == 2
+    assert {event.inbound.http_route for event in events} == {"/old"}
+    assert health.counters() == {"second_face": 1}
+
+
+async def test_asked_from_within_an_asgi_application(meter: Meter, events: Events, blocking_sdk: Asking) -> None:
+    """A request of its own to a Flask application in the same process is bound on its own."""
+    flask = asking_app(blocking_sdk)
+    Payi(flask, meter, identify=lambda request: "inner")
+
+    async def endpoint(request: StarletteRequest) -> StarletteResponse:
+        with flask.test_client() as client:
+            assert client.get("/ask").status_code == 200
+        blocking_sdk.ask()
+        return StarletteResponse()
+
+    app = Starlette(routes=[Route("/", endpoint)])
+    app.add_middleware(PayiMiddleware, meter=meter, identify=lambda connection: "jane")
+    async with browser(app) as client:
+        await client.get("/")
+
+    assert [(event.user_id, event.inbound.http_route) for event in events] == [("inner", "/ask"), ("jane", "/")]
+    assert not health.counters()
 
 
 def test_middleware_around_an_extended_application(meter: Meter, events: Events, blocking_sdk: Asking) -> None:

@@ -411,6 +411,25 @@ def test_two_middlewares_with_one_meter_bind_once(meter: Meter, events: Events, 
     assert health.counters() == {"second_face": 1}
 
 
+@pytest.mark.parametrize("kind", [listed, generated])
+def test_a_request_that_is_served_again(
+    kind: Callable[[Asking], WSGIApp], meter: Meter, events: Events, blocking_sdk: Asking
+) -> None:
+    """A middleware outside of ours that has an environ served again, as one that retries, has each serving attributed."""
+    app = PayiWSGIMiddleware(kind(blocking_sdk), meter, identify=lambda environ: "jane")
+
+    def twice(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        first = app(environ, start_response)
+        list(first)
+        getattr(first, "close", list)()
+        return app(environ, start_response)
+
+    Visit(twice).read()
+
+    assert [event.user_id for event in events] == ["jane", "jane"]
+    assert not health.counters()
+
+
 def test_two_meters_bind_each(meter: Meter, events: Events, standin: StandIn, blocking_sdk: Asking) -> None:
     """With another meter the inner middleware binds anew, and the innermost counts."""
     other_sink = MemorySink()

@@ -30,6 +30,23 @@ def guarded(lib: ModuleType, guard: Any, sends: Any) -> Any:
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["hook", "PayiTransport"])
+def test_a_transport_that_asks_the_same_path(lib: ModuleType, watched: Watched, wrapped: bool) -> None:
+    """A guard that asks another question at the same path of the same provider is a call of its own too."""
+    inner = mock(lib, answer())
+    with lib.Client(transport=PayiTransport(inner, watched.meter) if wrapped else inner) as guard:
+
+        class Guard(lib.BaseTransport):  # type: ignore[name-defined, misc]
+            def handle_request(self, sent: Any) -> Any:
+                guard.post(URL, content=request(model="gpt-4.1-nano"))
+                return mock(lib, answer()).handle_request(sent)
+
+        with lib.Client(transport=Guard()) as client:
+            client.post(URL, content=REQUEST)
+
+    assert sorted(str(event.requested_resource) for event in watched.events) == ["gpt-4.1-nano", "gpt-4o-mini"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["hook", "PayiTransport"])
 def test_a_transport_that_asks_another_model(lib: ModuleType, watched: Watched, wrapped: bool) -> None:
     """What a transport asks beside the call that it sends is a call of its own, and takes nothing over."""
     inner = mock(lib, answer(model="llama-3.3-70b-versatile"))

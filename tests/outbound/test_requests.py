@@ -269,12 +269,53 @@ def test_what_get_adapter_returns(session: Any, loopback: Loopback, seen: Watche
     assert session.get_adapter("http://example.com/") is plain
     assert session.get_adapter("http://[broken/") is plain
     wrapped = session.get_adapter(loopback.url)
-    assert isinstance(wrapped, BaseAdapter)
+    assert isinstance(wrapped, HTTPAdapter)
     assert wrapped.poolmanager is plain.poolmanager
-    assert copy.copy(wrapped).max_retries is plain.max_retries
+    copied = copy.copy(wrapped)
+    assert type(copied) is HTTPAdapter
+    assert copied.max_retries is plain.max_retries
+    wrapped.max_retries = wrapped.added = 7
+    assert (plain.max_retries, plain.added) == (7, 7)
+    del wrapped.added
+    assert not hasattr(plain, "added")
     session.mount("http://", own := Own(b""))
     session.get_adapter(loopback.url).close()
     assert own.seen == ["closed"]
+
+
+def test_a_send_of_the_applications_own(session: Any, loopback: Loopback, seen: Watched) -> None:
+    """What an application puts in the place of an adapter's `send` is asked, once, and so is what was there before."""
+    asked: list[Any] = []
+    adapter = session.get_adapter(loopback.url)
+    before = adapter.send
+
+    def send(request: Any, **options: Any) -> Any:
+        asked.append(request.url)
+        return before(request, **options)
+
+    adapter.send = send
+    assert session.post(loopback.url, data=REQUEST).content == ANSWER
+    session.get_adapter(loopback.url).send = before
+    assert session.post(loopback.url, data=REQUEST).content == ANSWER
+    assert asked == [loopback.url]
+    assert [event.outcome for event in seen.events] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"xProxy-User-ID": "jane"}])
+def test_hooks_of_a_request(headers: dict[str, str], session: Any, loopback: Loopback, seen: Watched) -> None:
+    """A request's hooks have nothing in them but the application's, so that another request can be made with them."""
+    loopback.replies = [Reply([], status=307, headers={"location": PATH}), Reply()]
+    told: list[int] = []
+
+    def hook(answer: Any, **_: Any) -> None:
+        told.append(answer.status_code)
+
+    request = session.post(loopback.url, data=REQUEST, headers=headers, hooks={"response": hook}).request
+    assert request.hooks == {"response": [hook]}
+    assert requests.Request("POST", loopback.url, hooks=request.hooks).prepare().hooks == request.hooks
+    assert type(copy.deepcopy(request.hooks)) is dict
+    assert told == [307, 200]
+    assert len(seen.events) == 2
 
 
 @pytest.mark.parametrize(
