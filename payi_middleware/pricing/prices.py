@@ -68,20 +68,18 @@ class Prices:
 
     def load(self) -> None:
         """Load the rates, blocking for 0.5 to 1 s the first time; later, take over a newer snapshot if there is one."""
-        if self._installed is None:
-            self._installed = self._imported()
-        snapshot = self._fetched() or self._installed()
+        snapshot = self._first() if self._installed is None else self._fetched() or self._installed()
         if self._loaded is None or self._loaded[0].snapshot is not snapshot:
             self._take(snapshot)
 
-    def _imported(self) -> Callable[[], DataSnapshot]:
+    def _first(self) -> DataSnapshot:
         with forks.loading():
             from genai_prices.data_snapshot import get_snapshot
 
             from . import catalogue  # noqa: F401 - its import takes long too
 
-            _ = self._fetched() or get_snapshot()  # imports the data
-        return get_snapshot
+            self._installed = get_snapshot
+            return self._fetched() or get_snapshot()  # imports the data
 
     def _take(self, snapshot: DataSnapshot) -> None:
         from .catalogue import Catalogue

@@ -15,7 +15,7 @@ import pytest
 from children import environment, run
 from mocked import URL, ask, client, instrumented, open_stream, stored, users
 
-from payi_middleware import Limit, Meter, health, instrument, track, uninstrument
+from payi_middleware import Limit, Meter, health, instrument, intake, track, uninstrument
 from payi_middleware import meter as meters
 from payi_middleware.events import CallEvent
 from payi_middleware.exceptions import SettingsError, StoreError
@@ -320,7 +320,8 @@ def test_batches_leave_room_for_others(tmp_path: Path, monkeypatch: pytest.Monke
         ask(asking, f"u{number}")
     assert meter.flush(20)
 
-    assert order == ["2 written", "rested", "2 written", "rested", "1 written"]
+    first = order.index("2 written")  # it rests between the imports before, too
+    assert order[first:] == ["2 written", "rested", "2 written", "rested", "1 written"]
     meter.close()
 
 
@@ -427,7 +428,7 @@ def test_leftovers_that_cannot_be_taken_in_are_counted(tmp_path: Path, monkeypat
     def fail(*_: object) -> int:
         raise OSError("no")
 
-    monkeypatch.setattr(meters, "orphans", fail)
+    monkeypatch.setattr(intake, "orphans", fail)
     meter._look_around()
 
     assert health.counters() == {"intake": 1}

@@ -248,7 +248,7 @@ def test_a_read_only_store(tmp_path: Path, what: str) -> None:
         import os, sys
         from mocked import ask, client, instrumented
         meter = instrumented(sys.argv[1], spool_dir=sys.argv[2])
-        meter.prices.load()
+        meter._prepare()  # what is imported later, this user may not read
         import payi_middleware.store.sqlite, payi_middleware.sinks.store, logging.handlers, tiktoken
         os.setgid(65534)
         os.setuid(65534)

