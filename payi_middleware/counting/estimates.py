@@ -235,9 +235,13 @@ class Estimates:
     def _load(self) -> None:
         """Load the ranks in a thread of their own: a download that hangs must not hold the drainer."""
         if self._loading is None:
-            self._loading = threading.Thread(target=self._load_ranks, name="payi-tokens", daemon=True)
-            self._loading.start()
-            self._loading.join(self._patience)
+            loading = threading.Thread(target=self._load_ranks, name="payi-tokens", daemon=True)
+            try:
+                loading.start()
+            except RuntimeError:  # the process has too many, or ends: from 3.12 on it may start none then
+                return
+            self._loading = loading
+            loading.join(self._patience)
 
     def _load_ranks(self) -> None:
         self._tokens.load()
