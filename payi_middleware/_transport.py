@@ -189,9 +189,8 @@ class SyncWrapper:
             call.failed(error)
             raise
         finally:  # the head of the answer is there, or an error: from now on this call is no outer one
-            call.sending = (
-                False  # before any call, where a signal's handler may raise: later calls would be taken for this one
-            )
+            # before any call, where a signal's handler may raise: later calls would be taken for this one
+            call.sending = False
             try:  # as `sent`, without a call
                 owner.reset(token)  # type: ignore[arg-type]  # None if a signal's handler raised
             except (ValueError, TypeError):
@@ -245,9 +244,8 @@ class AsyncWrapper(SyncWrapper):
             call.failed(error)
             raise
         finally:  # the head of the answer is there, or an error: from now on this call is no outer one
-            call.sending = (
-                False  # before any call, where a signal's handler may raise: later calls would be taken for this one
-            )
+            # before any call, where a signal's handler may raise: later calls would be taken for this one
+            call.sending = False
             try:  # as `sent`, without a call
                 owner.reset(token)  # type: ignore[arg-type]  # None if a signal's handler raised
             except (ValueError, TypeError):

@@ -64,9 +64,8 @@ class Fetched:
         """
         if self.path is None or self._name is None:
             return self._snapshot
-        if not os.access(
-            self._name, os.F_OK
-        ):  # most have none, and are asked with each batch of events: this takes least
+        # most have none, and are asked with each batch of events: this takes least
+        if not os.access(self._name, os.F_OK):
             return None
         try:
             there = self.path.stat()

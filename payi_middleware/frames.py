@@ -98,11 +98,6 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
         return self
 
     @property
-    def origin(self) -> str:
-        """`request` or `track`."""
-        return self.face.origin if self.face is not None else "track"
-
-    @property
     def calls(self) -> int:
         """Calls begun."""
         with _accounts:
