@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from . import attempts, context, health
 from .call import Call, owner
 from .exchange import Exchange
-from .frames import Activity, Frame
+from .frames import Frame
 from .headers import PREFIX
 from .meter import Meter, default_meter, existing_default
 from .opening import open_call
@@ -58,10 +58,8 @@ class Hook:
 
     def meter_for(self, frame: Frame | None) -> Metering:
         """The meter of a call made in a frame."""
-        if frame is not None:
-            activity = frame if isinstance(frame, Activity) else frame.activity
-            if activity.meter is not None:
-                return activity.meter
+        if frame is not None and frame.meter is not None:
+            return frame.meter
         return self.meter if self.meter is not None else default_meter()
 
 

@@ -43,7 +43,7 @@ def wrapped_for_url(
             return transport
         try:
             frame = find_frame()
-            meter = (frame.meter if isinstance(frame, Activity) else None) or HOOK.meter_for(frame)
+            meter = (None if frame is None else frame.meter) or HOOK.meter_for(frame)
             provider = meter.hosts.find(url)
             return transport if provider is None or meter.disabled else wrapper(transport, meter, provider)
         except Exception:
@@ -75,7 +75,13 @@ def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call
             if header[1][:7] == b"xproxy-":
                 own = _own_headers(request)
                 break
-        method, path = request.method, request.url.path
+        method, url = request.method, request.url
+        try:
+            path = url._uri_reference.path  # as both libraries keep it: the property unquotes it each time
+            if not path or "%" in path:
+                path = url.path
+        except AttributeError:
+            path = url.path
         route = provider.routes.get((method, path)) or provider.route(method, path)
         if route is None:
             return None
@@ -83,7 +89,7 @@ def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call
             own = own or outer.exchange.own_headers
             outer.give_way()
         retry = None if attempts.last.get() is None else request.headers.get(RETRY)
-        host = "" if route.endpoint.refine is None else request.url.host
+        host = "" if route[0].refine is None else url.host
         content = getattr(request, "_content", None)  # as both libraries keep it, where it is in memory
         if type(content) is not bytes or content[:1] != b"{":  # it is a form, say, or packed
             content = _content(request)
@@ -284,8 +290,8 @@ def tap(call: Call, request: Any, response: Any, tap_class: type[Any]) -> Any:
             request.extensions = {**request.extensions, _HOP: (call.group, call.attempt)}
         if not response.is_stream_consumed:
             response.stream = tap_class(response.stream, call)
-        elif hasattr(response, "_content"):  # made whole, as mocks do
-            call.whole(response.content)
+        elif (content := getattr(response, "_content", None)) is not None:  # made whole, as mocks do
+            call.whole(content)
         else:  # somebody read it and kept nothing
             call.end("unknown")
     except Exception:

@@ -204,7 +204,8 @@ class Call(msgspec.Struct, eq=False):
 
     def whole(self, content: bytes) -> None:
         """The answer was there at once, decoded; it ends the call."""
-        self.encoding = ""
+        if self.encoding:
+            self.encoding = ""
         self.parts.append(content)
         if len(content) > WHOLE:
             self.told_parts()
@@ -216,25 +217,90 @@ class Call(msgspec.Struct, eq=False):
         """No answer came, or it broke off with an error."""
         self.end(outcome_of(error), type(error).__name__)
 
-    def end(self, outcome: Outcome | None = None, error_type: str | None = None, *, here: bool = False) -> None:
-        """The call is over; only the first end counts. Never raises.
+    def end(
+        self,
+        outcome: Outcome | None = None,
+        error_type: str | None = None,
+        *,
+        here: bool = False,
+        ended: int | None = None,
+    ) -> None:
+        """The call is over: read the answer and write the record. Only the first end counts. Never raises.
 
         Args:
             outcome: How it ended if the answer is not whole; None if the answer was exhausted.
             error_type: The type of the error it broke off with.
             here: Whether to read even a long answer before this returns, and not on the draining thread.
+            ended: When it ended, if that was said before and only the reading was left.
         """
+        # A function that was not called for a millisecond takes about two microseconds, whatever it does: the common case has few.
+        if ended is None:
+            try:
+                began_in = self.once.pop()
+            except IndexError:
+                return
+            if began_in is not process:
+                return  # this is a copy in a forked child: the call is the parent's, who tells how it ends
+            ended = time.perf_counter_ns()
+            if self.route[0].whole > _ANSWERS and not here and self._is_long():
+                self.meter.read_later(partial(self.end, outcome, error_type, ended=ended))
+                return
         try:
-            began_in = self.once.pop()
-        except IndexError:
-            return
-        if began_in is not process:
-            return  # this is a copy in a forked child: the call is the parent's, who tells how it ends
-        now = time.perf_counter_ns()
-        if self.route.endpoint.whole > _ANSWERS and not here and self._is_long():
-            self.meter.read_later(partial(self._end, now, outcome, error_type))
-        else:
-            self._end(now, outcome, error_type)
+            # Fields of a named tuple are looked up, each time anew, by the slowest way there is: they are unpacked.
+            endpoint, _, _ = self.route
+            status, parts, activity, body = self.status, self.parts, self.activity, self.body
+            served = status is not None and 200 <= status < 300
+            cut_short = endpoint.lines and outcome is not None and status is not None and status < 300
+            if cut_short:
+                reading, answer, streamed = CUT_SHORT, b"", False
+            elif served and body is None and not self.encoding and len(parts) == 1 and parts[0][:1] == b"{":
+                answer, (_, streamed) = parts[0], self.asked
+                reading = endpoint.read(answer)
+            else:
+                if status is not None and (self.encoding or self.body is not None):
+                    self._spill()
+                    assert self.body is not None
+                reading, answer, streamed = read_kept(endpoint, status, self.asked.streamed, parts, self.body)
+            if (endpoint.refine is not None or endpoint.repeats) and served and not cut_short:
+                refined = self._refined(reading, answer, streamed)
+                if refined is None:
+                    self._forget()
+                    return
+                reading = refined
+            meter = self.meter
+            model, _, units, complete, _, stated, _, failed, _, estimated, _, _, _, once, _, _ = reading
+            if not (
+                served
+                and model
+                and units is not None
+                and complete
+                and error_type is None
+                and failed is None
+                and not estimated
+                and stated is None
+                and once is None
+                and self.hold is None
+                and self.body is None
+                and model in meter.estimates.settled
+                and meter.prices.may_wait
+            ):
+                self._end_otherwise(ended, reading, answer, streamed, outcome, error_type)
+                return
+            # An ordinary answer, whose cost nobody asks for on the way: the draining thread does the rest.
+            first = None if self.first_byte is None else self.first_byte - self.started
+            fields = (self.begun, ended - self.started, first, status, streamed, reading)
+            meter.spool.append(ANSWERED + self.id + record.encode(fields))
+            if activity is not None:
+                who = self.attributed.shared
+                price = partial(cost_answered, meter.prices, self.provider.id, self.started_ns, who, reading)
+                activity.end_unpriced_call(self.id, price)
+        except Exception:
+            health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
+            self._end_unread(ended, outcome, error_type)
+        finally:
+            self.parts.clear()  # an answer may be kept long after it was read
+            if self.body is not None:
+                self.body = None
 
     def _is_long(self) -> bool:
         kept = 0 if self.body is None else self.body.size
@@ -250,62 +316,6 @@ class Call(msgspec.Struct, eq=False):
         except Exception:
             if self.activity is not None:
                 self.activity.end_call(self.id, 0, exact=False)
-
-    def _end(self, now: int, outcome: Outcome | None, error_type: str | None) -> None:
-        """Read the answer and write the record. Never raises."""
-        # A function that was not called for a millisecond takes about two microseconds, whatever it does: the common case has few.
-        try:
-            endpoint, status, parts, activity = self.route.endpoint, self.status, self.parts, self.activity
-            served = status is not None and 200 <= status < 300
-            cut_short = endpoint.lines and outcome is not None and status is not None and status < 300
-            if cut_short:
-                reading, answer, streamed = CUT_SHORT, b"", False
-            elif served and self.body is None and not self.encoding and len(parts) == 1 and parts[0][:1] == b"{":
-                answer, streamed = parts[0], self.asked.streamed
-                reading = endpoint.read(answer)
-            else:
-                if status is not None and (self.encoding or self.body is not None):
-                    self._spill()
-                    assert self.body is not None
-                reading, answer, streamed = read_kept(endpoint, status, self.asked.streamed, parts, self.body)
-            if (endpoint.refine is not None or endpoint.repeats) and served and not cut_short:
-                refined = self._refined(reading, answer, streamed)
-                if refined is None:
-                    self._forget()
-                    return
-                reading = refined
-            meter, model = self.meter, reading.model
-            if not (
-                served
-                and model
-                and reading.units is not None
-                and reading.complete
-                and error_type is None
-                and reading.error_type is None
-                and not reading.estimated
-                and reading.stated_ticks is None
-                and reading.once is None
-                and self.hold is None
-                and self.body is None
-                and model in meter.estimates.settled
-                and meter.prices.may_wait
-            ):
-                self._end_otherwise(now, reading, answer, streamed, outcome, error_type)
-                return
-            # An ordinary answer, whose cost nobody asks for on the way: the draining thread does the rest.
-            first = None if self.first_byte is None else self.first_byte - self.started
-            fields = (self.begun, now - self.started, first, status, streamed, reading)
-            meter.spool.append(ANSWERED + self.id + record.encode(fields))
-            if activity is not None:
-                who = self.attributed.shared
-                price = partial(cost_answered, meter.prices, self.provider.id, self.started_ns, who, reading)
-                activity.end_unpriced_call(self.id, price)
-        except Exception:
-            health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
-            self._end_unread(now, outcome, error_type)
-        finally:
-            self.parts.clear()  # an answer may be kept long after it was read
-            self.body = None
 
     def _refined(self, reading: Reading, answer: bytes, streamed: bool) -> Reading | None:
         """A reading with what the body does not tell; None if the exchange is no event."""

@@ -126,10 +126,11 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
         """Count a call that begins."""
         flying = self.flying
         if flying is None:
-            flying = self._first_call()
+            flying = self.first_call()
         flying.add(call_id)
 
-    def _first_call(self) -> set[bytes]:
+    def first_call(self) -> set[bytes]:
+        """Where calls in flight are kept from the first one on."""
         with _accounts:
             if self.flying is None:
                 self.unpriced = []
@@ -243,13 +244,15 @@ def _found(price: Callable[[], Costed]) -> tuple[int, bool]:
 class Block:
     """A `track` or `use_case` block."""
 
-    __slots__ = ("activity", "cached", "depth", "given", "opener", "outside", "parent")
+    __slots__ = ("activity", "cached", "depth", "given", "meter", "opener", "outside", "parent")
 
     def __init__(self, parent: Frame, given: Given) -> None:
         if parent.depth >= MAX_LAYERS:
             parent = _folded(parent)
         self.parent = parent
         self.activity: Activity = parent.activity
+        self.meter: Metering | None = parent.meter
+        """The activity's."""
         self.depth: int = parent.depth + 1
         self.given = given
         self.cached: Attributed | None = None

@@ -46,14 +46,18 @@ class Hosts:
 
     def find(self, url: Any) -> Provider | None:
         """The provider at a URL of httpx or httpx2; one dictionary look-up for a host seen before."""
-        host = url.host
         try:
-            found = self._known[host]
+            found = self._known[url._uri_reference.host]  # as both keep it: the property takes longer than all of this
+        except (AttributeError, KeyError):
+            found = self._found(url.host)
+        return found if found is None or isinstance(found, Provider) else self._at_port(found, url)
+
+    def _found(self, host: str) -> Provider | dict[int | None, Provider | None] | None:
+        """By the name as an owner writes it, which of an international one is not what is sent."""
+        try:
+            return self._known[host]
         except KeyError:
-            found = self._learn(host)
-        if found is None or isinstance(found, Provider):
-            return found
-        return self._at_port(found, url)
+            return self._learn(host)
 
     def _at_port(self, ports: dict[int | None, Provider | None], url: Any) -> Provider | None:
         port = url.port or {"https": 443, "http": 80}.get(url.scheme)

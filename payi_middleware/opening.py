@@ -55,7 +55,11 @@ def open_call(
     now = time.time_ns() if at_ns is None else at_ns
     ids = record.ids
     call_id = record.halves(now // 1_000_000 << 16 | ids.high, next(ids.low))  # as `new_id`, without a call
-    who = attributed(frame, call_id)
+    known = None if frame is None else frame.cached
+    if known is not None and activity is not None and activity.face is None and known.version == activity.version:
+        who = known  # as `attributed`, without a call
+    else:
+        who = attributed(frame, call_id)
     if exchange.own_headers:
         who = with_own(who, given_by_headers(exchange.own_headers), activity)
     if meter.pseudonyms is not None:
@@ -65,8 +69,12 @@ def open_call(
         group, attempt = exchange.hop
     elif attempts.last.get() is not None:
         group, attempt = attempts.joined(exchange, activity, meter.spool, now) or (call_id, 1)
-    provider = route.provider or provider
-    asked = route.endpoint.ask(exchange.body) if exchange.body else _NOTHING
+    # Fields of a named tuple are looked up, each time anew, by the slowest way there is: they are unpacked.
+    endpoint, route_model, route_provider = route
+    provider = route_provider or provider
+    body = exchange.body
+    asked = endpoint.ask(body) if body else _NOTHING
+    model, streamed = asked
     origin = "track" if activity is None or activity.face is None else activity.face.origin
     begun = record.encode(
         (
@@ -75,9 +83,9 @@ def open_call(
             now,
             provider.id,
             provider.category,
-            asked.model or route.model,
-            route.endpoint.template,
-            asked.streamed,
+            model or route_model,
+            endpoint.template,
+            streamed,
             attempt,
             group,
             who.attribution_raw,
@@ -87,7 +95,10 @@ def open_call(
     )
     meter.spool.append(BEGUN + call_id + begun)
     if activity is not None:
-        activity.begin_call(call_id)
+        flying = activity.flying
+        if flying is None:
+            flying = activity.first_call()
+        flying.add(call_id)
     started, limits = time.perf_counter_ns(), meter.limits
     return call.Call(
         meter,
