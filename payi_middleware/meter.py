@@ -9,8 +9,7 @@ import secrets
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from importlib import metadata
@@ -19,41 +18,31 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 import msgspec
 
-from . import context, forks, frames, health, providers
+from . import context, forks, frames, health
 from .attributed import attributed
 from .counting.estimates import Estimates
-from .events import CallEvent
+from .drainer import Drainer
 from .exceptions import SettingsError
-from .flush import Flusher
 from .hosts import Hosts
 from .label import label_of
 from .limits.limits import Limits
 from .limits.owed import Owed
 from .once import Told
-from .pending import finished
 from .pricing import Prices, owners
 from .pseudonyms import Pseudonyms
 from .settings import Options, Settings, StoreOptions, load, shown_setting
-from .spool import Spool, waiting_bytes
+from .spool import waiting_bytes
 from .types import Sink
 from .updates import Updates
 
 if TYPE_CHECKING:
     from .beforehand import RequestEstimate
     from .manual.arguments import UnitsGiven, Who
-    from .sinks.delivery import Delivery
 
 __all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
 
-BATCH = 200
-"""Events of one transaction, at most: 20 ms for which, under gevent, no request goes on; larger ones are no faster."""
-HEALTH_SECONDS = 20.0
-"""Between two reports of a process that does nothing."""
-_TOLD_SECONDS = 1.0
-"""Between two of one whose counters stand still."""
 FORK_PATIENCE = 2.0
 """Seconds a fork waits for the draining threads to finish what they do: a database, copied half-way, never ends; see `forks`."""
-_MOST_LATE = 3  # answers that wait to be read, each of 32 MB at most
 
 _VERSIONED = (
     "payi-middleware",
@@ -118,36 +107,29 @@ class Meter:
             _meters.add(self)
 
     def _fresh(self) -> None:
-        self.estimates = Estimates()
+        """The parts that live and die with a process."""
         self._process = secrets.token_hex(8)
         self._started_ns = time.time_ns()
-        self._reported = 0.0
-        self._told_health: dict[str, Any] | None = None
-        self._told_at = 0.0
         self.cold = True
-        captured = Meter._captured
+        self.estimates = Estimates()
+        captured, label = Meter._captured, label_of(self._placed)
         given = self._given_sinks if captured is None else [captured]
-        self._sinks: list[Sink] | None = None if given is None else list(given)
-        self._delivers = given is None and bool(self.settings.api_key)
-        self._delivery: Delivery | None = None
-        """What sends events on to a server; made when there is something to send."""
-        label = label_of(self._placed)
         owed = Owed.of(self._placed, label) if given is None else None
         self.limits = Limits(self._placed, self.prices, self.estimates, in_memory=captured is not None, owed=owed)
-        self._late: deque[Callable[[], None]] = deque()
-        """Long results that wait to be read."""
-        self._batch: list[CallEvent] = []
-        """Taken from the spool, and not yet taken by the sinks: a refused batch is offered again as it is."""
-        folder = self._placed.spool_path if captured is None else None
-        self.flusher = Flusher(
-            self._drain,
-            waits=self._waits,
-            prepare=self._prepare,
-            interval=self.settings.flush_interval,
-            idle=self._look_around,
-            ended=lambda: self.spool.listen(),
+        self.drainer = Drainer(
+            self._placed,
+            self.prices,
+            self.estimates,
+            self.limits,
+            self._updates,
+            sinks=given,
+            folder=self._placed.spool_path if captured is None else None,
+            label=label,
+            report=self.health,
         )
-        self.spool = Spool(folder, limit=self.settings.spool_bytes, wake=self.flusher.arm, label=label)
+        self.spool = self.drainer.spool
+        self.flusher = self.drainer.flusher
+        self.read_later = self.drainer.read_later
 
     def estimate(
         self,
@@ -243,11 +225,7 @@ class Meter:
         Returns:
             Whether the sinks have it; if not, it waits in the spool, and what only the server lacks in the store.
         """
-        timeout = self.settings.flush_timeout if timeout is None else timeout
-        deadline = time.monotonic() + timeout
-        delivered = self.flusher.flush(timeout)
-        delivery = self._delivery
-        return delivered and (delivery is None or delivery.flush(max(0.0, deadline - time.monotonic())))
+        return self.drainer.flush(self.settings.flush_timeout if timeout is None else timeout)
 
     def close(self, timeout: float | None = None) -> bool:
         """Flush, end the thread and let go of all files. A later call opens them anew, and calls in flight keep theirs.
@@ -258,30 +236,7 @@ class Meter:
         Returns:
             Whether the sinks have everything; if not, it waits in the spool, and what only the server lacks in the store.
         """
-        timeout = self.settings.flush_timeout if timeout is None else timeout
-        deadline = time.monotonic() + timeout
-        self._told_health = None  # the last word is of this moment
-        delivered = self.flusher.close(timeout)
-        delivery, self._delivery = self._delivery, None
-        if delivery is not None:  # after the store: it reads from there
-            delivered = delivery.close(max(0.0, deadline - time.monotonic())) and delivered
-        self.spool.listen()
-        if not self.flusher.pause(max(0.0, deadline - time.monotonic())):
-            return delivered  # a sink hangs: nothing is pulled from under its feet, and the process's end closes all
-        try:
-            with forks.at_work():
-                self._let_go()
-        finally:
-            self.flusher.resume()
-        return delivered
-
-    def _let_go(self) -> None:
-        self.spool.close()
-        self.limits.close(self.settings.flush_timeout)
-        for sink in self._sinks or ():
-            sink.close()
-        if self._given_sinks is None and Meter._captured is None:
-            self._sinks = None
+        return self.drainer.close(self.settings.flush_timeout if timeout is None else timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -303,114 +258,9 @@ class Meter:
         elif not self.spool.durable:  # what only memory holds is delivered at once
             self.flusher.hurry()
 
-    def read_later(self, read: Callable[[], None]) -> None:
-        """Let the draining thread read an answer that would hold up an event loop; a few may wait, as they are large."""
-        self._late.append(read)
-        if len(self._late) > _MOST_LATE or not self.flusher.arm():
-            self._read_late()
-
-    def _read_late(self) -> None:
-        while self._late:
-            try:
-                read = self._late.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            read()
-
-    def _prepare(self) -> None:
-        providers.load(lambda: forks.rest(0))  # first: routes are asked for before a call, rates after it
-        self.prices.load()
-        self.limits.prepare()
-
-    def _drain(self) -> None:
-        """Deliver what the spool has, a transaction a batch; what is written meanwhile comes later, or this would never end."""
-        self.spool.listen()
-        self._read_late()
-        if not self._waits():
-            return
-        self.prices.load()
-        is_over = self.spool.mark()
-        while True:
-            if not self._batch:  # else it was refused before
-                self._batch = self.limits.settled(finished(self.spool.take(BATCH), self.prices, self.estimates))
-            if self._batch or self._health_is_due():
-                self._write(self._batch)
-                stored, self._batch = self._batch, []
-                self.limits.stored(stored)
-            self.spool.commit()
-            if is_over():
-                break
-            forks.rest(0)
-        if self.limits.is_behind:
-            self.limits.catch_up()
-
-    def _waits(self) -> bool:
-        return bool(self._batch) or bool(self._late) or self.spool.waiting or self._health_is_due()
-
-    def _write(self, events: Sequence[CallEvent]) -> None:
-        report = self._recent_health() if events else self.health()
-        for sink in self._opened():
-            sink.write(events, report)
-        self._reported = time.monotonic()
-        if self._delivers and events:
-            self._deliver(events)
-
-    def _deliver(self, events: Sequence[CallEvent]) -> None:
-        """Let what the store has, these events among it, be sent on."""
-        if self._delivery is None:
-            with forks.loading():
-                from .sinks.delivery import Delivery
-
-            self._delivery = Delivery(self._placed, self.prices)
-        self._delivery.offer(events)
-
-    def _opened(self) -> list[Sink]:
-        if self._sinks is None:
-            from .sinks.store import StoreSink
-
-            self._sinks = [StoreSink(self._placed)]
-        return self._sinks
-
-    def _health_is_due(self) -> bool:
-        return self._reported > 0 and time.monotonic() - self._reported > HEALTH_SECONDS
-
-    def _look_around(self) -> None:
-        """Take in what other processes left behind when they died, and see whether the rates are old."""
-        self.limits.catch_up()
-        self.limits.look()
-        self._updates.fetch_if_due(self.prices.load)
-        path = self._placed.store_path
-        if self._delivers and not self._placed.in_memory and (path is None or path.exists()):
-            self._deliver(())  # what was left when the last process ended, or failed
-        try:
-            from .intake import orphans
-
-            orphans(self.spool.folder, self.spool.label, self.prices, self._take_in)
-        except Exception:
-            health.note(
-                "intake", "what dead processes left could not be taken in; it waits in the spool", exc_info=True
-            )
-
-    def _take_in(self, events: Sequence[CallEvent]) -> None:
-        self._write(self.limits.settled(events))
-        self.limits.stored(events)
-        forks.rest(0)
-        self.flusher.serve()  # who flushes must not wait for all that the dead left
-
-    def _recent_health(self) -> dict[str, Any]:
-        """What this process tells of itself, made anew when something was counted, else once a second: batches may come faster."""
-        now = time.monotonic()
-        if (
-            self._told_health is None
-            or now - self._told_at >= _TOLD_SECONDS
-            or self._told_health["counters"] != health.counters()
-        ):
-            self._told_health, self._told_at = self.health(), now
-        return self._told_health
-
     def health(self) -> dict[str, Any]:
         """What this process tells of itself, for `payi doctor`."""
-        folder = self._placed.spool_path
+        folder, delivery = self._placed.spool_path, self.drainer.delivery
         return {
             "host": os.uname().nodename if hasattr(os, "uname") else "",
             "pid": os.getpid(),
@@ -424,7 +274,7 @@ class Meter:
             "spool": {"dir": str(folder or ""), "bytes": waiting_bytes(folder), "durable": self.spool.durable},
             "prices": self.prices.version,
             "limits": self.limits.health(),
-            "delivery": None if self._delivery is None else self._delivery.health(),
+            "delivery": None if delivery is None else delivery.health(),
             "counters": health.counters(),
         }
 

@@ -60,7 +60,7 @@ def test_os_exit_leaves_everything_for_the_next_start(tmp_path: Path) -> None:
         meter = instrumented(sys.argv[1])
         meter.warm()
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and (not meter.prices.ready or meter._reported == 0.0):
+        while time.monotonic() < deadline and (not meter.prices.ready or not meter.drainer.has_reported):
             time.sleep(0.05)
         """,
         tmp_path,

@@ -15,7 +15,7 @@ import pytest
 from children import environment, run
 from mocked import URL, ask, client, instrumented, open_stream, stored, users
 
-from payi_middleware import Limit, Meter, health, instrument, intake, track, uninstrument
+from payi_middleware import Limit, Meter, drainer, health, instrument, intake, track, uninstrument
 from payi_middleware import meter as meters
 from payi_middleware.events import CallEvent
 from payi_middleware.exceptions import SettingsError, StoreError
@@ -314,7 +314,7 @@ def test_batches_leave_room_for_others(tmp_path: Path, monkeypatch: pytest.Monke
 
     meter = Meter(f"sqlite:///{tmp_path}/payi.db", sinks=[Ordered()], flush_interval=600.0)
     instrument(meter)
-    monkeypatch.setattr(meters, "BATCH", 2)
+    monkeypatch.setattr(drainer, "BATCH", 2)
     monkeypatch.setattr(meters.forks, "rest", lambda seconds: order.append("rested"))
     for number in range(5):
         ask(asking, f"u{number}")
@@ -341,10 +341,10 @@ def test_capturing_takes_in_nothing(tmp_path: Path, asking: httpx2.Client) -> No
     sink = MemorySink()
     meter = Meter(f"sqlite:///{tmp_path}/payi.db")
     with Meter.capturing(sink):
-        meter._look_around()
+        meter.drainer.look_around()
 
     assert sink.events == []
-    meter._look_around()
+    meter.drainer.look_around()
     assert users(tmp_path) == ["jane"]
 
 
@@ -407,9 +407,9 @@ def test_health_is_reported_while_nothing_happens(
     meter.flush(10)
     meter.flush(10)
     assert len(reports) == 1
-    monkeypatch.setattr(meters, "HEALTH_SECONDS", 0.0)
+    monkeypatch.setattr(drainer, "HEALTH_SECONDS", 0.0)
     meter.flush(10)
-    monkeypatch.setattr(meters, "HEALTH_SECONDS", 20.0)
+    monkeypatch.setattr(drainer, "HEALTH_SECONDS", 20.0)
 
     assert len(reports) == 2
     told = reports[1]
@@ -429,7 +429,7 @@ def test_leftovers_that_cannot_be_taken_in_are_counted(tmp_path: Path, monkeypat
         raise OSError("no")
 
     monkeypatch.setattr(intake, "orphans", fail)
-    meter._look_around()
+    meter.drainer.look_around()
 
     assert health.counters() == {"intake": 1}
 

@@ -248,7 +248,7 @@ def test_a_read_only_store(tmp_path: Path, what: str) -> None:
         import os, sys
         from mocked import ask, client, instrumented
         meter = instrumented(sys.argv[1], spool_dir=sys.argv[2])
-        meter._prepare()  # what is imported later, this user may not read
+        meter.drainer.prepare()  # what is imported later, this user may not read
         import payi_middleware.store.sqlite, payi_middleware.sinks.store, logging.handlers, tiktoken
         os.setgid(65534)
         os.setuid(65534)
@@ -268,7 +268,7 @@ def test_a_read_only_store(tmp_path: Path, what: str) -> None:
         ends = time.monotonic() + 5
         # Whoever looks at a process while it dies keeps its files locked for a moment.
         while not users(place) and time.monotonic() < ends:
-            meter._look_around()  # as its thread does when it starts, and then each half minute
+            meter.drainer.look_around()  # as its thread does when it starts, and then each half minute
     assert users(place) == ["jane"] * 20
 
 

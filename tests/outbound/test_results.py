@@ -122,7 +122,7 @@ def test_a_long_batch_of_gemini_s_is_not_read_on_the_application_s_path(
     done = {"done": True, "response": {"inlinedResponses": {"inlinedResponses": [gemini_line(0)] * 1000}}}
 
     download("https://generativelanguage.googleapis.com/v1beta/batches/b1", json.dumps(done).encode())
-    assert len(results.meter._late) == 1
+    assert len(results.meter.drainer._late) == 1
 
     assert results.one.units == {"text": (1_000_000, 1_000_000)}
 

@@ -379,7 +379,7 @@ class TestMemory:
         with PayiServer(ours=True) as server:
             server.script.append(status(500))
             with self.meter(server) as meter:
-                meter._deliver([call(user_id=name) for name in names(450)])
+                meter.drainer.deliver([call(user_id=name) for name in names(450)])
                 until(lambda: len(server.taken) == 450)
                 assert meter.flush(PATIENCE)
         assert server.users() == names(450)
@@ -389,7 +389,7 @@ class TestMemory:
         with PayiServer(ours=True) as server:
             server.refuses = lambda item: ("no", "never")
             with self.meter(server) as meter:
-                meter._deliver([call(), call()])
+                meter.drainer.deliver([call(), call()])
                 assert meter.flush(PATIENCE)
         assert health.counters()["delivery_lost"] == 2
 
@@ -410,10 +410,10 @@ class TestMemory:
 def test_nothing_is_sent_that_is_captured(server: PayiServer) -> None:
     """Tests that capture events, and meters with sinks of their own, send nothing."""
     with Meter("sqlite:///:memory:", api_key=KEY, base_url=server.url) as meter, Meter.capturing(MemorySink()):
-        meter._write([call()])
+        meter.drainer.write([call()])
         meter.flush(PATIENCE)
     with Meter(sinks=[MemorySink()], api_key=KEY, base_url=server.url) as meter:
-        meter._write([call()])
+        meter.drainer.write([call()])
         meter.flush(PATIENCE)
     assert server.asked == []
 
@@ -426,7 +426,7 @@ def test_a_process_tells_how_it_goes(tmp_path: Path, down: PayiServer) -> None:
         asked("jane")
         assert not meter.flush(PATIENCE)
         until(lambda: (meter.health()["delivery"] or {}).get("error"))
-        meter._write([])
+        meter.drainer.write([])
         told = CliRunner().invoke(app, ["doctor", "--store", f"sqlite:///{tmp_path}/payi.db"]).output
         assert f"PROBLEM: calls wait, {down.url} cannot be had: ConnectError" in told
         down.start()
