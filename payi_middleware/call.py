@@ -293,7 +293,7 @@ class Call(msgspec.Struct, eq=False):
             if activity is not None:
                 who = self.attributed.shared
                 price = partial(cost_answered, meter.prices, self.provider.id, self.started_ns, who, reading)
-                activity.end_unpriced_call(self.id, price)
+                activity.end_unpriced_call(self.id, price, meter)
         except Exception:
             health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
             self._end_unread(ended, outcome, error_type)
@@ -466,7 +466,7 @@ class Call(msgspec.Struct, eq=False):
             if cost is not None:
                 activity.end_call(self.id, cost.total_ticks, exact=not unpriced and source != "estimate")
             elif price is not None:
-                activity.end_unpriced_call(self.id, price)
+                activity.end_unpriced_call(self.id, price, meter)
             else:  # a refused attempt costs nothing, and that is known
                 nothing = outcome in ("error", "blocked") and source == "none" and not unpriced
                 activity.end_call(self.id, 0, exact=not waits and nothing)

@@ -78,6 +78,8 @@ class Drainer:
         self._told_at = 0.0
         self._late: deque[Callable[[], None]] = deque()
         """Long results that wait to be read."""
+        self._small: deque[Callable[[], None]] = deque()
+        """What else is to be done when there is something to deliver."""
         self._batch: list[CallEvent] = []
         """Taken from the spool, and not yet taken by the sinks: a refused batch is offered again as it is."""
         self.flusher = Flusher(
@@ -99,7 +101,11 @@ class Drainer:
         """Let the thread read an answer that would hold up an event loop; a few may wait, as they are large."""
         self._late.append(read)
         if len(self._late) > _MOST_LATE or not self.flusher.arm():
-            self._read_late()
+            _do_all(self._late)
+
+    def do_later(self, work: Callable[[], None]) -> None:
+        """Let the thread do something small that raises nothing, when it next has calls to deliver."""
+        self._small.append(work)
 
     def flush(self, timeout: float) -> bool:
         """Deliver everything that ended so far; returns whether the sinks have it after `timeout` seconds."""
@@ -142,7 +148,8 @@ class Drainer:
     def _drain(self) -> None:
         """Deliver what the spool has, a transaction a batch; what is written meanwhile comes later, or this would never end."""
         self.spool.listen()
-        self._read_late()
+        _do_all(self._late)
+        _do_all(self._small)
         if not self._waits():
             return
         self._prices.load()
@@ -163,14 +170,6 @@ class Drainer:
 
     def _waits(self) -> bool:
         return bool(self._batch) or bool(self._late) or self.spool.waiting or self._report_is_due()
-
-    def _read_late(self) -> None:
-        while self._late:
-            try:
-                read = self._late.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            read()
 
     def write(self, events: Sequence[CallEvent]) -> None:
         """Hand events to the sinks, and what this process tells of itself."""
@@ -229,3 +228,12 @@ class Drainer:
         self._limits.stored(events)
         forks.rest(0)
         self.flusher.serve()  # who flushes must not wait for all that the dead left
+
+
+def _do_all(work: deque[Callable[[], None]]) -> None:
+    while work:
+        try:
+            do = work.popleft()
+        except IndexError:  # another thread was quicker
+            return
+        do()

@@ -42,8 +42,10 @@ __all__ = [
 LATE_SECONDS = 15 * 60
 """A call that begins this long after its request ended no longer belongs to it."""
 
-_MOST_UNPRICED = 64
-"""Calls of an activity of which nobody asked the cost: a block may live for days."""
+_MANY_UNPRICED = 64
+"""Calls of an activity of which nobody asked the cost: a block may live for days. Then the draining thread adds them up."""
+_MOST_UNPRICED = 4096
+"""If it is slow in coming, whoever ends the next one does."""
 
 _accounts = threading.RLock()  # held for a few additions only, in which the garbage collector may end a call
 _adding_up = threading.RLock()  # whoever asks for a cost while another one finds it out waits for the whole
@@ -72,6 +74,8 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
     """The ids of its calls in flight; None before the first."""
     unpriced: list[Callable[[], Costed]] | None = None
     """How to find the cost of ended calls of which nobody asked it yet; None before the first call."""
+    is_relieved: bool = False
+    """Whether the draining thread is to find it."""
     counted: int = 0
     """Its other ended calls."""
     cost_ticks: int = 0
@@ -156,19 +160,32 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
                 self.inexact += 1
         self.forget_call(call_id)
 
-    def end_unpriced_call(self, call_id: bytes, price: Callable[[], Costed]) -> None:
-        """Count a call that ended, whose cost is found out when somebody asks."""
-        unpriced, flying, adding_up = self.unpriced, self.flying, _adding_up
+    def end_unpriced_call(self, call_id: bytes, price: Callable[[], Costed], meter: Metering) -> None:
+        """Count a call of a meter that ended, whose cost is found out when somebody asks."""
+        unpriced, flying = self.unpriced, self.flying
         if unpriced is None or flying is None:  # it began in the process that this one was forked of
             return
         unpriced.append(price)
         flying.discard(call_id)
+        if len(unpriced) >= _MANY_UNPRICED:
+            self._have_added_up(unpriced, meter)
+
+    def _have_added_up(self, unpriced: list[Callable[[], Costed]], meter: Metering) -> None:
+        """See to it that the list does not grow without end; 64 prices at once are 0.2 ms, which a call need not wait for."""
+        adding_up = _adding_up
+        if not self.is_relieved:
+            self.is_relieved = True
+            meter.do_later(self._be_relieved)
         # Not waiting, as the garbage collector may end a call within `_accounts`, which whoever adds up needs: the next one tries.
-        if len(unpriced) >= _MOST_UNPRICED and adding_up.acquire(blocking=False):
+        elif len(unpriced) >= _MOST_UNPRICED and adding_up.acquire(blocking=False):
             try:
                 self._add_up(unpriced)
             finally:
                 adding_up.release()
+
+    def _be_relieved(self) -> None:
+        self.is_relieved = False
+        self.add_up()
 
     def add_up(self) -> None:
         """Find the cost of all that ended. Never raises."""

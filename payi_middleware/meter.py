@@ -130,6 +130,7 @@ class Meter:
         self.spool = self.drainer.spool
         self.flusher = self.drainer.flusher
         self.read_later = self.drainer.read_later
+        self.do_later = self.drainer.do_later
 
     def estimate(
         self,

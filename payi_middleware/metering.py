@@ -92,6 +92,10 @@ class Metering(Protocol):
         """Let the draining thread read an answer that would hold up an event loop."""
         ...
 
+    def do_later(self, work: Callable[[], None]) -> None:
+        """Let the draining thread do something small that raises nothing, when it next has calls to deliver."""
+        ...
+
     def activity_ended(self) -> None:
         """The outermost block of a script is over."""
         ...
