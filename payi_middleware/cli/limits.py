@@ -42,7 +42,7 @@ def create(
         list[str] | None,
         typer.Option(
             metavar="WHAT",
-            help="An account for each user, account, use_case, request_tag, model, application. Several: combined.",
+            help="An account for each user, account, use_case, instance, request_tag, model, application. Several: combined.",
         ),
     ] = None,
     limit_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Its id; by default one is made.")] = None,

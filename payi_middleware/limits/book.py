@@ -237,7 +237,7 @@ class Book:
             place = (known.number, key, known.starts_ns)
             row = self._rows.get(place) or self._row(place)
             if row is None:
-                row = self._begun(known, place, known.ends_ns)
+                row = self._begun(known, place, self.now_ns if known.dated else known.ends_ns)
                 if live is not None and known.is_live(row, self.now_ns):
                     live.append(row)
             found.append((known, row, live, place))
@@ -318,7 +318,7 @@ class Book:
         resets: int | None
         if live is None:
             spent, held = row.spent, row.held
-            starts, resets = begun or None, row.ends_ns or None
+            starts, resets = (begun, row.ends_ns) if begun else (None, None)
         else:
             spent, held = _sums(live)
             starts, resets = self._rolled(known, row, live)
@@ -407,7 +407,8 @@ class Book:
         if known.rolling:
             begun, length = min((row.starts_ns for row in rows if row.spent), default=self.now_ns), known.rolling
         else:
-            begun, length = rows[0].starts_ns, rows[0].ends_ns - rows[0].starts_ns
+            begun = rows[0].starts_ns
+            length = rows[0].ends_ns - begun if begun else 0
         elapsed = self.now_ns - begun
         if spent >= known.most or not length or not length // 10 <= elapsed <= length:
             return False

@@ -17,7 +17,7 @@ from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Held, Pas
 from .limit import Definition
 from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
 
-__all__ = ["PAGE", "Follow", "Kept", "Sought", "changed", "check_name", "goes_on", "is_history", "is_over"]
+__all__ = ["PAGE", "Follow", "Kept", "Sought", "changed", "check_name", "goes_on", "is_history", "may_go"]
 
 PAGE: Final = 250
 """Rows or accounts that are read or changed in one transaction where all of a limit's are: two to five milliseconds."""
@@ -167,7 +167,7 @@ class Kept(abc.ABC):
                 past += self._resets(known.number)
                 for row in self._rows_of(known.number):
                     if is_history(known, gone, row, now):
-                        past.append(past_of(row, min(row.ends_ns or now, gone or now, now)))
+                        past.append(past_of(row, min(row.ends or now, gone or now, now)))
             return sorted(past, key=lambda one: one.closed_ns, reverse=True)
 
     def held(self) -> list[Held]:
@@ -218,7 +218,7 @@ class Kept(abc.ABC):
                 self._bury_limit(erased.number, now if gone is None else gone)
 
     def prune(self, before_ns: int) -> int:
-        """Delete rows that were over by then; how many. In pages, as `reset`."""
+        """Delete rows that were over by then, and old accounts of instances; how many. In pages, as `reset`."""
         with self._looking():
             numbers = [known.number for known, _ in self._limits()]
         return sum(self._pruned(number, before_ns) for number in numbers)
@@ -231,12 +231,7 @@ class Kept(abc.ABC):
                 known, gone = next(one for one in self._limits() if one[0].number == number)
                 before = min(before_ns, now)
                 page, follow = self._page_of(number, -1, follow)
-                rows = [
-                    row.place
-                    for row in page
-                    if is_over(known, gone, row, now)
-                    and min((row.ends_ns or now) + known.rolling, gone or now) <= before
-                ]
+                rows = [row.place for row in page if may_go(known, gone, row, now, before)]
                 self._drop_rows(rows)
                 count += len(rows)
                 if follow is None:
@@ -296,7 +291,7 @@ class Kept(abc.ABC):
         running: dict[str, list[Row]] = {}
         if follow is None and (key is not None or not known.definition.limit.per):
             running[key or ""] = []
-        since = now - known.rolling
+        since = -1 if known.dated else now - known.rolling
         if key is None:
             rows, follow = self._page_of(known.number, since, follow)
         else:
@@ -308,6 +303,8 @@ class Kept(abc.ABC):
 
     def _stretch(self, known: Known, now: int) -> None:
         """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
+        if known.dated:
+            return
         starts, ends = known.window_at(now)
         rows = [row for row in self._rows_of(known.number) if row.starts_ns == starts and row.ends_ns != ends]
         self._drop_rows([row.place for row in rows])
@@ -322,7 +319,7 @@ class Kept(abc.ABC):
     def _mended(self, known: Known, key: str, starts_ns: int | None, totals: Totals, now: int) -> list[Row]:
         starts, ends = known.window_at(now if known.rolling or starts_ns is None else starts_ns)
         place = (known.number, key, starts)
-        row = self.row(place) or Row(*place, ends)
+        row = self.row(place) or Row(*place, now if known.dated else ends)
         emptied: list[Row] = []
         if known.rolling:
             emptied = [one for one in self.rows(known.number, key, now - known.rolling) if one.starts_ns != starts]
@@ -499,6 +496,15 @@ def check_name(terms: Terms, definition: Definition) -> None:
                 f"limit {known.name!r}: application {definition.application!r} has a limit of that name, {known.limit_id}; "
                 "choose another name, or change that one"
             )
+
+
+def may_go(known: Known, gone_ns: int | None, row: Row, now_ns: int, before_ns: int) -> bool:
+    """Whether a row was over by a time; of dated accounts, of which none is, whether it was begun by then and holds nothing."""
+    if known.dated and gone_ns is None:
+        return 0 < row.ends_ns <= before_ns and not row.held
+    if not is_over(known, gone_ns, row, now_ns):
+        return False
+    return min((row.ends or now_ns) + known.rolling, gone_ns or now_ns) <= before_ns
 
 
 def is_over(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:

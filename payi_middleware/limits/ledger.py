@@ -262,6 +262,7 @@ class Totals(NamedTuple):
     requests: dict[str, int]
     """By state."""
     starts_ns: int | None
+    """When the window began; without one, when an account that is one instance's did."""
     ends_ns: int | None
 
 
@@ -354,7 +355,7 @@ class Ledger(Protocol):
         ...
 
     def prune(self, before_ns: int) -> int:
-        """Delete rows that were over by then; how many."""
+        """Delete rows that were over by then, and dated accounts (`Limit.is_dated`) that were begun by then; how many."""
         ...
 
     def outbox_take(

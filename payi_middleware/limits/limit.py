@@ -31,7 +31,7 @@ __all__ = [
 
 Unit: TypeAlias = Literal["usd", "calls", "tokens"]
 Window: TypeAlias = Literal["hour", "day", "week", "month", "quarter", "year"]
-Per: TypeAlias = Literal["user", "account", "use_case", "request_tag", "model", "application"]
+Per: TypeAlias = Literal["user", "account", "use_case", "instance", "request_tag", "model", "application"]
 
 CALENDAR: Final = get_args(Window)
 PER: Final = get_args(Per)
@@ -67,7 +67,8 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         window: When it starts anew: a period of the calendar in `timezone`, a rolling time (`24h`, `90m`, `30d`, or a
             `timedelta`), or None: only a reset does it.
         timezone: An IANA name, by which days and months turn.
-        per: An account for each user, model, ... or for each combination; None for one account that all share.
+        per: An account for each user, model, ... or for each combination; None for one account that all share. `instance` is
+            one run of a use case, its `use_case_id`.
         match: Calls it applies to, by field: `{"properties.plan": "pro", "model": "gpt-4o"}`. Fields are `user_id`,
             `account_name`, `use_case_name`, `use_case_step`, `model`, `provider`, `application`, `route`,
             `properties.NAME` (of the request) and `use_case_properties.NAME`. With neither `per`, `match` nor `tags` a
@@ -151,6 +152,11 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         return self.unit == "usd" and self.type == "block" and self.unknown_price == "block"
 
     @property
+    def is_dated(self) -> bool:
+        """Whether its accounts tell when they were begun: runs end, and without a window no account would ever be over."""
+        return "instance" in self.per and self.window is None
+
+    @property
     def closed_on_error(self) -> bool:
         """Whether calls are refused while the ledger is out of reach."""
         return self.type == "block" if self.on_error is None else self.on_error == "closed"
@@ -169,6 +175,13 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, str] = {}
     created_ns: int = 0
     updated_ns: int = 0
+    only: frozenset[str] | None = None
+    """The keys of its accounts, if no others are made: of instances whose use case gives new ones no limit any more."""
+
+    @property
+    def is_of_instances(self) -> bool:
+        """Whether it is a use case's `limit_config`: see `instances`."""
+        return self.source == "instance" and "instance" in self.limit.per
 
     @property
     def attaches(self) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..events import Attribution, CallEvent, Inbound
+from .instances import account_named
 from .ledger import Account, Definitions
 from .limit import Definition, Limit, Per
 
@@ -58,12 +59,29 @@ def accounts_of(definitions: Definitions, facts: Facts) -> tuple[Account, ...]:
     for number in numbers:
         if applies(limits[number], facts):
             found += keys_of(limits[number], facts)
+    if facts.who.limit_ids:
+        found += [account for account in _of_instances(index, facts.who.limit_ids) if account not in found]
     return tuple(found)
 
 
 def keys_of(definition: Definition, facts: Facts) -> list[Account]:
     """The accounts of a limit that applies to a call."""
-    return [Account(definition.limit_id, key) for key in _keys(definition.limit, facts)]
+    keys = _keys(definition.limit, facts)
+    if definition.only is not None:
+        keys = [key for key in keys if key in definition.only]
+    return [Account(definition.limit_id, key) for key in keys]
+
+
+def _of_instances(index: _Index, names: Iterable[str]) -> Iterable[Account]:
+    """The accounts that calls name by the ids of instances' own limits, whichever instance they are of themselves."""
+    for name in dict.fromkeys(names):
+        account = None if name in index.named else account_named(name)
+        if account is None:
+            continue
+        for number in index.named.get(account.limit_id, ()):
+            definition = index.limits[number]
+            if definition.is_of_instances and (definition.only is None or account.key in definition.only):
+                yield account
 
 
 class _Index(NamedTuple):
@@ -134,6 +152,7 @@ def _members(per: Per, facts: Facts) -> tuple[str, ...]:
         "user": who.user_id,
         "account": who.account_name,
         "use_case": who.use_case_name,
+        "instance": who.use_case_id,
         "model": facts.model,
         "application": facts.application,
     }[per]

@@ -55,7 +55,7 @@ class Row(msgspec.Struct, gc=False):
     key: str
     starts_ns: int
     ends_ns: int
-    """0 without a window."""
+    """0 without a window; if its account is dated (`Limit.is_dated`), when it was begun. See `ends`."""
     most: int = 0
     """Of its limit when it was last written."""
     spent: int = 0
@@ -75,6 +75,16 @@ class Row(msgspec.Struct, gc=False):
     def place(self) -> Place:
         """Where it is kept."""
         return self.number, self.key, self.starts_ns
+
+    @property
+    def began(self) -> int:
+        """When its window began, or its dated account; 0 if nobody knows."""
+        return self.starts_ns or self.ends_ns
+
+    @property
+    def ends(self) -> int:
+        """When its window ends; 0 without one."""
+        return self.ends_ns if self.starts_ns else 0
 
     def begin_anew(self) -> None:
         """After a reset: only what is held stays."""
@@ -110,6 +120,7 @@ class Known:
         "alerts",
         "at",
         "blocks",
+        "dated",
         "definition",
         "ends_ns",
         "exceeded_from",
@@ -141,6 +152,7 @@ class Known:
         self.most = limit.most
         self.blocks = limit.type == "block"
         self.strict = limit.strict
+        self.dated = limit.is_dated
         self.exceeded_from = self.most + 1 if limit.threshold is None else _share(limit.threshold, self.most)
         self.alerts = _alerts(limit, self.most)
         self.timezone = limit.timezone
@@ -219,7 +231,7 @@ def totals_of(known: Known, key: str, rows: Iterable[Row], now_ns: int) -> Total
     found = list(rows)
     starts, ends = known.window_at(now_ns)
     if len(found) == 1 and not known.rolling:  # nearly always, where there are many accounts
-        return _totals(found[0], starts, ends)
+        return _totals(found[0], starts or found[0].began, ends)
     if known.rolling:
         starts = min((row.starts_ns for row in found), default=starts)
     return Totals(
@@ -257,7 +269,7 @@ def _totals(row: Row, starts_ns: int, ends_ns: int) -> Totals:
 
 def past_of(row: Row, closed_ns: int) -> Past:
     """A row whose window ended, or whose limit is gone."""
-    totals = _totals(row, row.starts_ns, row.ends_ns)
+    totals = _totals(row, row.began, row.ends)
     return Past(totals, row.most, closed_ns, reset=False)
 
 

@@ -48,7 +48,7 @@ class NewLimit(LimitConfig):
     limit_name: Name
     limit_id: Name | None = None
     unit: Unit = "usd"
-    per: Annotated[list[Per], Field(max_length=6)] = []
+    per: Annotated[list[Per], Field(max_length=7)] = []
     window: str | None = None
     timezone: str = "UTC"
     match: Annotated[dict[Name, Name], Field(max_length=32)] = {}

@@ -542,11 +542,12 @@ def everything_of_a_definition_is_kept(ledger: Ledger) -> None:
         source="code",
         code=Limit("Jörg's limit", 12),
         properties={"system.a": "b"},
+        only=frozenset(('["one"]', '["two"]')),
     )
     kept = ledger.define(given)
     assert kept.limit == limit
     assert (kept.limit_id, kept.source, kept.properties) == ("odd id/ü", "code", {"system.a": "b"})
-    assert kept.code == given.code
+    assert (kept.code, kept.only) == (given.code, given.only)
     assert ledger.definitions(team.name).limits == (kept,)
 
 
@@ -1144,6 +1145,61 @@ def rows_that_are_over_can_be_pruned(ledger: Ledger, clock: Clock) -> None:
     assert [team.stands(limit)[0] for limit in (hourly, whole, rolling)] == [1, 1, 2]
 
 
+def accounts_of_instances_tell_when_they_were_begun(ledger: Ledger, clock: Clock) -> None:
+    """So that those of old runs can go: without a window none would ever be over. Of a limit that runs share, none tells."""
+    team = Team(ledger)
+    runs, users = (team.limit(name, 9, per=name, alerts=("forecast",)) for name in ("instance", "user"))
+    old, lately, new, running = (Account(runs, f'["{name}"]') for name in ("old", "lately", "new", "running"))
+    begun = clock.ns
+    assert team.spend(old, usd=7).crossed == ()
+    team.spend(Account(users, '["jane"]'))
+    held = team.begin(running)
+    clock.advance(DAY)
+    team.spend(lately)
+    team.spend(old)
+    team.do(Renew((held,)))
+    asked = team.ask(old, usd=0.5)
+    assert [(one.starts_ns, one.resets_ns, one.spent) for one in admitted(team.do(asked))] == [(None, None, 8 * USD)]
+    team.do(Release(asked.event_id))
+    team.limit("instance", 9, limit_id=runs, per="instance", timezone="Europe/Berlin", alerts=("forecast",))
+    nothing = dict.fromkeys(team.totals(runs, old.key).requests, 0)
+    ledger.set_spent(team.name, new, None, Totals(new.key, 2 * USD, 0, 2 * USD, 0, nothing, None, None))
+    assert {one.key: one.starts_ns for one in ledger.totals(team.name, runs)} == {
+        old.key: begun,
+        running.key: begun,
+        lately.key: clock.ns,
+        new.key: clock.ns,
+    }
+    assert {(one.ends_ns, team.stands(users)) for one in ledger.totals(team.name, runs)} == {(None, (1, 0))}
+    assert team.history(runs) == []
+
+    assert ledger.prune(begun) >= 1
+    assert {one.key for one in ledger.totals(team.name, runs)} == {lately.key, new.key, running.key}
+    assert (team.stands(runs, running.key), team.stands(runs, new.key), team.stands(users)) == ((0, 1), (2, 0), (1, 0))
+    team.settle(held)
+    team.spend(old)
+    assert (team.stands(runs, running.key), team.stands(runs, old.key)) == ((1, 0), (1, 0))
+    assert [past.totals.spent for past in ledger.reset(team.name, runs, old.key)] == [USD]
+    ledger.remove(team.name, runs)
+    gone = [past for past in team.history(runs) if not past.reset]
+    assert {(past.closed_ns, past.totals.ends_ns) for past in gone} == {(clock.ns, None)}
+    assert {past.totals.starts_ns for past in gone} == {begun, clock.ns}
+
+
+def accounts_of_instances_turn_with_their_window(ledger: Ledger, clock: Clock) -> None:
+    """Where they have one, as any other's do."""
+    team = Team(ledger)
+    limit = team.limit("L", 1, per="instance", window="hour")
+    run = Account(limit, '["run"]')
+    team.spend(run)
+    assert blocked(team.reserve(run)) == {"L": "blocked"}
+    clock.advance(HOUR)
+    team.spend(run)
+    ended = clock.ns // (HOUR * NS) * HOUR * NS
+    assert [(past.totals.ends_ns, past.closed_ns) for past in team.history(limit)] == [(ended, ended)]
+    assert ledger.totals(team.name, limit, run.key)[0].starts_ns == ended
+
+
 TIMED: list[Callable[[Ledger, Clock], None]] = [
     a_window_turns_at_its_time,
     a_call_is_settled_in_the_window_in_which_it_was_reserved,
@@ -1161,4 +1217,6 @@ TIMED: list[Callable[[Ledger, Clock], None]] = [
     a_longer_window_that_began_together_goes_on,
     a_forecast_is_told_before_the_limit_is_reached,
     rows_that_are_over_can_be_pruned,
+    accounts_of_instances_tell_when_they_were_begun,
+    accounts_of_instances_turn_with_their_window,
 ]

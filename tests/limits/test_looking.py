@@ -26,6 +26,7 @@ PAGED: list[Callable[..., None]] = [
     conformance.a_rolling_window_is_never_passed,
     conformance.a_rolling_window_is_reset_and_corrected_as_a_whole,
     conformance.rows_that_are_over_can_be_pruned,
+    conformance.accounts_of_instances_tell_when_they_were_begun,
 ]
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from ... import health
 from ...exceptions import LedgerError
-from ..kept import changed, check_name, goes_on, is_history, is_over
+from ..kept import changed, check_name, goes_on, is_history, may_go
 from ..ledger import (
     LEASE_SECONDS,
     STAGES,
@@ -207,7 +207,7 @@ class ValkeyLedger:
             now = self._seen * 1_000
             for row in rows:
                 if is_history(known, gone, row, now):
-                    past.append(past_of(row, min(row.ends_ns or now, gone or now, now)))
+                    past.append(past_of(row, min(row.ends or now, gone or now, now)))
         return sorted(past, key=lambda one: one.closed_ns, reverse=True)
 
     def held(self) -> list[Held]:
@@ -227,7 +227,7 @@ class ValkeyLedger:
         known = self._fetched(application).by_id.get(account.limit_id)
         if known is not None:
             starts, ends = known.window_at(self._seen * 1_000 if starts_ns is None or known.rolling else starts_ns)
-            place = (known.number, account.key, starts // 10**9, ends // 10**9)
+            place = (known.number, account.key, *(wire.DATED if known.dated else (starts // 10**9, ends // 10**9)))
             counted = (
                 totals.spent,
                 totals.input_ticks,
@@ -261,11 +261,7 @@ class ValkeyLedger:
             rows = self._rows(known.number)
             now = self._seen * 1_000
             before = min(before_ns, now)
-            count += self._dropped(
-                row
-                for row in rows
-                if is_over(known, gone, row, now) and min((row.ends_ns or now) + known.rolling, gone or now) <= before
-            )
+            count += self._dropped(row for row in rows if may_go(known, gone, row, now, before))
             count += self._asked(_RESETS, known.number, True, False, max(1, before // 1_000))[1][0]
         return count
 
@@ -453,6 +449,8 @@ class ValkeyLedger:
 
     def _stretch(self, known: Known) -> None:
         """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
+        if known.dated:
+            return
         starts, ends = known.window_at(self._seen * 1_000)
         rows = [row for row in self._rows(known.number) if row.starts_ns == starts and row.ends_ns != ends]
         for page in _pages([(row.number, row.key, row.starts_ns // 10**9) for row in rows]):

@@ -37,6 +37,7 @@ from .terms import share_of
 
 __all__ = [
     "COUNTED",
+    "DATED",
     "FULL",
     "Window",
     "alert_of",
@@ -64,6 +65,8 @@ _LETTERS: Final[dict[str, State]] = {
 COUNTED: Final = ("ok", "exceeded", "overrun", "blocked", "blocked_external", "failed")
 _EVER: Final = (0, 0)
 """When a row begins and ends without a window of the calendar; a rolling one's slices are found by the server."""
+DATED: Final = (0, -1)
+"""The same of one that is to tell, in the place of its end, when it was begun."""
 _US: Final = 1_000
 _NS: Final = 10**9
 
@@ -117,7 +120,7 @@ def written(step: Any, charged: Sequence[tuple[Known, str]], window: Window) -> 
 def _reserve(step: Reserve, charged: Sequence[tuple[Known, str]], window: Window) -> list[Any]:
     told = ["reserve", step.application, *_amounts(step.hold)]
     for known, key in charged:
-        told += (known.number, key, *(window.of(known) if known.window else _EVER))
+        told += (known.number, key, *(window.of(known) if known.window else DATED if known.dated else _EVER))
     return told
 
 
@@ -135,7 +138,8 @@ def _settle(step: Settle, charged: Sequence[tuple[Known, str]], window: Window) 
         step.counts,
     ]
     for known, key in charged:
-        told += (known.number, key, *(window.of(known, step.at_ns) if known.window else _EVER))
+        bounds = window.of(known, step.at_ns) if known.window else DATED if known.dated else _EVER
+        told += (known.number, key, *bounds)
     return told
 
 
@@ -198,6 +202,8 @@ def _standing(charged: tuple[Known, str], told: Sequence[Any], place: int) -> St
     known, key = charged
     spent = int(told[place])
     held, starts, resets = int(told[place + 1]), told[place + 2] * _US or None, told[place + 3] * _US or None
+    if starts is None:
+        resets = None
     state = known.state(spent)
     # Past its own `__new__`, as in `book`.
     return tuple.__new__(

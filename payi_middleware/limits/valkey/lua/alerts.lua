@@ -25,7 +25,8 @@ end
 -- Whether the limit is reached before its window ends if spending goes on as it does; its first tenth tells too little.
 local function is_forecast(one)
   local term, spent = one.term, one.total.spent
-  local begun, length = one.row.starts * SECOND, (one.row.ends - one.row.starts) * SECOND
+  local begun, length = one.row.starts * SECOND, 0
+  if begun > 0 then length = one.row.ends * SECOND - begun end
   if term.rolling > 0 then
     local _, first = slices(term, one.row.key, true, false)
     begun, length = first and first.starts * SECOND or now, term.rolling * SECOND

@@ -79,10 +79,12 @@ local FIELDS = {
   'most', 'spent', 'held', 'input', 'output', 'ok', 'exceeded', 'overrun', 'blocked', 'blocked_external', 'failed', 'told',
 }
 
+-- Its end is negative where a row without a window is to tell, in the place of its end, when it was begun.
 local function made_row(number, starts, ends, key)
   local row = row_at(number, starts, key)
   if row and row.ends >= ends then return row end
-  local term = limit(number)
+  local term, second = limit(number), math.floor(now / SECOND)
+  if ends < 0 then ends = second end
   if not row then
     row = {
       name = base .. ':r:' .. number .. ':' .. starts .. ':' .. key, number = number, starts = starts, key = key,
@@ -95,7 +97,6 @@ local function made_row(number, starts, ends, key)
   change(row, 'ends', ends)  -- or its limit had a shorter window, which began at the same time
   -- Rows whose window is long over go by themselves, and out of the indexes of their account and limit as a new one enters.
   local index, accounts = base .. ':x:' .. number .. ':' .. key, base .. ':k:' .. number
-  local second = math.floor(now / SECOND)
   call('ZREMRANGEBYSCORE', index, '(0', second - term.kept)
   call('ZADD', index, ends, starts)
   call('ZREMRANGEBYSCORE', accounts, '-inf', second)
