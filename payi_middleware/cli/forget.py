@@ -98,9 +98,9 @@ def _limits(settings: Settings, people: list[Person], *, dry_run: bool) -> dict[
     accounts = limits = 0
     with opened_ledger_of(settings) as opened:
         for one in people:
-            given = opened, one.id, one.application
+            given = opened, one.is_told_by, one.application
             accounts += len(accounts_of_person(*given)) if dry_run else forget_person(*given)
-            limits += forget_in_limits(opened, one.is_told_by, one.application, dry_run=dry_run)
+            limits += forget_in_limits(*given, dry_run=dry_run)
         if accounts + limits and not dry_run and isinstance(opened, Compacting):
             opened.vacuum()  # what was deleted still stands in free pages and in the log
     return {"limits": limits, "limit_accounts": accounts}

@@ -79,6 +79,11 @@ def print_changed(ledger: Ledger, definition: Definition, *, as_json: bool) -> N
     if definition.is_codes and not as_json:
         whose = f"The code of {definition.application} made this limit"
         say(console(), f"{whose}: what is changed here stays until the code says something else of it.")
+    if definition.is_of_instances and not as_json:
+        say(
+            console(),
+            "A use case's limit_config made this limit: `payi serve` makes it as that says when it next starts.",
+        )
 
 
 def print_limits(ledger: Ledger, definitions: Sequence[Definition], *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from .. import health
 from ..events import format_id
 from .charges import Ended, settle_of, waits_for_price
 from .groups import Group
+from .instances import as_told
 from .ledger import Account, Admitted, Amount, Blocked, Extend, Release, Reserve, Stale, Standing, State
 from .limit import Definition
 from .matching import Facts, accounts_of, route_of
@@ -232,10 +233,10 @@ class Hold:
     def _refused(self, call: Call, known: Known, standings: Sequence[Standing], why: Why) -> Refused:
         from .answer import refused
 
-        applying = [known.by_id[standing.limit_id] for standing in standings]
+        applying, who = [known.by_id[standing.limit_id] for standing in standings], call.attributed.attribution
         told = reached(
             format_id(call.id),
-            standings,
+            [as_told(standing, who) for standing in standings],
             why,
             own=[one.limit_id for one in applying if is_own(one)],
             strict=[one.limit_id for one in applying if one.limit.strict],
@@ -244,7 +245,7 @@ class Hold:
             message=_words(why, standings, call),
         )
         model = call.asked.model or call.route.model
-        refusal = refused(told, standings, call.attributed.attribution, model, call.provider.id)
+        refusal = refused(told, standings, who, model, call.provider.id)
         call.refuse(refusal, self._limits.ledger_id)
         return refusal
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ..events import Attribution
+from .instances import told_id
 from .ledger import Standing
 from .places import HEADER, STATUS
 from .reached import CODES, LimitReached, told
@@ -25,7 +26,7 @@ class Refused(NamedTuple):
 
     reached: LimitReached
     states: dict[str, str]
-    """Of each limit that applied: `blocked` if it refused, else `blocked_external`."""
+    """Of each limit that applied, by the id that it has in the ledger: `blocked` if it refused, else `blocked_external`."""
     body: bytes
     headers: dict[str, str]
 
@@ -58,7 +59,7 @@ def refused(
     states = _states(standings)
     result: dict[str, Any] = {
         "request_id": reached.request_id,
-        "limits": {limit_id: {"state": state} for limit_id, state in states.items()},
+        "limits": {told_id(limit_id, who): {"state": state} for limit_id, state in states.items()},
         "blocked_limit_ids": [limit.limit_id for limit in reached.limits],
         "blocked_limits": [msgspec.to_builtins(limit) for limit in reached.limits],
         "request_tags": list(who.request_tags),

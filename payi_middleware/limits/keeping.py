@@ -29,17 +29,17 @@ class Erasing(Protocol):
         """Delete it."""
 
 
-def accounts_of_person(ledger: Ledger, person: str, application: str | None = None) -> list[tuple[str, Account]]:
-    """The accounts whose keys name a person, with their application; of one application, or of all."""
+def accounts_of_person(
+    ledger: Ledger, tells: Callable[[str], bool], application: str | None = None
+) -> list[tuple[str, Account]]:
+    """The accounts whose keys tell of a person, with their application; of one application, or of all."""
     applications = ledger.applications() if application is None else [application]
-    return [
-        (name, account) for name in applications for account in ledger.accounts(name) if person in _values(account.key)
-    ]
+    return [(name, account) for name in applications for account in ledger.accounts(name) if _tell(account.key, tells)]
 
 
-def forget_person(ledger: Ledger, person: str, application: str | None = None) -> int:
+def forget_person(ledger: Ledger, tells: Callable[[str], bool], application: str | None = None) -> int:
     """Delete a person's accounts with their history; how many accounts. What was spent by them is no longer counted to anybody."""
-    found = accounts_of_person(ledger, person, application)
+    found = accounts_of_person(ledger, tells, application)
     for name, account in found:
         ledger.forget(name, account)
     return len(found)
@@ -57,35 +57,48 @@ def forget_in_limits(
     for definition in [one for name in applications for one in ledger.definitions(name).limits]:
         limit, code = definition.limit, definition.code
         properties = {key: value for key, value in definition.properties.items() if not (tells(key) or tells(value))}
+        is_run = definition.source == "instance" and not definition.is_of_instances  # of a server before
+        only = None if definition.only is None else _without(definition.only, tells)
         texts = [definition.limit_id]
         for one in (limit, *(() if code is None else (code,))):
             texts += (one.name, *one.match.values(), *one.tags)
         is_named = any(map(tells, texts))
-        if not is_named and properties == definition.properties:
+        if not is_named and (properties, only) == (definition.properties, definition.only):
             continue
         count += 1
         if dry_run:
             continue
-        if is_named and definition.source != "instance" and isinstance(ledger, Erasing):
+        if is_named and not is_run and isinstance(ledger, Erasing):
             ledger.erase(definition.application, definition.limit_id)
             continue
         if is_named:
             limit = msgspec.structs.replace(limit, name=f"forgotten {uuid.uuid4()}", match={}, tags=())
             code = None
-        ledger.define(msgspec.structs.replace(definition, limit=limit, properties=properties, code=code))
-        if is_named and definition.source != "instance":
+        ledger.define(msgspec.structs.replace(definition, limit=limit, properties=properties, code=code, only=only))
+        if is_named and not is_run:
             ledger.remove(definition.application, definition.limit_id)
     return count
 
 
 def old_rows(ledger: Ledger, before_ns: int) -> int:
     """How many rows `Ledger.prune` would delete, of limits that are not deleted."""
-    return sum(
-        past.closed_ns <= before_ns
-        for application in ledger.applications()
-        for definition in ledger.definitions(application).limits
-        for past in ledger.history(application, definition.limit_id)
-    )
+    count = 0
+    for application in ledger.applications():
+        for definition in ledger.definitions(application).limits:
+            count += sum(past.closed_ns <= before_ns for past in ledger.history(application, definition.limit_id))
+            if definition.limit.is_dated:
+                running = ledger.totals(application, definition.limit_id)
+                count += sum(0 < (one.starts_ns or 0) <= before_ns and not one.held for one in running)
+    return count
+
+
+def _without(keys: frozenset[str], tells: Callable[[str], bool]) -> frozenset[str]:
+    """Keys of accounts, but for those that tell of a person."""
+    return frozenset(key for key in keys if not _tell(key, tells))
+
+
+def _tell(key: str, tells: Callable[[str], bool]) -> bool:
+    return any(tells(value) for value in _values(key))
 
 
 def _values(key: str) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from .groups import Group, group_of
+from .instances import account_named
 from .ledger import Account, Definitions
 from .limit import Definition
 
@@ -27,6 +28,13 @@ class Known(NamedTuple):
     """By which calls may name them: ids and names."""
     personal: tuple[Definition, ...]
     """Those with accounts of users or customers."""
+
+    def has(self, name: str) -> bool:
+        """Whether calls that name this name a limit that is there."""
+        if name in self.names:
+            return True
+        account = account_named(name)
+        return account is not None and account.limit_id in self.by_id
 
     def group(self, accounts: tuple[Account, ...]) -> Group:
         """What limits want together that apply to one call."""

@@ -16,7 +16,7 @@ def note_unknown(events: Iterable[CallEvent], known: Known) -> None:
     """Calls whose `limit_ids` have one that no limit has as id or name."""
     for event in events:
         for name in event.attribution.limit_ids:
-            if name not in known.names:
+            if not known.has(name):
                 health.note(
                     "limit_unknown",
                     "a call of %s names limit %s in limit_ids, which is not there, and goes unlimited by it: `payi limits list`",

@@ -18,6 +18,7 @@ from . import health
 from .api import capabilities, categories, events, ingest, instances, kpis, limits, requests, use_cases
 from .auth import Auth, Keyring
 from .bounds import Bounds
+from .configured import configure_all
 from .database import kept, over, prepare, reading
 from .errors import HANDLERS
 from .managed import Managed
@@ -99,6 +100,7 @@ def _started(settings: Settings, rates: Rates) -> Serving:
     store = prepare(settings)
     with store.batch() as batch:
         take_over(over(batch.connection), ledger)
+        configure_all(over(batch.connection), ledger)
     writer = Writer(store, prices, ledger, alerts_of(settings, lambda: ledger, application=None))
     return Serving(
         writer=writer,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..exceptions import LedgerError
-from ..limits.ledger import Answer, Definitions, Ledger, Step
+from ..limits.ledger import Answer, Definitions, Ledger, Step, Totals
 from ..limits.limit import Definition
 
 __all__ = ["AWAY_SECONDS", "Patient"]
@@ -42,6 +42,10 @@ class Patient:
     def remove(self, application: str, limit_id: str) -> bool:
         """As `Ledger.remove`."""
         return self._asked(lambda: self._ledger.remove(application, limit_id))
+
+    def totals(self, application: str, limit_id: str) -> list[Totals]:
+        """As `Ledger.totals`."""
+        return self._asked(lambda: self._ledger.totals(application, limit_id))
 
     def _asked(self, question: Callable[[], T]) -> T:
         if time.monotonic() < self._until:

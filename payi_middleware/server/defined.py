@@ -7,7 +7,7 @@ second ago at the most, unless this process changed it: single events would feel
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,7 +15,8 @@ import msgspec
 from .. import health
 from ..events import CallEvent
 from ..exceptions import LedgerError, LimitError
-from ..limits.ledger import Account, Definitions
+from ..limits.instances import limit_id_of
+from ..limits.ledger import Account, Definitions, Totals
 from ..limits.limit import Definition
 from ..limits.matching import accounts_of, facts_of
 from . import instance_limits
@@ -32,10 +33,6 @@ class _Known(NamedTuple):
     definitions: Definitions
     named: dict[str, Definition]
     """By id, and by name where no id is the same."""
-    instances: deque[str]
-    """The limits of instances, the oldest first."""
-    new: dict[str, Account]
-    """The accounts of limits that we made since the definitions were read, by id."""
 
 
 class Defined:
@@ -57,7 +54,12 @@ class Defined:
 
     def limit(self, application: str, name: str) -> Definition | None:
         """A limit by its id or its name."""
-        return self._of(application).named.get(name)
+        known = self._of(application)
+        found = known.named.get(name)
+        if found is not None:
+            return found
+        own = instance_limits.found(known.definitions, name)
+        return None if own is None else own.told
 
     def are_known(self, application: str) -> bool:
         """Whether the limits of an application were ever read: else one that is not found may be there."""
@@ -65,13 +67,8 @@ class Defined:
 
     def accounts(self, event: CallEvent) -> tuple[Account, ...]:
         """All that an event is counted to."""
-        definitions, _, _, new = self._of(event.application, now=bool(event.attribution.limit_ids))
-        if not definitions.limits and not new:
-            return ()
-        found = accounts_of(definitions, facts_of(event))
-        if not new:
-            return found
-        return (*found, *(new[name] for name in event.attribution.limit_ids if name in new))
+        definitions = self._of(event.application, now=bool(event.attribution.limit_ids)).definitions
+        return accounts_of(definitions, facts_of(event)) if definitions.limits else ()
 
     def pays_unknown(self, application: str, accounts: tuple[Account, ...]) -> bool:
         """Whether a call without a known price is charged to one of some accounts by its maker's dearest model."""
@@ -79,25 +76,65 @@ class Defined:
         found = (named.get(account.limit_id) for account in accounts)
         return any(one is not None and one.limit.pays_unknown for one in found)
 
-    def of_instance(self, application: str, use_case: str, use_case_id: str, config: dict[str, Any]) -> str:
-        """Make the limit of a new instance; its id.
+    def configure(self, application: str, use_case: str, config: dict[str, Any], *, anew: bool) -> str:
+        """Have the limit of a use case's instances in the ledger; its id.
+
+        Args:
+            application: Whose.
+            use_case: Its name.
+            config: Its `limit_config`.
+            anew: Whether one that is there is changed to what this says. Else it is left to who changed it last.
 
         Raises:
-            LedgerError: It cannot be made.
+            LedgerError: It cannot be asked.
+            LimitError: Another limit has the id.
         """
-        known = self._of(application)
-        wanted = instance_limits.limit_of(application, use_case, use_case_id, config)
+        wanted = instance_limits.configured(application, use_case, config)
+        kept = self._kept(application, wanted.limit_id)
+        if kept is not None and not kept.is_of_instances:
+            raise LimitError(
+                f"limit {kept.limit.name!r} has the id {wanted.limit_id!r}, which is of the instances' own"
+            )
+        if kept is None or (anew and kept != _over(kept, wanted)):
+            self._define(wanted if kept is None else _over(kept, wanted))
+        return wanted.limit_id
+
+    def end(self, application: str, use_case: str, only: Callable[[list[Totals]], frozenset[str]] | None) -> None:
+        """Give new instances of a use case no limit any more.
+
+        Args:
+            application: Whose.
+            use_case: Its name.
+            only: The accounts that go on, of those that were counted; None for none.
+
+        Raises:
+            LedgerError: It cannot be asked.
+        """
+        kept = self._kept(application, limit_id_of(use_case))
+        if kept is None or not kept.is_of_instances:
+            return
+        if only is None:
+            self._ledger.remove(application, kept.limit_id)
+            self._forget(application)
+        elif kept.only is None:
+            keys = only(self._ledger.totals(application, kept.limit_id))
+            self._define(msgspec.structs.replace(kept, only=keys))
+
+    def _kept(self, application: str, limit_id: str) -> Definition | None:
+        limits = self._ledger.definitions(application).limits
+        return next((one for one in limits if one.limit_id == limit_id), None)
+
+    def _define(self, definition: Definition) -> None:
         try:
-            made = self._ledger.define(wanted)
+            self._ledger.define(definition)
         except LimitError:  # another limit has the name
-            name = f"{use_case} {wanted.limit_id}"
-            made = self._ledger.define(_named(wanted, name))
-        known.named[made.limit_id] = made
-        known.new[made.limit_id] = Account(made.limit_id)
-        known.instances.append(made.limit_id)
-        while len(known.instances) > instance_limits.MOST:
-            self._ledger.remove(application, known.instances.popleft())
-        return made.limit_id
+            self._ledger.define(_named(definition, definition.limit_id))
+        self._forget(definition.application)
+
+    def _forget(self, application: str) -> None:
+        """We changed its limits."""
+        self._asked.discard(application)
+        self._read_at.pop(application, None)
 
     def _of(self, application: str, *, now: bool = True) -> _Known:
         known = self._known.get(application)
@@ -128,8 +165,13 @@ class Defined:
 def _known(definitions: Definitions) -> _Known:
     limits = definitions.limits
     named = {one.limit.name: one for one in limits} | {one.limit_id: one for one in limits}
-    instances = sorted((one.created_ns, one.limit_id) for one in limits if one.source == "instance")
-    return _Known(definitions, named, deque(limit_id for _, limit_id in instances), {})
+    return _Known(definitions, named)
+
+
+def _over(kept: Definition, wanted: Definition) -> Definition:
+    """What is wanted, in the place of what is kept: under its name, which may not be the usual one, and with its age."""
+    same = msgspec.structs.replace(wanted, created_ns=kept.created_ns, updated_ns=kept.updated_ns)
+    return _named(same, kept.limit.name)
 
 
 def _named(definition: Definition, name: str) -> Definition:

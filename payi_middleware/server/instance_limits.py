@@ -1,33 +1,100 @@
-"""The limit that each new instance of a use case gets, if its definition says so.
+"""The limits of use cases' instances: what a `limit_config` makes of them in the ledger, and how each is told.
 
-Its id is made of the instance, so that a transaction that is repeated makes it once. Of an application so many are kept: instances
-are runs, and those of long ago are over.
+See `limits.instances`: one limit of the use case's, with an account for each instance.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from ..events import format_id, usd
-from ..limits.limit import LONGEST_NAME, Definition, Limit
-from ..once import event_id
+import msgspec
+from sqlalchemy import Connection, select
 
-__all__ = ["MOST", "limit_of"]
+from ..events import usd
+from ..limits.instances import account_named, id_of, key_of, limit_id_of, limit_of, own_of
+from ..limits.ledger import Account, Definitions, Totals
+from ..limits.limit import Definition
+from .tables import instances
+
+__all__ = ["MOST", "Found", "configured", "found", "keys", "latest", "told_of_row"]
 
 MOST: Final = 1_000
-"""Limits of instances that an application has at once; beyond it the oldest go, with their history kept."""
+"""Limits of instances that are listed, and that go on where new instances get none any more: those begun last."""
 
 
-def limit_of(application: str, use_case: str, use_case_id: str, config: dict[str, Any]) -> Definition:
-    """The limit of an instance, as `limit_config` has it."""
-    limit_id = format_id(event_id(f"limit of an instance\n{application}\n{use_case}", use_case_id))
-    name = f"{use_case} {use_case_id}"
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        name = f"{use_case} {limit_id}"  # of 64 and 36 characters at most
-    return Definition(
-        limit_id=limit_id,
-        application=application,
-        limit=Limit(name, usd(config["max_ticks"]), type=config["limit_type"], threshold=config["threshold"]),
-        source="instance",
+class Found(NamedTuple):
+    """A limit as it is told, and where it is counted."""
+
+    told: Definition
+    kept: Definition
+    """The one of the ledger: of an instance's own, its use case's."""
+    key: str | None = None
+    """Its account, if it is an instance's own; else all."""
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether a `limit_config` says what it is."""
+        return self.kept.is_of_instances
+
+
+def configured(application: str, use_case: str, config: dict[str, Any]) -> Definition:
+    """The limit of a use case's instances, as its `limit_config` has it."""
+    return limit_of(
+        application,
+        use_case,
+        usd(config["max_ticks"]),
+        type=config["limit_type"],
+        threshold=config["threshold"],
         properties=config["properties"],
     )
+
+
+def found(definitions: Definitions, limit_id: str) -> Found | None:
+    """The limit of an id, an instance's own too."""
+    by_id = {one.limit_id: one for one in definitions.limits}
+    kept = by_id.get(limit_id)
+    if kept is not None:
+        return Found(kept, kept)
+    account = account_named(limit_id)
+    kept = None if account is None else by_id.get(account.limit_id)
+    return None if kept is None or account is None else _own(kept, account)
+
+
+def latest(sql: Connection, application: int, definitions: Definitions) -> list[Found]:
+    """The limits of the instances that were begun last, as the server knows them: with when they were."""
+    by_id = {one.limit_id: one for one in definitions.limits if one.is_of_instances}
+    if not by_id:
+        return []
+    listed: list[Found] = []
+    for use_case, use_case_id, created_ns in _begun(sql, application):
+        kept = by_id.get(limit_id_of(use_case))
+        one = None if kept is None else _own(kept, Account(kept.limit_id, key_of(use_case_id)))
+        if one is not None:
+            listed.append(one._replace(told=msgspec.structs.replace(one.told, created_ns=created_ns)))
+    return listed
+
+
+def keys(sql: Connection, application: int, use_case: str, running: list[Totals]) -> frozenset[str]:
+    """The accounts of the instances that there are, begun last: those that the server knows, and those that were counted."""
+    known = [key_of(use_case_id) for name, use_case_id, _ in _begun(sql, application, use_case) if name == use_case]
+    counted = sorted(running, key=lambda one: -(one.starts_ns or 0))
+    return frozenset(list(dict.fromkeys(known + [one.key for one in counted[:MOST]]))[: 2 * MOST])
+
+
+def told_of_row(use_case: str, use_case_id: str, limit_id: str | None) -> str | None:
+    """The id of an instance's limit, of its row: there, that it has one is told by the id of its use case's."""
+    return id_of(use_case, use_case_id) if limit_id == limit_id_of(use_case) else limit_id
+
+
+def _own(kept: Definition, account: Account) -> Found | None:
+    if not kept.is_of_instances or (kept.only is not None and account.key not in kept.only):
+        return None
+    return Found(own_of(kept, account), kept, account.key)
+
+
+def _begun(sql: Connection, application: int, use_case: str | None = None) -> list[tuple[str, str, int]]:
+    which = [instances.c.application == application, instances.c.limit_id.is_not(None)]
+    if use_case is not None:
+        which.append(instances.c.use_case == use_case)
+    query = select(instances.c.use_case, instances.c.use_case_id, instances.c.created_ns).where(*which)
+    return [(*row,) for row in sql.execute(query.order_by(instances.c.id.desc()).limit(MOST))]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, func, select
 
 from .. import health
-from ..exceptions import LedgerError
+from ..exceptions import LedgerError, LimitError
 from ..manual.pricing import Price
 from .away import Patient
 from .defined import Defined
@@ -30,7 +30,7 @@ class UseCase(NamedTuple):
     type_version: int
     limit_config: dict[str, Any] | None
     limited: bool = False
-    """Whether an instance has a limit, or a new one would get it."""
+    """Whether an instance has a limit, or a new one would get it. (In the ledger it counts by itself.)"""
 
 
 class Known:
@@ -74,10 +74,10 @@ class Known:
         return _remembered(self._use_cases, (application, name), self._read_use_case)
 
     def limit_of_instance(self, caller: Caller, name: str, use_case_id: str) -> str | None:
-        """The limit of an instance, made with its instance if the definition says that it has one."""
+        """The limit that an instance's row tells, made with its row if the definition says that it has one."""
         try:
             return _remembered(self._instances, (caller, name, use_case_id), self._read_instance)
-        except LedgerError as error:  # the event counts all the same; the next one makes the instance
+        except (LedgerError, LimitError) as error:  # the event counts all the same; the next one makes the instance
             health.note("server_ledger", "an instance got no limit: %s", error)
             return None
 
@@ -91,14 +91,15 @@ class Known:
         return True
 
     def make_instance(self, caller: Caller, name: str, use_case_id: str, use_case: UseCase) -> str | None:
-        """A new instance's row; its limit's id, if the definition says that instances have one.
+        """A new instance's row; the id of its use case's limit, if the definition says that instances have one.
 
         Raises:
-            LedgerError: Its limit cannot be made; there is no row then.
+            LedgerError: Nobody knows whether the limit is there; there is no row then.
+            LimitError: Another limit has the id; neither.
         """
         config, limit_id = use_case.limit_config, None
         if config is not None:
-            limit_id = self.defined.of_instance(caller.name, name, use_case_id, config)
+            limit_id = self.defined.configure(caller.name, name, config, anew=False)
         self._sql.execute(
             instances.insert().values(
                 application=caller.application,

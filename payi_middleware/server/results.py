@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..events import CallEvent, format_id
+from ..limits.instances import told_id
 from ..manual.pricing import unknown_units
 from .rows import money
 
@@ -18,7 +19,7 @@ def result_of(event: CallEvent, *, duplicate: bool = False, warnings: Sequence[s
     unknown = unknown_units(event)
     result: dict[str, Any] = {
         "request_id": format_id(event.event_id),
-        "limits": {limit_id: {"state": state} for limit_id, state in event.limits.items()},
+        "limits": {told_id(limit_id, who): {"state": state} for limit_id, state in event.limits.items()},
         "cost": _cost(event),
         "duplicate_request": duplicate,
     }

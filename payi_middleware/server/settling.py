@@ -14,6 +14,7 @@ import msgspec
 from ..events import CallEvent, format_id
 from ..limits.charges import ended_of, settle_of, waits_for_price
 from ..limits.dearest import Dearest
+from ..limits.instances import limit_id_of
 from ..limits.ledger import Account, Settle
 from ..manual.items import Draft, is_use_case
 from ..manual.pricing import event_of
@@ -145,8 +146,7 @@ def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
     limit_ids = who.limit_ids
     if use_case is not None and use_case.limited:
         own = known.limit_of_instance(caller, who.use_case_name, use_case_id)
-        if own is not None and own not in limit_ids:
-            limit_ids = (*limit_ids, own)
+        limit_ids = _with_own(limit_ids, own, who.use_case_name)
     version = who.use_case_version
     if version is None and use_case is not None:
         version = use_case.type_version
@@ -155,19 +155,30 @@ def _placed(draft: Draft, caller: Caller, known: Known) -> Draft:
 
 
 def _with_instance(event: CallEvent, caller: Caller, known: Known) -> CallEvent:
-    """An event of the middleware's with the limit of its instance, unless it was counted elsewhere, or refused."""
+    """An event of the middleware's with the limit of its instance, unless it was counted elsewhere, or refused.
+
+    Its instance has a row from then on, whoever counts it.
+    """
     who = event.attribution
     if not is_use_case(who.use_case_name):
         return event
     use_case = known.use_case(caller.application, who.use_case_name)
-    is_counted = event.ledger is not None or bool(event.limits)
-    if is_counted or who.use_case_id is None or use_case is None or not use_case.limited:
+    if who.use_case_id is None or use_case is None or not use_case.limited:
         return event
     own = known.limit_of_instance(caller, who.use_case_name, who.use_case_id)
-    if own is None or own in who.limit_ids:
+    is_counted = event.ledger is not None or bool(event.limits)
+    limit_ids = _with_own(who.limit_ids, own, who.use_case_name)
+    if is_counted or limit_ids == who.limit_ids:
         return event
-    who = msgspec.structs.replace(who, limit_ids=(*who.limit_ids, own))
+    who = msgspec.structs.replace(who, limit_ids=limit_ids)
     return msgspec.structs.replace(event, attribution=who)
+
+
+def _with_own(limit_ids: tuple[str, ...], own: str | None, use_case: str) -> tuple[str, ...]:
+    """With an instance's own limit, if that has to be named: one of a server before, which made one for each instance."""
+    if own is None or own in limit_ids or own == limit_id_of(use_case):
+        return limit_ids
+    return (*limit_ids, own)
 
 
 def _instance_of(draft: Draft) -> str:

@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from .. import health
-from ..exceptions import LedgerError, StoreError, StoreFullError
+from ..exceptions import LedgerError, LimitError, StoreError, StoreFullError
 from ..limits.alerts import Alerts
 from ..limits.dearest import Dearest
 from ..limits.ledger import Ledger, Settle
@@ -298,9 +298,11 @@ class Writer:
         execute("SAVEPOINT action")
         try:
             result = action(self._sql)
-        except (ApiError, LedgerError) as error:
+        except (ApiError, LedgerError, LimitError) as error:
             execute("ROLLBACK TO action")
             result = error
+            if isinstance(error, LimitError):
+                result = ApiError(400, str(error), "create_limit_validation_failed")
         execute("RELEASE action")
         self.known.forget()
         return result

@@ -10,7 +10,14 @@ import pytest
 import stores
 from servers import Blocking, Server
 
-_ANYWHERE = ("test_client", "test_ingest", "test_limits", "test_limits_beyond", "test_applications")
+_ANYWHERE = (
+    "test_client",
+    "test_ingest",
+    "test_limits",
+    "test_limits_beyond",
+    "test_instance_limits",
+    "test_applications",
+)
 """The files whose tests are run on each kind of database."""
 
 

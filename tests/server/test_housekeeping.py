@@ -112,6 +112,8 @@ def test_prune(server: Server) -> None:
 def of_jane(server: Server, http: Any) -> None:
     """What somebody may tell of a person, in each table that has room for it."""
     scored(http, f"run of {JANE}")
+    run = {"use_case_name": "Chat", "use_case_id": f"run of {JANE}", "provider_response_id": "run"}
+    http.post("/api/v1/ingest/bulk", json=[ITEM | run]).raise_for_status()
     http.put(f"{RUNS}/plain/properties", json={"properties": {"mail": JANE, JANE: "x", "a": "b"}}).raise_for_status()
     for limit_id, name in ((f"user:{JANE}", "A"), ("b", f"of {JANE}"), ("c", "C")):
         body = {"limit_name": name, "max": 1, "limit_id": limit_id, "properties": {"who": f"<{JANE}>", "team": "red"}}
@@ -127,11 +129,11 @@ def test_forget(server: Server) -> None:
         of_jane(server, http)
         expected = {"instances": 2, "scores": 0, "properties": 1}
         would = run(server, "forget", "--user", JANE, "--dry-run", "--json")
-        assert (would["server"], would["limits"]) == (expected, 4)
+        assert (would["server"], would["limits"], would["limit_accounts"]) == (expected, 3, 1)
 
         done = run(server, "forget", "--user", JANE, "--json")
 
-        assert (done["server"], done["limits"], done["left"]) == (expected, 4, [])
+        assert (done["server"], done["limits"], done["limit_accounts"], done["left"]) == (expected, 3, 1, [])
         assert files_with(server.path.parent, JANE) == files_with(server.path.parent, json.dumps(JANE)[1:-1]) == []
         assert JANE.encode() not in stores.kept_bytes(server.path.parent)
         assert http.get(f"{RUNS}/plain").json()["properties"] == {"a": "b"}
@@ -145,7 +147,9 @@ def test_forget(server: Server) -> None:
             (score,) = sql.execute(scores.select()).all()
             (named,) = sql.execute(instances.select().where(instances.c.use_case_id == score.use_case_id)).all()
         assert http.get(f"{RUNS}/{score.use_case_id}/kpis").json()["items"][0]["score"] == 4
-        assert JANE not in http.get(f"/api/v1/limits/{named.limit_id}").json()["limit"]["limit_name"]
+        limit_id = http.get(f"{RUNS}/{named.use_case_id}").json()["limit_id"]
+        limit = http.get(f"/api/v1/limits/{limit_id}").json()["limit"]
+        assert (limit["limit_name"], limit["spent"]) == (f"Chat {named.use_case_id}", 0)
         again = run(server, "forget", "--user", JANE, "--json")
         assert (again["server"], again["limits"]) == (dict.fromkeys(expected, 0), 0)
 
@@ -172,7 +176,7 @@ def test_forget_of_one_application(server: Server) -> None:
         of_jane(server, http)
         of_jane(server, others)
         done = run(server, "forget", "--user", JANE, "--application", "shop", "--json")
-        assert (done["server"], done["limits"]) == ({"instances": 2, "scores": 0, "properties": 1}, 4)
+        assert (done["server"], done["limits"]) == ({"instances": 2, "scores": 0, "properties": 1}, 3)
         assert len([one for one in others.get("/api/v1/limits").json()["items"] if JANE in one["limit_name"]]) == 1
         assert others.get(f"{RUNS}/run of {JANE}").status_code == 200
         path = "/api/v1/requests/provider/system.openai/chat-1/result"

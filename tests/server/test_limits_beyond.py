@@ -253,23 +253,3 @@ def test_a_ledger_that_is_away_is_said(server: Server, monkeypatch: pytest.Monke
         server.app.state.serving.writer._asked._until = 0.0
         assert len(http.post("/api/v1/ingest", json=CALL, headers=named).json()["xproxy_result"]["limits"]) == 1
     health.reset()
-
-
-def test_instances_have_so_many_limits(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond that the oldest go; each counts its own instance, also where all come in one bulk, and long names are cut."""
-    from payi_middleware.server import instance_limits
-
-    monkeypatch.setattr(instance_limits, "MOST", 3)
-    with server.http(server.key("admin", "runs")) as http:
-        body = {"name": "Chat", "description": "-", "limit_config": {"max": 1, "properties": {"a": "b"}}}
-        http.post("/api/v1/use_cases/definitions", json=body).raise_for_status()
-        made(http, limit_id="mine", limit_name="Chat run-2")  # has the name that an instance's limit would get
-        runs = [f"run-{n}" for n in range(4)] + ["r" * 200]
-        items = [CALL | {"use_case_name": "Chat", "use_case_id": run} for run in runs for _ in range(2)]
-        assert http.post("/api/v1/ingest/bulk", json=items).json()["ingest_count"] == 10
-        limits = {one["limit_name"]: one for one in http.get("/api/v1/limits").json()["items"]}
-        ids = [http.get(f"/api/v1/use_cases/instances/Chat/{run}").json()["limit_id"] for run in runs]
-        assert [http.get(f"/api/v1/limits/{limit_id}").status_code for limit_id in ids] == [404, 404, 200, 200, 200]
-        assert set(limits) == {"Chat run-2", f"Chat {ids[2]}", "Chat run-3", f"Chat {ids[4]}"}
-        assert {one["totals"]["requests"]["total"] for one in limits.values() if one["source"] == "instance"} == {2}
-        assert limits["Chat run-3"]["properties"] == {"a": "b"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from made import call
+from sqlalchemy import select
 
 from payi_middleware import health
 from payi_middleware.events import CallEvent
@@ -22,7 +23,7 @@ from payi_middleware.server import away, writer
 from payi_middleware.server.database import prepare
 from payi_middleware.server.keys import Caller
 from payi_middleware.server.settling import Load, Settled
-from payi_middleware.server.tables import use_cases
+from payi_middleware.server.tables import instances, use_cases
 from payi_middleware.server.unsettled import put
 from payi_middleware.server.writer import Writer
 from payi_middleware.store import open_store
@@ -217,19 +218,19 @@ async def test_an_event_of_the_middleware_counts_to_its_instance(tmp_path: Path,
         await writer.run(lambda sql: sql.execute(use_cases.insert().values(**row)))
         runs = [call(use_case_name="Chat", use_case_id=run) for run in ("one", "one", "two")]
         told = await sent(writer, *runs, call(use_case_name="Chat"), call(use_case_name="Other", use_case_id="one"))
-        mine = {
-            one.limit.name: one.limit_id for one in ledger.definitions("default").limits if one.source == "instance"
-        }
-        assert sorted(mine) == ["Chat one", "Chat two"]
         assert told == [
-            {"all": "ok", mine["Chat one"]: "ok"},
-            {"all": "ok", mine["Chat one"]: "overrun"},
-            {"all": "ok", mine["Chat two"]: "ok"},
+            {"all": "ok", "Chat:*": "ok"},
+            {"all": "ok", "Chat:*": "overrun"},
+            {"all": "ok", "Chat:*": "ok"},
             {"all": "ok"},
             {"all": "ok"},
         ]
+        by_key = {one.key: one.spent for one in ledger.totals("default", "Chat:*")}
+        assert by_key == {'["one"]': 2 * TICKS, '["two"]': TICKS}
         counted = call(use_case_name="Chat", use_case_id="three", ledger="sqlite:another", limits={"own": "ok"})
         assert await sent(writer, counted) == [{"own": "ok"}]
-        assert len(ledger.definitions("default").limits) == 3
+        assert len(ledger.definitions("default").limits) == 2
+        rows = await writer.run(lambda sql: sql.execute(select(instances.c.use_case_id, instances.c.limit_id)).all())
+        assert [tuple(row) for row in rows] == [("one", "Chat:*"), ("two", "Chat:*"), ("three", "Chat:*")]
     finally:
         writer.close()

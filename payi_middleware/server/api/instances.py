@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select
 from ...events import format_id
 from ...record import new_id
 from ..errors import Answer, ApiError, not_found
+from ..instance_limits import told_of_row
 from ..keys import Caller
 from ..moments import told
 from ..paging import Paging, page
@@ -196,7 +197,7 @@ def _instance(row: Row[Any]) -> dict[str, Any]:
         "use_case_id": row.use_case_id,
         "use_case_name": row.use_case,
         "type_version": row.type_version,
-        "limit_id": row.limit_id,
+        "limit_id": told_of_row(row.use_case, row.use_case_id, row.limit_id),
         "properties": row.properties,
     }
 

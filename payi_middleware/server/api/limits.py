@@ -11,16 +11,18 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
 
 from ...exceptions import LimitError
-from ...limits.ledger import Ledger
+from ...limits.ledger import Account, Ledger, Totals
 from ...limits.limit import Definition
+from .. import instance_limits
 from ..errors import Answer, ApiError, not_found
+from ..instance_limits import Found
 from ..keys import Caller
 from ..limit_bodies import ChangedLimit, NewLimit, changed, made
 from ..limit_json import account_json, history_json, limit_json
 from ..moments import ns_of
 from ..paging import Paging, listed
 from ..rows import Properties, merged, new_request_id
-from ..serving import Counting, Manager, Reader, Writing
+from ..serving import Counting, Manager, Reader, Reading, Writing
 from ..writer import Writer
 
 __all__ = ["NewProperties", "router"]
@@ -44,24 +46,29 @@ def create(body: NewLimit, caller: Manager, ledger: Counting, writer: Writing) -
     """Make a limit. The same id with the same maximum and threshold is the same limit."""
     definition = made(body, caller.name)
     with _changing:
-        known = _known(ledger, caller, definition.limit_id)
-        if known is None:
-            known = _defined(ledger, definition, writer)
-        elif (known.limit.most, known.limit.threshold) != (definition.limit.most, definition.limit.threshold):
+        found = _known(ledger, caller, definition.limit_id)
+        if found is None:
+            new = _defined(ledger, definition, writer)
+            found = Found(new, new)
+        limit, told = definition.limit, found.told.limit
+        if (told.most, told.threshold) != (limit.most, limit.threshold):
             raise ApiError(
                 400,
-                f"limit_id: {known.limit_id!r} exists with another max or threshold",
+                f"limit_id: {definition.limit_id!r} exists with another max or threshold",
                 "create_limit_validation_failed",
             )
-    return Answer(_response(ledger, known))
+    return Answer(_response(ledger, found))
 
 
 @router.get("")
 def listing(
-    caller: Reader, ledger: Counting, asked: Annotated[Paging, Depends()], limit_name: str | None = None
+    caller: Reader, ledger: Counting, sql: Reading, asked: Annotated[Paging, Depends()], limit_name: str | None = None
 ) -> Answer:
-    """The limits, page by page."""
-    found = [one for one in ledger.definitions(caller.name).limits if limit_name in (None, one.limit.name)]
+    """The limits, page by page; of instances of use cases those that were begun last."""
+    definitions = ledger.definitions(caller.name)
+    every = [Found(one, one) for one in definitions.limits if not one.is_of_instances]
+    every += instance_limits.latest(sql, caller.application, definitions)
+    found = [one for one in every if limit_name in (None, one.told.limit.name)]
     return Answer(listed(found, _place, asked, lambda one: _limit(ledger, one)))
 
 
@@ -77,8 +84,8 @@ def accounts(limit_id: str, caller: Reader, ledger: Counting, asked: Annotated[P
 
     One whose spending moves it while pages are read may be told twice, or not at all.
     """
-    limit = _found(ledger, caller, limit_id).limit
-    running = ledger.totals(caller.name, limit_id)
+    found = _found(ledger, caller, limit_id)
+    limit, running = found.told.limit, _running(ledger, found)
     place = lambda one: f"{one.spent + (1 << 63):020d}{one.key}"  # noqa: E731 - texts in the order of numbers
     return Answer(listed(running, place, asked, lambda one: account_json(limit, one)))
 
@@ -90,7 +97,7 @@ def update(limit_id: str, body: ChangedLimit, caller: Manager, ledger: Counting,
     Of a limit that code made, the change stays until the code says something else of it, and `message` says so.
     """
     with _changing:
-        definition = changed(_found(ledger, caller, limit_id), body)
+        definition = changed(_own(ledger, caller, limit_id), body)
         spent = max((one.spent for one in ledger.totals(caller.name, limit_id)), default=0)
         if body.max is not None and definition.limit.most < spent:
             raise ApiError(400, "max: below what is spent already", "invalid_max_limit_update")
@@ -98,15 +105,18 @@ def update(limit_id: str, body: ChangedLimit, caller: Manager, ledger: Counting,
     message = (
         "made by code: this change stays until the code says something else of it" if definition.is_codes else None
     )
-    return Answer(_response(ledger, definition) | {"message": message})
+    return Answer(_response(ledger, Found(definition, definition)) | {"message": message})
 
 
 @router.delete("/{limit_id:segment}")
 def delete(limit_id: str, caller: Manager, ledger: Counting, writer: Writing) -> Answer:
-    """Delete a limit; its history stays."""
-    if not ledger.remove(caller.name, limit_id):
-        raise not_found("limit", limit_id, "limit_not_found")
-    writer.limits_changed()
+    """Delete a limit; its history stays. Of an instance's own what was counted is deleted: what calls then begins anew."""
+    found = _found(ledger, caller, limit_id)
+    if found.key is not None:
+        ledger.forget(caller.name, Account(found.kept.limit_id, found.key))
+    else:
+        ledger.remove(caller.name, _own(ledger, caller, limit_id).limit_id)
+        writer.limits_changed()
     return Answer({"request_id": new_request_id(), "message": "deleted"})
 
 
@@ -118,11 +128,11 @@ def reset(
     reset_date: Annotated[datetime.datetime | None, Query(alias="resetDate")] = None,
 ) -> Answer:
     """Start a limit anew, all its accounts; what they had come to is kept and told. A date given is the time that is told."""
-    definition = _found(ledger, caller, limit_id)
+    found = _found(ledger, caller, limit_id)
     at = ledger.now_ns() if reset_date is None else ns_of(reset_date)
     if not 0 <= at < 1 << 62:
         raise ApiError(400, "resetDate: out of range", "update_limit_validation_failed")
-    history = history_json(definition, ledger.reset(caller.name, limit_id), at)
+    history = history_json(found.told, ledger.reset(caller.name, found.kept.limit_id, found.key), at)
     return Answer({"request_id": new_request_id(), "message": None, "limit_history": history})
 
 
@@ -130,26 +140,38 @@ def reset(
 def update_properties(limit_id: str, body: NewProperties, caller: Manager, ledger: Counting, writer: Writing) -> Answer:
     """Lay properties over those there are; null clears one. Pay-i answers with an array."""
     with _changing:
-        definition = _found(ledger, caller, limit_id)
+        definition = _own(ledger, caller, limit_id)
         properties = merged(definition.properties, body.properties)
         definition = _defined(ledger, msgspec.structs.replace(definition, properties=properties), writer)
-    return Answer([_response(ledger, definition)])
+    return Answer([_response(ledger, Found(definition, definition))])
 
 
 create.malformed = "create_limit_validation_failed"  # type: ignore[attr-defined]
 update.malformed = "update_limit_validation_failed"  # type: ignore[attr-defined]
 
 
-def _known(ledger: Ledger, caller: Caller, limit_id: str) -> Definition | None:
-    limits = ledger.definitions(caller.name).limits
-    return next((one for one in limits if one.limit_id == limit_id), None)
+def _known(ledger: Ledger, caller: Caller, limit_id: str) -> Found | None:
+    return instance_limits.found(ledger.definitions(caller.name), limit_id)
 
 
-def _found(ledger: Ledger, caller: Caller, limit_id: str) -> Definition:
-    definition = _known(ledger, caller, limit_id)
-    if definition is None:
+def _found(ledger: Ledger, caller: Caller, limit_id: str) -> Found:
+    found = _known(ledger, caller, limit_id)
+    if found is None:
         raise not_found("limit", limit_id, "limit_not_found")
-    return definition
+    return found
+
+
+def _own(ledger: Ledger, caller: Caller, limit_id: str) -> Definition:
+    """A limit that can be changed as such."""
+    found = _found(ledger, caller, limit_id)
+    if found.is_configured:
+        use_case = found.kept.limit.match["use_case_name"]
+        raise ApiError(
+            400,
+            f"limit_id: {limit_id!r} is as the limit_config of use case {use_case!r} says; change that",
+            "update_limit_validation_failed",
+        )
+    return found.kept
 
 
 def _defined(ledger: Ledger, definition: Definition, writer: Writer) -> Definition:
@@ -162,13 +184,19 @@ def _defined(ledger: Ledger, definition: Definition, writer: Writer) -> Definiti
         raise ApiError(400, f"limit_name: {name!r} is another limit's", "limit_name_already_exist") from None
 
 
-def _place(definition: Definition) -> str:
-    return f"{definition.created_ns:020d}{definition.limit_id}"
+def _place(found: Found) -> str:
+    return f"{found.told.created_ns:020d}{found.told.limit_id}"
 
 
-def _limit(ledger: Ledger, definition: Definition) -> dict[str, Any]:
-    return limit_json(definition, ledger.totals(definition.application, definition.limit_id))
+def _limit(ledger: Ledger, found: Found) -> dict[str, Any]:
+    return limit_json(found.told, _running(ledger, found))
 
 
-def _response(ledger: Ledger, definition: Definition) -> dict[str, Any]:
-    return {"request_id": new_request_id(), "message": None, "limit": _limit(ledger, definition)}
+def _running(ledger: Ledger, found: Found) -> list[Totals]:
+    """The running rows of its accounts, or of the one; that of an instance is in no window."""
+    totals = ledger.totals(found.kept.application, found.kept.limit_id, found.key)
+    return totals if found.key is None else [one._replace(key="", starts_ns=None) for one in totals]
+
+
+def _response(ledger: Ledger, found: Found) -> dict[str, Any]:
+    return {"request_id": new_request_id(), "message": None, "limit": _limit(ledger, found)}

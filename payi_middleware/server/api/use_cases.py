@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, StrictBool
 from sqlalchemy import Connection, Row, select
 
 from ...manual.items import is_use_case
+from .. import instance_limits
 from ..errors import Answer, ApiError, not_found
+from ..keys import Caller
 from ..known import UseCase
 from ..limit_bodies import LimitConfig, limit_columns
 from ..paging import Paging, page
 from ..rows import Name, Text, money, new_request_id
 from ..serving import Manager, Reader, Reading, Writing
 from ..tables import instances, kpis, scores, use_cases
+from ..writer import Writer
 
 __all__ = ["definition", "router", "use_case"]
 
@@ -62,6 +67,7 @@ async def create(body: NewDefinition, caller: Manager, writer: Writing) -> Answe
                 logging_enabled=body.logging_enabled,
             )
         )
+        _configure(writer, caller, body.name, config)
         return definition(sql, caller.application, body.name)
 
     return Answer(_definition(await writer.run(action)))
@@ -88,12 +94,12 @@ def retrieve(use_case_name: str, caller: Reader, sql: Reading) -> Answer:
 async def update(use_case_name: str, body: ChangedDefinition, caller: Manager, writer: Writing) -> Answer:
     """Change the description, or whether texts are logged; we never log them."""
     values = {name: value for name, value in body.model_dump().items() if value is not None}
-    return await _changed(caller.application, use_case_name, writer, lambda row: values)
+    return await _changed(caller, use_case_name, writer, lambda sql, row: values)
 
 
 @router.delete("/{use_case_name:segment}")
 async def delete(use_case_name: str, caller: Manager, writer: Writing) -> Answer:
-    """Delete a definition with its KPIs and instances; its events stay, and another would define it anew."""
+    """Delete a definition with its KPIs and instances and their limit; its events stay, and another would define it anew."""
 
     def action(sql: Connection) -> Row[Any]:
         row = definition(sql, caller.application, use_case_name)
@@ -101,6 +107,7 @@ async def delete(use_case_name: str, caller: Manager, writer: Writing) -> Answer
             mine = table.c.application == caller.application
             sql.execute(table.delete().where(mine, table.c.use_case == use_case_name))
         sql.execute(use_cases.delete().where(use_cases.c.id == row.id))
+        writer.known.defined.end(caller.name, use_case_name, None)
         return row
 
     return Answer(_definition(await writer.run(action)))
@@ -110,25 +117,37 @@ async def delete(use_case_name: str, caller: Manager, writer: Writing) -> Answer
 async def increment_version(use_case_name: str, caller: Manager, writer: Writing) -> Answer:
     """Begin the next version: new instances belong to it."""
 
-    def next_version(row: Row[Any]) -> dict[str, Any]:
+    def next_version(sql: Connection, row: Row[Any]) -> dict[str, Any]:
         if row.type_version >= 2**31 - 1:
             raise ApiError(400, "the version is the highest there is")
         return {"type_version": row.type_version + 1}
 
-    return await _changed(caller.application, use_case_name, writer, next_version)
+    return await _changed(caller, use_case_name, writer, next_version)
 
 
 @router.post("/{use_case_name:segment}/limit_config")
 async def create_limit_config(use_case_name: str, body: LimitConfig, caller: Manager, writer: Writing) -> Answer:
-    """Give each new instance a limit of its own; one that is configured already is replaced."""
-    values = {"limit_config": limit_columns(body)}
-    return await _changed(caller.application, use_case_name, writer, lambda row: values)
+    """Give each instance a limit of its own; what is configured already is changed, of instances that run too."""
+    config = limit_columns(body)
+
+    def change(sql: Connection, row: Row[Any]) -> dict[str, Any]:
+        _configure(writer, caller, use_case_name, config)
+        return {"limit_config": config}
+
+    return await _changed(caller, use_case_name, writer, change)
 
 
 @router.delete("/{use_case_name:segment}/limit_config")
 async def delete_limit_config(use_case_name: str, caller: Manager, writer: Writing) -> Answer:
     """Give new instances no limit; those that have one keep it."""
-    return await _changed(caller.application, use_case_name, writer, lambda row: {"limit_config": None})
+
+    def change(sql: Connection, row: Row[Any]) -> dict[str, Any]:
+        if row.limit_config is not None:
+            only = partial(instance_limits.keys, sql, caller.application, use_case_name)
+            writer.known.defined.end(caller.name, use_case_name, only)
+        return {"limit_config": None}
+
+    return await _changed(caller, use_case_name, writer, change)
 
 
 def definition(sql: Connection, application: int, name: str) -> Row[Any]:
@@ -153,15 +172,24 @@ def _row(sql: Connection, application: int, name: str) -> Row[Any] | None:
     return sql.execute(query).one_or_none()
 
 
-async def _changed(application: int, name: str, writer: Writing, change: Any) -> Answer:
+def _configure(writer: Writer, caller: Caller, name: str, config: dict[str, Any] | None) -> None:
+    """Have the ledger know what limit instances get. In the writer's thread."""
+    if config is not None:
+        writer.known.defined.configure(caller.name, name, config, anew=True)
+
+
+_Change: TypeAlias = Callable[[Connection, Row[Any]], dict[str, Any]]
+
+
+async def _changed(caller: Caller, name: str, writer: Writer, change: _Change) -> Answer:
     """A definition with what `change` makes of its row."""
 
     def action(sql: Connection) -> Row[Any]:
-        row = definition(sql, application, name)
-        values = change(row)
+        row = definition(sql, caller.application, name)
+        values = change(sql, row)
         if values:
             sql.execute(use_cases.update().where(use_cases.c.id == row.id).values(**values))
-        return definition(sql, application, name)
+        return definition(sql, caller.application, name)
 
     return Answer(_definition(await writer.run(action)))
 
