@@ -211,6 +211,17 @@ def definition_of(ledger: Ledger, named: str, application: str | None) -> Defini
                 f"limit {named!r} of {whose!r} cannot be read ({unreadable.why}); delete it with `payi limits delete`, or make "
                 "it anew"
             )
+        from ..limits.instances import account_named
+
+        own = account_named(named)
+        of = next(
+            (one for one in every if own is not None and one.is_of_instances and one.limit_id == own.limit_id), None
+        )
+        if of is not None:
+            raise LimitError(
+                f"limit {named!r} is an instance's own, an account of {of.limit_id!r}: see `payi limits show`, and `payi limits "
+                "reset` with --account"
+            )
         raise LimitError(f"there is no limit {named!r}; see `payi limits list`")
     if len(found) > 1:
         whose = ", ".join(sorted({one.application for one in found}))

@@ -273,6 +273,7 @@ def _lines(definition: Definition) -> list[str]:
         f"Id {definition.limit_id}, of {definition.application}, made by {by}.",
         *([f"Changed since the code said it, until it says something else: {', '.join(changes)}."] if changes else []),
         f"Applies to {' and '.join(applies) or 'every call'}.",
+        *([] if definition.only is None else [f"New instances get none: {len(definition.only):,} of before go on."]),
         *([f"A call without {_members(limit)} passes it, and counts to nobody."] if limit.per else []),
         *([f"Is exceeded from {limit.threshold:g} of its maximum."] if limit.threshold is not None else []),
         *([f"Tells at {', '.join(map(str, limit.alerts))}."] if limit.alerts else []),

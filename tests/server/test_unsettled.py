@@ -232,5 +232,19 @@ async def test_an_event_of_the_middleware_counts_to_its_instance(tmp_path: Path,
         assert len(ledger.definitions("default").limits) == 2
         rows = await writer.run(lambda sql: sql.execute(select(instances.c.use_case_id, instances.c.limit_id)).all())
         assert [tuple(row) for row in rows] == [("one", "Chat:*"), ("two", "Chat:*"), ("three", "Chat:*")]
+
+        # An instance of a server before has a limit of its own, which is counted to as well.
+        old = {
+            "application": ME.application,
+            "use_case": "Chat",
+            "use_case_id": "old",
+            "type_version": 1,
+            "properties": {},
+        }
+        ledger.define(Definition(limit_id="o", application="default", limit=Limit("Chat old", 1), source="instance"))
+        await writer.run(lambda sql: sql.execute(instances.insert().values(**old, limit_id="o", created_ns=1)))
+        assert await sent(writer, call(use_case_name="Chat", use_case_id="old")) == [
+            {"all": "ok", "Chat:*": "ok", "o": "ok"}
+        ]
     finally:
         writer.close()
