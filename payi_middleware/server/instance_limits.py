@@ -5,6 +5,8 @@ See `limits.instances`: one limit of the use case's, with an account for each in
 
 from __future__ import annotations
 
+import heapq
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -62,13 +64,15 @@ def found(definitions: Definitions, limit_id: str) -> Found | None:
 
 def latest(sql: Connection, application: int, definitions: Definitions) -> list[Found]:
     """The limits of the instances that were begun last, as the server knows them: with when they were."""
-    by_id = {one.limit_id: one for one in definitions.limits if one.is_of_instances}
-    if not by_id:
-        return []
+    begun = [
+        (created_ns, kept, key)
+        for kept in definitions.limits
+        if kept.is_of_instances
+        for key, created_ns in _begun(sql, application, kept.limit.match["use_case_name"])
+    ]
     listed: list[Found] = []
-    for use_case, use_case_id, created_ns in _begun(sql, application):
-        kept = by_id.get(limit_id_of(use_case))
-        one = None if kept is None else _own(kept, Account(kept.limit_id, key_of(use_case_id)))
+    for created_ns, kept, key in heapq.nlargest(MOST, begun, key=itemgetter(0)):
+        one = _own(kept, Account(kept.limit_id, key))
         if one is not None:
             listed.append(one._replace(told=msgspec.structs.replace(one.told, created_ns=created_ns)))
     return listed
@@ -76,9 +80,8 @@ def latest(sql: Connection, application: int, definitions: Definitions) -> list[
 
 def keys(sql: Connection, application: int, use_case: str, running: list[Totals]) -> frozenset[str]:
     """The accounts of the instances that there are, begun last: those that the server knows, and those that were counted."""
-    known = [key_of(use_case_id) for name, use_case_id, _ in _begun(sql, application, use_case) if name == use_case]
-    counted = sorted(running, key=lambda one: -(one.starts_ns or 0))
-    return frozenset(list(dict.fromkeys(known + [one.key for one in counted[:MOST]]))[: 2 * MOST])
+    counted = heapq.nlargest(MOST, running, key=lambda one: one.starts_ns or 0)
+    return frozenset([key for key, _ in _begun(sql, application, use_case)] + [one.key for one in counted])
 
 
 def told_of_row(use_case: str, use_case_id: str, limit_id: str | None) -> str | None:
@@ -92,9 +95,9 @@ def _own(kept: Definition, account: Account) -> Found | None:
     return Found(own_of(kept, account), kept, account.key)
 
 
-def _begun(sql: Connection, application: int, use_case: str | None = None) -> list[tuple[str, str, int]]:
-    which = [instances.c.application == application, instances.c.limit_id.is_not(None)]
-    if use_case is not None:
-        which.append(instances.c.use_case == use_case)
-    query = select(instances.c.use_case, instances.c.use_case_id, instances.c.created_ns).where(*which)
-    return [(*row,) for row in sql.execute(query.order_by(instances.c.id.desc()).limit(MOST))]
+def _begun(sql: Connection, application: int, use_case: str) -> list[tuple[str, int]]:
+    """The accounts of a use case's instances that were begun last, and when; by the index of those that have a limit."""
+    which = instances.c.application == application, instances.c.use_case == use_case, instances.c.limit_id.is_not(None)
+    query = select(instances.c.use_case_id, instances.c.created_ns).where(*which)
+    rows = sql.execute(query.order_by(instances.c.id.desc()).limit(MOST))
+    return [(key_of(use_case_id), created_ns) for use_case_id, created_ns in rows]
