@@ -121,8 +121,17 @@ class Defined:
             self._define(msgspec.structs.replace(kept, only=keys))
 
     def _kept(self, application: str, limit_id: str) -> Definition | None:
-        limits = self._ledger.definitions(application).limits
-        return next((one for one in limits if one.limit_id == limit_id), None)
+        """A limit as it is in this transaction.
+
+        Raises:
+            LedgerError: It cannot be asked.
+        """
+        known = self._known.get(application)
+        if known is None or application not in self._asked:
+            read_at, times = time.monotonic(), self._read_at
+            known = self._learn(application, self._ledger.definitions(application), read_at, times)
+        kept = known.named.get(limit_id)
+        return kept if kept is not None and kept.limit_id == limit_id else None
 
     def _define(self, definition: Definition) -> None:
         try:
@@ -146,7 +155,11 @@ class Defined:
         if len(self._known) >= _MOST:
             self._known.clear()
             times.clear()
-        found = self._read(application)
+        return self._learn(application, self._read(application), read_at, times)
+
+    def _learn(self, application: str, found: Definitions | None, read_at: float, times: dict[str, float]) -> _Known:
+        """What was read; None where the ledger could not be asked."""
+        known = self._known.get(application)
         times[application] = read_at
         if known is None or (found is not None and found != known.definitions):
             known = self._known[application] = _known(found or _NONE)
