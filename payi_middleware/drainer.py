@@ -68,7 +68,7 @@ class Drainer:
         self._limits = limits
         self._updates = updates
         self._given = sinks is not None
-        self._sinks = None if sinks is None else list(sinks)
+        self._sinks: list[Sink] | None = None if sinks is None else list(sinks)
         self._delivers = sinks is None and bool(settings.api_key)
         self.delivery: Delivery | None = None
         """What sends events on to a server; made when there is something to send."""
