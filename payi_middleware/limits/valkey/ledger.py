@@ -54,8 +54,8 @@ _STEPS: Final = 32
 _PAGE: Final = 500
 
 _ROWS = ("numbers", "begin", "rows", "records")
-_STEPS_OF = ("standing", "alerts", "reserve", "settle", "running", "steps")
-_STEP = function("steps", *_ROWS, *_STEPS_OF)
+_STEPS_OF = ("standing", "alerts", "reserve", "settle", "running", "steps", "alone")
+_STEP = function(*_ROWS, *_STEPS_OF)
 _OPEN = script("open")
 _READ = script(*_ROWS, "enter", "read")
 _RESET = script(*_ROWS, "enter", "reset")
@@ -68,7 +68,7 @@ _RESETS = script("begin", "enter", "resets")
 _TAKE = script("begin", "enter", "take")
 _TOLD = script("begin", "enter", "told")
 _CALLED = script("begin", "enter", "called")
-_STRETCH = script("begin", "enter", "stretch")
+_STRETCH = script(*_ROWS, "enter", "stretch")
 _NOW = script("begin", "enter", "now")
 _APPLICATIONS = script("begin", "enter", "applications")
 
@@ -311,7 +311,10 @@ class ValkeyLedger:
         raise self._unsteady()
 
     def _one(self, step: Reserve | Settle) -> list[Answer] | None:
-        """As `_several`; apart, as it is what a single call waits for: there each function that is called is felt."""
+        """As `_several`, of a step about one account without slices: what most calls wait for, so each function that is called is felt.
+
+        None also where it is about others.
+        """
         window = wire.Window(self._guessed_ns())
         application, wanted = step.application, step.version if isinstance(step, Reserve) else 0
         with self._lock:  # a limit's windows are looked up by one thread at a time
@@ -320,15 +323,16 @@ class ValkeyLedger:
                 terms = self._fetched(application)
             if wanted and wanted != terms.version:
                 return [Stale(terms.version)]
-            charged, limits = wire.found(terms, step.accounts), []
-            for known, _ in charged:
-                limits.append(self._told[known.number])  # a comprehension is a function, too
+            charged = wire.found(terms, step.accounts)
+            if len(charged) != 1 or charged[0][0].rolling:
+                return None
+            limit = self._told[charged[0][0].number]
             written = wire.written(step, charged, window)
-        events = (wire.event_text(step.event_id),)
-        rest = (window.starts, window.ends, terms.version, (), limits, (written,))
-        kind, told = self._asked(_STEP, *rest, application=application, events=events)
-        if kind == "done":
-            return [self._read(told[0], charged)]
+        number, key, starts, _ = written[-4:]
+        rest = (window.starts, window.ends, terms.version, limit, f"{number}:{starts}:{key}", *written)
+        kind, told = self._asked(_STEP, *rest, application=application, events=wire.event_text(step.event_id))
+        if kind in ("alone", "done"):
+            return [self._read(told if kind == "alone" else told[0], charged)]
         if kind == "changed":
             self._forget((application,))
         return None
@@ -520,7 +524,7 @@ class ValkeyLedger:
         )
         if told[0] == "lost":
             raise self._lost()
-        kind, self._seen, before, given = told
+        kind, self._seen, before = told[0], told[1], told[2]
         if self._clock is None:
             self._ahead_ns = self._seen * 1_000 - time.time_ns()
         if before:
@@ -530,7 +534,7 @@ class ValkeyLedger:
                 self._client.address.shown,
                 (seen - before) / 10**6,
             )
-        return kind, given
+        return kind, told[3:] if kind == "alone" else told[3]
 
     def _lost(self) -> LedgerError:
         """The data is gone, or another's: the limits that this process knows are put into it; what was spent is for an audit."""

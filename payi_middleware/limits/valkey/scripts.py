@@ -27,17 +27,16 @@ def script(*names: str) -> Script:
 
 
 @cache
-def function(name: str, *names: str) -> Script:
-    """The files, of which the last defines the function, as a function of the server's and as a script."""
+def function(*names: str) -> Script:
+    """The files, of which the last defines `run(keys, arguments)`, as a function of the server's and as a script."""
     body = _joined(names)
-    own = f"payi_{name}_{_sha(body)[:12]}"  # other versions of this package may have theirs on the same server
-    called = f"return begin(keys, arguments) or {name}()"
+    own = f"payi_{names[-1]}_{_sha(body)[:12]}"  # other versions of this package may have theirs on the same server
     library = (
         f"#!lua name={own}\n".encode()
         + body
-        + f"redis.register_function('{own}', function(keys, arguments) {called} end)\n".encode()
+        + f"redis.register_function('{own}', run)\n".encode()
     )
-    return _script(body + f"return begin(KEYS, ARGV) or {name}()\n".encode())._replace(function=own, library=library)
+    return _script(body + b"return run(KEYS, ARGV)\n")._replace(function=own, library=library)
 
 
 def _script(source: bytes) -> Script:

@@ -184,6 +184,8 @@ def read_answer(told: Any, charged: Sequence[tuple[Known, str]], limit_ids: dict
     if told[0] == "settled":
         return _settled(told, limit_ids)
     if told[0] == "admitted":
+        if len(charged) == 1:
+            return Admitted((_standing(charged[0], told, 1),))
         return Admitted(tuple([_standing(one, told, 4 * n + 1) for n, one in enumerate(charged)]))
     states = {limit_ids[number]: state for number, state in states_of(told[1]).items()}
     # At first by account; asked again, by limit.

@@ -2,8 +2,12 @@
 
 local OUTBOX = 10000  -- alerts that wait at most; if nobody tells any, the oldest go
 
+local function has(told, share)
+  return (told .. ' '):find(' ' .. share .. ' ', 1, true)
+end
+
 local function is_told(one, share)
-  if one.term.rolling == 0 then return (one.row.told .. ' '):find(' ' .. share .. ' ', 1, true) end
+  if one.term.rolling == 0 then return has(one.row.told, share) end
   for told, ends in one.total.told:gmatch('(%S+)@(%d+)') do
     if told == share and tonumber(ends) > one.total.cut then return true end
   end

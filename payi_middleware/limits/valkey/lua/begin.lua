@@ -13,12 +13,27 @@ local version  -- of the application's definitions, as text
 local read  -- records of calls, as they are kept, by event
 local limits, rows, totals, records, alerts, swept  -- totals and records by name, and one after another
 local changed  -- rows that are to be written
-local all  -- whether all of a row is read at once, as it is known to be needed
 
--- Nil, or the answer to who knows other data.
-local function begin(keys, arguments)
-  call, base, asked = redis.call, keys[1], { cmsgpack.unpack(arguments[1]) }
-  limits, rows, changed, totals, records, alerts, swept, all = {}, {}, {}, {}, {}, {}, 0, false
+-- What time it is, where the data's clock stands at what is kept of it.
+local function set_clock(kept)
+  now, before = asked[3], kept + 0
+  if now == 0 then
+    local told = call('TIME')
+    now = told[1] * SECOND + told[2]
+  end
+  -- The clock never goes back: not when the server's is set, nor when another server, whose clock is behind, takes over.
+  if now < before then now = before end
+  if now < asked[2] then now = asked[2] end
+end
+
+local function keep_clock()
+  if now >= before + COARSE then call('SET', base .. ':clock', string.format('%.0f', now)) end
+end
+
+-- Nil, or the answer to who knows other data. Called with the first key and what is asked.
+local function begin(key, arguments)
+  call, base, asked = redis.call, key, arguments
+  limits, rows, changed, totals, records, alerts, swept = {}, {}, {}, {}, {}, {}, 0
   local events, kept = asked[7]
   if #events == 1 then
     kept = call('MGET', base .. ':id', base .. ':clock', base .. ':v:' .. asked[4], base .. ':h:' .. events[1])
@@ -28,21 +43,17 @@ local function begin(keys, arguments)
     kept = call('MGET', unpack(names))
   end
   if kept[1] ~= asked[1] then return cmsgpack.pack({ 'lost' }) end
-  now = asked[3]
-  if now == 0 then
-    local told = call('TIME')
-    now = told[1] * SECOND + told[2]
-  end
-  before = kept[2] + 0
-  -- The clock never goes back: not when the server's is set, nor when another server, whose clock is behind, takes over.
-  if now < before then now = before end
-  if now < asked[2] then now = asked[2] end
-  if now >= before + COARSE then call('SET', base .. ':clock', string.format('%.0f', now)) end
+  set_clock(kept[2])
+  keep_clock()
   version, read = kept[3] or '0', {}
   for i = 1, #events do read[events[i]] = kept[i + 3] end
 end
 
 -- A clock that stands well before what was told already is one of data that is older: the latest writes were lost.
+local function behind()
+  return before + 2 * COARSE < asked[2] and before or 0
+end
+
 local function answer(given)
-  return cmsgpack.pack({ 'done', now, before + 2 * COARSE < asked[2] and before or 0, given })
+  return cmsgpack.pack({ 'done', now, behind(), given })
 end

@@ -1,5 +1,5 @@
 -- The script proper begins.
 
-local refused = begin(KEYS, ARGV)
+local refused = begin(KEYS[1], { cmsgpack.unpack(ARGV[1]) })
 if refused then return refused end
 

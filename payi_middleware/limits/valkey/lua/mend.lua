@@ -13,7 +13,6 @@ if term.rolling > 0 then
   end
 end
 for _, row in ipairs(mended) do
-  whole(row)
   for i, field in ipairs(TAKEN) do put(row, field, row == one.row and asked[9][i] or '0') end
   if row ~= one.row then put(row, 'told', '') end
   put(row, 'held', '0')

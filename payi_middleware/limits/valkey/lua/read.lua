@@ -17,7 +17,6 @@ for n = 1, #keys, width do
   for _, starts in ipairs(call('ZRANGE', base .. ':x:' .. number .. ':' .. key, 0, -1)) do
     local row = row_at(number, tonumber(starts), key)
     if row and (row.ends == 0 or row.ends > since) then
-      whole(row)
       found[#found + 1] = {
         key, row.starts, row.ends, row.most, row.spent, row.held, row.input, row.output,
         row.ok, row.exceeded, row.overrun, row.blocked, row.blocked_external, row.failed,

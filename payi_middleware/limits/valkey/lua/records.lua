@@ -68,9 +68,13 @@ local function sweep(most)
   return #over / 2 == most
 end
 
-local function write_ended(record)
+local function write_ended(event, states)
   local due = struct.pack('>I4', math.floor((now + asked[KEPT]) / SECOND))
-  call('SET', base .. ':h:' .. record.event, 'e' .. due .. record.states, 'PX', math.ceil(asked[KEPT] / 1000))
+  call('SET', base .. ':h:' .. event, 'e' .. due .. states, 'PX', math.ceil(asked[KEPT] / 1000))
+end
+
+local function write_running(event, packed)
+  call('SET', base .. ':h:' .. event, packed, 'PX', math.ceil((asked[LEASE] + asked[KEPT]) / 1000))
 end
 
 local function write_held(record)
@@ -87,7 +91,7 @@ local function write_held(record)
     for i, place in ipairs(places) do parts[i + 1] = cmsgpack.pack(unpack(place)) end
     packed = table.concat(parts)
   end
-  call('SET', base .. ':h:' .. record.event, packed, 'PX', math.ceil((asked[LEASE] + asked[KEPT]) / 1000))
+  write_running(record.event, packed)
   if record.state == 'lapsed' then
     call('ZADD', base .. ':lapsed', due + asked[KEPT], record.event)
   elseif record.was ~= 'held' or record.renewed then
@@ -104,7 +108,7 @@ local function write_records()
       if is_held(record) then
         write_held(record)
       elseif record.states then
-        write_ended(record)
+        write_ended(record.event, record.states)
       else
         call('DEL', base .. ':h:' .. record.event)
       end

@@ -39,7 +39,6 @@ local function refused(record, accounts, found)
   local states, letters = {}, ''
   for i, one in ipairs(accounts) do
     local state = found[i] and 'blocked' or 'blocked_external'
-    whole(one.row)
     put(one.row, state, sum(one.row[state], 1))
     if one.row.most ~= one.term.most then put(one.row, 'most', one.term.most) end
     states[i] = { one.term.number, found[i] and 'b' or 'x' }

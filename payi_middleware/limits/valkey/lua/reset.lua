@@ -14,7 +14,6 @@ local function past_of(key, found)
   local past = { key, term.most, now, starts, ends, '0', '0', '0', '0', '0', '0', '0', '0', '0', '0' }
   for _, row in ipairs(found) do
     if term.rolling > 0 then past[4] = math.min(past[4], row.starts) end
-    whole(row)
     for i, field in ipairs(COUNTED) do past[i + 5] = sum(past[i + 5], row[field]) end
     past[15] = sum(past[15], row.held)
   end

@@ -50,7 +50,6 @@ end
 -- Add to a row what a call costs otherwise, and count none; the state that it leaves.
 local function correct(one, step)
   local term, row = one.term, one.row
-  whole(row)
   add(term, row, 'spent', taken(({ step[5], step[6], '0' })[term.at], row.spent))
   put(row, 'input', sum(row.input, taken(step[3], row.input)))
   put(row, 'output', sum(row.output, taken(step[4], row.output)))
@@ -66,7 +65,6 @@ local function charge(one, step, held)
     local whole = text(held[term.at])
     if less(cost, whole) then cost = whole end
   end
-  whole(row)
   add(term, row, 'spent', cost)
   put(row, 'input', sum(row.input, step[3]))
   put(row, 'output', sum(row.output, step[4]))
@@ -82,14 +80,12 @@ local function settle(step, event)
   local record = record_of(event)
   if record.state == 'settled' or record.state == 'blocked' then return { 'settled', false, record.states, {} } end
   local accounts, held
-  all = true
   if record.state then
     take_back(record)
     accounts, held = reserved_accounts(record), record.hold
   else
     accounts = told_accounts(step)
   end
-  all = false
   local states, crossed = {}, {}
   for i = 1, #accounts do
     local one = accounts[i]

@@ -3,10 +3,11 @@
 
 for _, place in ipairs(asked[8]) do
   local number, key, starts = place[1], place[2], place[3]
-  local name = base .. ':r:' .. number .. ':' .. starts .. ':' .. key
-  if call('EXISTS', name) == 1 then
-    call('HSET', name, 'ends', asked[9])
+  local row = row_at(number, starts, key)
+  if row then
+    put(row, 'ends', asked[9])
     call('ZADD', base .. ':x:' .. number .. ':' .. key, asked[9], starts)
   end
 end
+write_rows()
 return answer({})
