@@ -167,11 +167,17 @@ class PostgresqlLedger(SqlKept):
         """See `book.Shelf`; of accounts that are locked.
 
         Raises:
-            _NeedsMore: Others are not.
+            _NeedsMore: Others are not. A run that began anew for those that it knew of leaves what lapsed since to the next.
         """
         lapsing = list(super().lapsing(now_ns))
+        if self._more:
+            lapsing = [event_id for event_id in lapsing if not self._is_of_others(event_id)]
         self._need(self._accounts_of(self._looked_up[event_id] for event_id in lapsing))
         return lapsing
+
+    def _is_of_others(self, event_id: bytes) -> bool:
+        accounts = self._accounts_of([self._looked_up[event_id]])
+        return self._locked is not None and bool(accounts) and self._locked.isdisjoint(accounts)
 
     def _transaction(self, *, alone: bool = False) -> AbstractContextManager[int]:
         return self._within(alone)

@@ -129,8 +129,13 @@ class SqlKept(Kept):
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction."""
-        with self._transaction() as now:
-            return self._run_at(now, steps)
+        swept = self._swept_ns
+        try:
+            with self._transaction() as now:
+                return self._run_at(now, steps)
+        except BaseException:
+            self._swept_ns = swept  # if it looked for leases that ended, that was for nothing
+            raise
 
     def _run_at(self, now: int, steps: Sequence[Step]) -> list[Answer]:
         self._look_up(steps)

@@ -952,6 +952,23 @@ def a_lease_that_ends_frees_its_hold(ledger: Ledger, clock: Clock) -> None:
     assert team.settle(event, limit).fresh is False
 
 
+def a_lease_that_ended_is_seen_by_whoever_looks(ledger: Ledger, clock: Clock) -> None:
+    team, other = Team(ledger), Team(ledger)
+    limit, theirs, third = team.limit("L", 5), other.limit("L", 5), other.limit("M", 5)
+    for _ in range(3):
+        team.begin(limit)
+        clock.advance(1)
+        other.begin(theirs)
+    clock.advance(ledger.lease_seconds - 3)
+    assert (team.stands(limit), other.stands(theirs)) == ((0, 2), (0, 3))
+    clock.advance(3)
+    assert (team.stands(limit), other.stands(theirs)) == ((0, 0), (0, 0))
+    team.begin(limit)
+    clock.advance(ledger.lease_seconds)
+    other.spend(third)  # a step about another account looks, too
+    assert team.stands(limit) == (0, 0)
+
+
 def a_call_whose_lease_ended_is_settled_where_it_was_reserved(ledger: Ledger, clock: Clock) -> None:
     team = Team(ledger)
     limit = team.limit("L", 1, window="day")
@@ -1205,6 +1222,7 @@ TIMED: list[Callable[[Ledger, Clock], None]] = [
     a_call_is_settled_in_the_window_in_which_it_was_reserved,
     what_is_told_late_counts_to_its_own_window,
     a_lease_that_ends_frees_its_hold,
+    a_lease_that_ended_is_seen_by_whoever_looks,
     a_call_whose_lease_ended_is_settled_where_it_was_reserved,
     a_renewed_lease_lives_on,
     settled_events_are_known_for_days,

@@ -46,6 +46,35 @@ def test_rules_of_time(case: Callable[[Any, conformance.Clock], None]) -> None:
     ledger.close()
 
 
+class Ticking(conformance.Clock):
+    """Moves each time that it is looked at."""
+
+    ticks = 0
+
+    def __call__(self) -> int:
+        self.advance(self.ticks)
+        return self.ns
+
+
+def test_what_lapses_while_a_run_begins_anew_is_left_to_the_next() -> None:
+    clock, url = Ticking(), postgres.database(empty=True)
+    ledger = PostgresqlLedger(url, clock=clock)
+    team = conformance.Team(ledger)
+    first, second = team.limit("first", 5), team.limit("second", 5)
+    team.begin(first)
+    clock.advance(1)
+    team.begin(second)
+    clock.advance(ledger.lease_seconds - 2)
+    clock.ticks = 1  # the first has lapsed as the run begins, the second as it begins again
+    ledger.run([Release(conformance.call())])
+    clock.ticks = 0
+    with psycopg.connect(url) as connection:
+        held = connection.execute("SELECT held FROM payi_ledger.rows ORDER BY number").fetchall()
+    assert held == [(0,), (conformance.USD,)]
+    assert (team.stands(first), team.stands(second)) == ((0, 0), (0, 0))
+    ledger.close()
+
+
 def beside(team: conformance.Team, url: str, **more: Any) -> conformance.Team:
     """The same application from another process."""
     other = conformance.Team(PostgresqlLedger(url, **more))
