@@ -25,18 +25,20 @@ def killed(url: str, folder: Path, kills: int, lease_seconds: float, kind: str) 
     return told
 
 
+def url_of(where: str, folder: Path, valkey: Any) -> str:
+    if where == "sqlite":
+        return f"sqlite:///{folder / 'a.ledger'}"
+    if where == "postgresql":
+        return postgres.database(empty=True)
+    return f"valkey://127.0.0.1:{valkey.port}?name={uuid.uuid4().hex}"
+
+
 @pytest.mark.parametrize("kind", ["default", "strict"])
 @pytest.mark.parametrize("where", ["sqlite", "postgresql", "valkey"])
 def test_what_they_left_is_settled_and_the_budget_holds(where: str, kind: str, tmp_path: Path, valkey: Any) -> None:
-    if where == "sqlite":
-        url = f"sqlite:///{tmp_path / 'a.ledger'}"
-    elif where == "postgresql":
-        url = postgres.database(empty=True)
-    else:
-        url = f"valkey://127.0.0.1:{valkey.port}?name={uuid.uuid4().hex}"
-    assert killed(url, tmp_path, 8, 60, kind)["passed"] == 0
+    assert killed(url_of(where, tmp_path, valkey), tmp_path, 8, 60, kind)["passed"] == 0
 
 
-def test_after_one_lease_nothing_is_held(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'a.ledger'}"
-    assert killed(url, tmp_path, 8, 0.2, "default")["held_before"] == 0
+@pytest.mark.parametrize("where", ["sqlite", "postgresql", "valkey"])
+def test_after_one_lease_nothing_is_held(where: str, tmp_path: Path, valkey: Any) -> None:
+    assert killed(url_of(where, tmp_path, valkey), tmp_path, 8, 0.2, "default")["held_before"] == 0

@@ -311,9 +311,9 @@ class ValkeyLedger:
         raise self._unsteady()
 
     def _one(self, step: Reserve | Settle) -> list[Answer] | None:
-        """As `_several`, of a step about one account without slices: what most calls wait for, so each function that is called is felt.
+        """As `_several`, of a step about one account without slices; None for others, too.
 
-        None also where it is about others.
+        It is what most calls wait for, and each function that is called is felt there.
         """
         window = wire.Window(self._guessed_ns())
         application, wanted = step.application, step.version if isinstance(step, Reserve) else 0
