@@ -31,11 +31,7 @@ def function(*names: str) -> Script:
     """The files, of which the last defines `run(keys, arguments)`, as a function of the server's and as a script."""
     body = _joined(names)
     own = f"payi_{names[-1]}_{_sha(body)[:12]}"  # other versions of this package may have theirs on the same server
-    library = (
-        f"#!lua name={own}\n".encode()
-        + body
-        + f"redis.register_function('{own}', run)\n".encode()
-    )
+    library = f"#!lua name={own}\n".encode() + body + f"redis.register_function('{own}', run)\n".encode()
     return _script(body + b"return run(KEYS, ARGV)\n")._replace(function=own, library=library)
 
 

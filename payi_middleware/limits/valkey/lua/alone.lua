@@ -18,25 +18,26 @@ local function write_row(row)
 end
 
 local function reserve_alone(event, term, row)
-  local amount, most, used = asked[STEP + 1 + term.at], term.most + 0, row[SPENT] + row[HELD]
-  if term.blocks and (used >= most or term.strict and used + amount > most) then return end
+  local application, ticks, tokens, calls, number, key, starts, ends = unpack(asked, STEP + 1)
+  local amount, at = ticks, term.at
+  if at == 2 then amount = tokens elseif at == 3 then amount = calls end
+  local most, used = term.most + 0, row[SPENT] + row[HELD]
+  if row[ENDS] < ends or term.blocks and (used >= most or term.strict and used + amount > most) then return end
   row[MOST], row[HELD] = term.most, text(row[HELD] + amount)
   write_row(row)
-  write_running(event, cmsgpack.pack(
-    'held', 0, asked[STEP + 1], asked[STEP + 2], asked[STEP + 3], asked[STEP + 4],
-    asked[STEP + 5], asked[STEP + 6], asked[STEP + 7], term.at
-  ))
+  write_running(event, cmsgpack.pack('held', 0, application, ticks, tokens, calls, number, key, starts, at))
   call('ZADD', base .. ':leases', now + asked[LEASE], event)
-  local starts, ends = asked[STEP + 7] * SECOND, row[ENDS] * SECOND
-  return '\152' .. cmsgpack.pack('alone', now, behind(), 'admitted', row[SPENT], row[HELD], starts, ends)
+  return '\152' .. cmsgpack.pack(
+    'alone', now, behind(), 'admitted', row[SPENT], row[HELD], starts * SECOND, row[ENDS] * SECOND
+  )
 end
 
--- What it held of this account, if that is all it held.
-local function held_of(record, term)
+-- What a call holds of an account, if that is all it holds.
+local function held_of(record, term, key, starts)
   if record:byte() == ENDED then return end
-  local state, _, _, ticks, tokens, calls, number, key, starts, _, more = cmsgpack.unpack(record)
-  if state ~= 'held' or more or number ~= term.number or key ~= asked[STEP + 10] or starts ~= asked[STEP + 11] then return end
-  return term.at == 1 and ticks or term.at == 2 and tokens or calls
+  local state, _, _, ticks, tokens, calls, number, its_key, begins, at, more = cmsgpack.unpack(record)
+  if state ~= 'held' or more or number ~= term.number or its_key ~= key or begins ~= starts then return end
+  return at == 1 and ticks or at == 2 and tokens or calls
 end
 
 -- Whether something is to be told at so much spent.
@@ -49,18 +50,18 @@ local function is_due(term, row, spent)
 end
 
 local function settle_alone(event, term, row, record)
-  local held, cost = held_of(record, term), term.at == 1 and asked[STEP + 4] or term.at == 2 and asked[STEP + 5] or '1'
-  local is_counted, is_bound = asked[STEP + 8], term.strict and not asked[STEP + 7]
-  if not held or not is_counted or is_bound then return end
-  if #cost > DIGITS or #asked[STEP + 2] > DIGITS or #asked[STEP + 3] > DIGITS then return end
+  local _, input, output, cost, tokens, is_failed, is_known, is_counted, _, key, starts = unpack(asked, STEP + 1)
+  local held = held_of(record, term, key, starts)
+  if term.at == 2 then cost = tokens elseif term.at == 3 then cost = '1' end
+  if not held or not is_counted or term.strict and not is_known then return end
+  if #cost > DIGITS or #input > DIGITS or #output > DIGITS then return end
   local spent = row[SPENT] + cost
   if is_due(term, row, spent) then return end
   local state, letter = EXCEEDED, 'e'
   if spent > term.most + 0 then state, letter = OVERRUN, 'v' elseif spent < term.from + 0 then state, letter = OK, 'o' end
-  if asked[STEP + 6] then state = FAILED end
+  if is_failed then state = FAILED end
   row[MOST], row[SPENT], row[HELD] = term.most, text(spent), text(row[HELD] - held)
-  row[INPUT], row[OUTPUT] = text(row[INPUT] + asked[STEP + 2]), text(row[OUTPUT] + asked[STEP + 3])
-  row[state] = text(row[state] + 1)
+  row[INPUT], row[OUTPUT], row[state] = text(row[INPUT] + input), text(row[OUTPUT] + output), text(row[state] + 1)
   write_row(row)
   call('ZREM', base .. ':leases', event)
   local told = 's' .. term.number .. letter
@@ -88,7 +89,7 @@ local function alone()
   local record, row = kept[4], { cmsgpack.unpack(kept[5]) }
   if not is_short(row) then return end
   if record then return asked[STEP] == 'settle' and settle_alone(event, term, row, record) end
-  return asked[STEP] == 'reserve' and row[ENDS] >= asked[STEP + 8] and reserve_alone(event, term, row)
+  return asked[STEP] == 'reserve' and reserve_alone(event, term, row)
 end
 
 -- As several steps are asked.
