@@ -311,10 +311,7 @@ class ValkeyLedger:
         raise self._unsteady()
 
     def _one(self, step: Reserve | Settle) -> list[Answer] | None:
-        """As `_several`, of a step about one account without slices; None for others, too.
-
-        It is what most calls wait for, and each function that is called is felt there.
-        """
+        """As `_several`; apart, as it is what a single call waits for: there each function that is called is felt."""
         window = wire.Window(self._guessed_ns())
         application, wanted = step.application, step.version if isinstance(step, Reserve) else 0
         with self._lock:  # a limit's windows are looked up by one thread at a time
@@ -323,16 +320,22 @@ class ValkeyLedger:
                 terms = self._fetched(application)
             if wanted and wanted != terms.version:
                 return [Stale(terms.version)]
-            charged = wire.found(terms, step.accounts)
-            if len(charged) != 1 or charged[0][0].rolling:
-                return None
-            limit = self._told[charged[0][0].number]
+            charged, limits = wire.found(terms, step.accounts), []
+            for known, _ in charged:
+                limits.append(self._told[known.number])  # a comprehension is a function, too
             written = wire.written(step, charged, window)
-        number, key, starts, _ = written[-4:]
-        rest = (window.starts, window.ends, terms.version, limit, f"{number}:{starts}:{key}", *written)
-        kind, told = self._asked(_STEP, *rest, application=application, events=wire.event_text(step.event_id))
-        if kind in ("alone", "done"):
-            return [self._read(told if kind == "alone" else told[0], charged)]
+        events: Sequence[str] = wire.event_text(step.event_id)
+        if len(charged) == 1 and not charged[0][0].rolling:  # see `alone.lua`
+            number, key, starts, _ = written[-4:]
+            rest: tuple[Any, ...] = (limits[0], f"{number}:{starts}:{key}", *written)
+        else:
+            rest, events = ((), limits, (written,)), (wire.event_text(step.event_id),)
+        about = (window.starts, window.ends, terms.version)
+        kind, told = self._asked(_STEP, *about, *rest, application=application, events=events)
+        if kind == "alone":
+            return [self._read(told, charged)]
+        if kind == "done":
+            return [self._read(told[0], charged)]
         if kind == "changed":
             self._forget((application,))
         return None

@@ -1,8 +1,8 @@
 -- What nearly every call asks: one step about one account, that lets it through or ends what it held. It decides as `reserve` and
 -- `settle` do, in half of their time: what those remember of several steps, accounts and slices takes longer than all commands.
 -- Where anything is not as usual nothing is done, and `steps` sees to it.
--- Asked: begin and end of the window, the application's version, the limit, the name of the row, and what the step is made of; the
--- event stands where all events do.
+-- Asked: begin and end of the window, the application's version, the limit, the name of the row, and what the step is made of; where
+-- events are told, this one, and not a list.
 
 local PLACE, STEP = 12, 13  -- where what is asked says so
 local ENDS, MOST, SPENT, HELD, INPUT, OUTPUT, OK, EXCEEDED, OVERRUN, FAILED, TOLD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13  -- in a row
@@ -94,11 +94,9 @@ end
 
 -- As several steps are asked.
 local function among_others()
-  local step = {}
-  for i = STEP, #asked do step[#step + 1] = asked[i] end
   return {
     asked[1], asked[2], asked[3], asked[4], asked[LEASE], asked[KEPT], { asked[7] },
-    asked[8], asked[9], asked[10], {}, { asked[11] }, { step },
+    asked[8], asked[9], asked[10], {}, { asked[11] }, { { unpack(asked, STEP) } },
   }
 end
 
