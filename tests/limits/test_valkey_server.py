@@ -162,30 +162,6 @@ def test_flushed_scripts_are_brought_again(valkey: Any, ledger: ValkeyLedger) ->
     assert team.stands(limit) == (2, 0)
 
 
-def test_a_usual_step_is_done_alone(ledger: ValkeyLedger, valkey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds: list[str] = []
-    ask = ledger._client.ask
-
-    def noted(script: Any, asked: list[Any]) -> Any:
-        told = ask(script, asked)
-        if script.function:
-            kinds.append(told[0])
-        return told
-
-    team = Team(ledger)
-    limits = [team.limit("plain", 3), team.limit("told", 2, alerts=(0.5,)), team.limit("strict", 2, strict=True)]
-    for limit in limits:
-        team.spend(limit)  # the row is made, and the alert told
-    monkeypatch.setattr(ledger._client, "ask", noted)
-    for limit in limits:
-        team.spend(limit)
-    assert kinds == ["alone"] * 6
-    assert [team.stands(limit) for limit in limits] == [(2, 0)] * 3
-    assert blocked(team.reserve(limits[1])) == {"told": "blocked"}
-    assert kinds[6:] == ["done"]
-    assert b"payi_alone" in valkey.redis.execute_command("FUNCTION LIST")[0][1]
-
-
 def test_a_user_who_may_not_make_functions_uses_scripts(valkey: Any) -> None:
     valkey.redis.execute_command("ACL SETUSER plain on >s3cr3t~ ~payi:* +@all -function -fcall -info")
     name = uuid.uuid4().hex
