@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from payi_middleware.limits.ledger import Admitted, Settle, Stale
+from payi_middleware.limits.ledger import Account, Admitted, Settle, Stale
 from payi_middleware.limits.valkey import ValkeyLedger
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -89,6 +89,44 @@ def test_the_usual_is_done_alone(team: Team, kinds: list[str], valkey: Any) -> N
         (20, 0),
     ]
     assert b"payi_alone" in valkey.redis.execute_command("FUNCTION LIST")[0][1]
+
+
+def test_about_several_limits_all_or_nothing_is_done(team: Team, kinds: list[str]) -> None:
+    limits = [team.limit("first", 9), team.limit("second", 3, window="day"), team.limit("third", 19, unit="tokens")]
+    team.spend(*limits)
+    kinds.clear()
+    states = team.spend(*limits, usd=2).states
+    assert states == dict(zip(limits, ("ok", "ok", "overrun"), strict=True))
+    assert kinds == ["alone", "alone"]
+    states = blocked(team.reserve(*limits))
+    assert states == {"first": "blocked_external", "second": "blocked", "third": "blocked"}
+    assert [(team.totals(limit).spent, team.totals(limit).held) for limit in limits] == [
+        (3 * USD, 0),
+        (3 * USD, 0),
+        (20, 0),
+    ]
+
+
+def test_of_two_accounts_of_a_limit_the_worse_state_is_told(team: Team, kinds: list[str]) -> None:
+    limit = team.limit("L", 2, per="user")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    team.spend(jane, usd=1.5)
+    team.spend(bob, usd=0.5)
+    kinds.clear()
+    assert team.spend(jane, bob).states == {limit: "overrun"}
+    assert kinds == ["done", "done"]
+
+
+def test_a_call_counts_where_it_was_reserved_whatever_its_end_names(team: Team) -> None:
+    first, second, users = team.limit("first", 9), team.limit("second", 9), team.limit("users", 9, per="user")
+    jane, bob = Account(users, '["jane"]'), Account(users, '["bob"]')
+    for one in (first, second, jane, bob):
+        team.spend(one)
+    team.settle(team.begin(first), second)
+    team.settle(team.begin(jane), bob)
+    team.settle(team.begin(first, second), first)
+    assert [team.stands(limit) for limit in (first, second)] == [(3, 0), (2, 0)]
+    assert [team.stands(users, user.key) for user in (jane, bob)] == [(2, 0), (1, 0)]
 
 
 def test_what_is_refused_or_tells_an_alert_is_not(team: Team, kinds: list[str]) -> None:

@@ -79,12 +79,17 @@ _steps = st.builds(
     st.booleans(),
     st.booleans(),
 )
-# As nearly all are asked: by themselves, about one account, of a limit whose alerts are told by now.
+# As nearly all are asked: by themselves, about accounts of other limits each.
 _usual = st.builds(
     Step,
     st.sampled_from(["reserve", "settle"]),
     _events,
-    st.builds(Account, st.sampled_from(["plain", "calls", "turning", "soft"]), st.just("")).map(lambda one: (one,)),
+    st.lists(
+        st.builds(Account, st.sampled_from(["plain", "calls", "turning", "soft"]), st.just("")),
+        min_size=1,
+        max_size=3,
+        unique=True,
+    ).map(tuple),
     st.builds(Amount, _ticks, st.integers(0, 60), st.integers(0, 2)),
     st.tuples(_small, _ticks),
     st.just(0),

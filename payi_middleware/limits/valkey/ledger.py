@@ -325,11 +325,10 @@ class ValkeyLedger:
                 limits.append(self._told[known.number])  # a comprehension is a function, too
             written = wire.written(step, charged, window)
         events: Sequence[str] = wire.event_text(step.event_id)
-        if len(charged) == 1 and not charged[0][0].rolling:  # see `alone.lua`
-            number, key, starts, _ = written[-4:]
-            rest: tuple[Any, ...] = (limits[0], f"{number}:{starts}:{key}", *written)
+        if wire.is_usual(charged):  # see `alone.lua`
+            rest = wire.alone(limits, written)
         else:
-            rest, events = ((), limits, (written,)), (wire.event_text(step.event_id),)
+            rest, events = [(), limits, (written,)], (wire.event_text(step.event_id),)
         about = (window.starts, window.ends, terms.version)
         kind, told = self._asked(_STEP, *about, *rest, application=application, events=events)
         if kind == "alone":

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from ..ledger import (
     NEW,
     Account,
@@ -41,10 +43,12 @@ __all__ = [
     "FULL",
     "Window",
     "alert_of",
+    "alone",
     "event_of",
     "event_text",
     "found",
     "held_of",
+    "is_usual",
     "past_of",
     "read_answer",
     "row_of",
@@ -67,6 +71,7 @@ _EVER: Final = (0, 0)
 """When a row begins and ends without a window of the calendar; a rolling one's slices are found by the server."""
 DATED: Final = (0, -1)
 """The same of one that is to tell, in the place of its end, when it was begun."""
+_FEW: Final = 16
 _US: Final = 1_000
 _NS: Final = 10**9
 
@@ -115,6 +120,26 @@ def written(step: Any, charged: Sequence[tuple[Known, str]], window: Window) -> 
     """A step for the server; `charged` are the accounts that it is about."""
     write: Callable[[Any, Any, Any], list[Any]] = _WRITING[type(step)]
     return write(step, charged, window)
+
+
+def is_usual(charged: Sequence[tuple[Known, str]]) -> bool:
+    """Whether a step about these accounts may be done alone: they are few, each of another limit, and none is of a rolling one."""
+    if len(charged) == 1:
+        return not charged[0][0].rolling
+    if not 0 < len(charged) <= _FEW or any(known.rolling for known, _ in charged):
+        return False
+    return len({known.number for known, _ in charged}) == len(charged)
+
+
+def alone(limits: Sequence[msgspec.Raw], step: list[Any]) -> list[Any]:
+    """What is sent of a step that is written: of how many accounts, of each its limit and the name of its row, and the step."""
+    told: list[Any] = [len(limits)]
+    place = len(step) - 4 * len(limits)
+    for limit in limits:
+        told += (limit, f"{step[place]}:{step[place + 2]}:{step[place + 1]}")
+        place += 4
+    told += step
+    return told
 
 
 def _reserve(step: Reserve, charged: Sequence[tuple[Known, str]], window: Window) -> list[Any]:

@@ -1,10 +1,10 @@
--- What nearly every call asks: one step about one account, that lets it through or ends what it held. It decides as `reserve` and
--- `settle` do, in half of their time: what those remember of several steps, accounts and slices takes longer than all commands.
+-- What nearly every call asks: one step, that lets it through or ends what it held. It decides as `reserve` and `settle` do, in half
+-- of their time: what those remember of several steps, of slices and of calls takes longer than all commands.
 -- Where anything is not as usual nothing is done, and `steps` sees to it.
--- Asked: begin and end of the window, the application's version, the limit, the name of the row, and what the step is made of; where
--- events are told, this one, and not a list.
+-- Asked: begin and end of the window, the application's version, how many accounts, each of another limit; of each its limit and the
+-- name of its row; what the step is made of. Where events are told, this one, and not a list.
 
-local PLACE, STEP = 12, 13  -- where what is asked says so
+local COUNT = 11  -- where what is asked says so
 local ENDS, MOST, SPENT, HELD, INPUT, OUTPUT, OK, EXCEEDED, OVERRUN, FAILED, TOLD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13  -- in a row
 local DIGITS = 15  -- of what is added up as plain numbers
 
@@ -12,32 +12,39 @@ local function is_short(row)
   return #row[SPENT] <= DIGITS and #row[HELD] <= DIGITS and #row[INPUT] <= DIGITS and #row[OUTPUT] <= DIGITS
 end
 
-local function write_row(row)
+local function write_usual(rows)
   keep_clock()
-  call('SET', base .. ':r:' .. asked[PLACE], cmsgpack.pack(unpack(row)), 'KEEPTTL')
+  for i = 1, #rows do
+    call('SET', base .. ':r:' .. asked[COUNT + 2 * i], cmsgpack.pack(unpack(rows[i])), 'KEEPTTL')
+  end
 end
 
-local function reserve_alone(event, term, row)
-  local application, ticks, tokens, calls, number, key, starts, ends = unpack(asked, STEP + 1)
-  local amount, at = ticks, term.at
-  if at == 2 then amount = tokens elseif at == 3 then amount = calls end
+-- An answer of so many values.
+local function answer_usual(count, ...)
+  return '\220\0' .. string.char(3 + count) .. cmsgpack.pack('alone', now, behind(), ...)
+end
+
+local function is_full(term, row, amount)
   local most, used = term.most + 0, row[SPENT] + row[HELD]
-  if row[ENDS] < ends or term.blocks and (used >= most or term.strict and used + amount > most) then return end
-  row[MOST], row[HELD] = term.most, text(row[HELD] + amount)
-  write_row(row)
-  write_running(event, cmsgpack.pack('held', 0, application, ticks, tokens, calls, number, key, starts, at))
-  call('ZADD', base .. ':leases', now + asked[LEASE], event)
-  return '\152' .. cmsgpack.pack(
-    'alone', now, behind(), 'admitted', row[SPENT], row[HELD], starts * SECOND, row[ENDS] * SECOND
-  )
+  return term.blocks and (used >= most or term.strict and used + amount > most)
 end
 
--- What a call holds of an account, if that is all it holds.
-local function held_of(record, term, key, starts)
-  if record:byte() == ENDED then return end
-  local state, _, _, ticks, tokens, calls, number, its_key, begins, at, more = cmsgpack.unpack(record)
-  if state ~= 'held' or more or number ~= term.number or its_key ~= key or begins ~= starts then return end
-  return at == 1 and ticks or at == 2 and tokens or calls
+-- The step begins at `first`, its accounts with the fifth value after.
+local function reserve_usual(event, first, terms, rows)
+  local ticks, tokens, calls = asked[first + 2], asked[first + 3], asked[first + 4]
+  local amounts, places, told = { ticks, tokens, calls }, { nil, nil, nil, nil }, { nil, nil, nil, nil }  -- see `alone`
+  for i = 1, #rows do
+    local term, row, at = terms[i], rows[i], first + 4 * i + 1
+    local amount, starts, n = amounts[term.at], asked[at + 2], 4 * i
+    if row[ENDS] < asked[at + 3] or is_full(term, row, amount) then return end
+    row[MOST], row[HELD] = term.most, text(row[HELD] + amount)
+    places[n - 3], places[n - 2], places[n - 1], places[n] = asked[at], asked[at + 1], starts, term.at
+    told[n - 3], told[n - 2], told[n - 1], told[n] = row[SPENT], row[HELD], starts * SECOND, row[ENDS] * SECOND
+  end
+  write_usual(rows)
+  write_running(event, cmsgpack.pack('held', 0, asked[first + 1], ticks, tokens, calls, unpack(places)))
+  call('ZADD', base .. ':leases', now + asked[LEASE], event)
+  return answer_usual(1 + #told, 'admitted', unpack(told))
 end
 
 -- Whether something is to be told at so much spent.
@@ -49,24 +56,38 @@ local function is_due(term, row, spent)
   return false
 end
 
-local function settle_alone(event, term, row, record)
-  local _, input, output, cost, tokens, is_failed, is_known, is_counted, _, key, starts = unpack(asked, STEP + 1)
-  local held = held_of(record, term, key, starts)
-  if term.at == 2 then cost = tokens elseif term.at == 3 then cost = '1' end
-  if not held or not is_counted or term.strict and not is_known then return end
-  if #cost > DIGITS or #input > DIGITS or #output > DIGITS then return end
+-- Adds to a row what a call cost that held an amount of it; which letter the state has, if nothing is to be told.
+local function charge_usual(term, row, held, cost, is_failed)
   local spent = row[SPENT] + cost
   if is_due(term, row, spent) then return end
   local state, letter = EXCEEDED, 'e'
   if spent > term.most + 0 then state, letter = OVERRUN, 'v' elseif spent < term.from + 0 then state, letter = OK, 'o' end
   if is_failed then state = FAILED end
-  row[MOST], row[SPENT], row[HELD] = term.most, text(spent), text(row[HELD] - held)
-  row[INPUT], row[OUTPUT], row[state] = text(row[INPUT] + input), text(row[OUTPUT] + output), text(row[state] + 1)
-  write_row(row)
+  row[MOST], row[SPENT], row[HELD], row[state] = term.most, text(spent), text(row[HELD] - held), text(row[state] + 1)
+  return letter
+end
+
+-- The accounts of the step begin with the ninth value after `first`, those of the record with its seventh.
+local function settle_usual(event, first, terms, rows, record)
+  if record:byte() == ENDED then return end
+  local held, told = { cmsgpack.unpack(record) }, nil
+  local _, _, input, output, both, tokens, is_failed, is_known, is_counted = unpack(asked, first, first + 8)
+  if held[1] ~= 'held' or #held ~= 6 + 4 * #rows or not is_counted then return end
+  if #input > DIGITS or #output > DIGITS or #both > DIGITS or #tokens > DIGITS then return end
+  for i = 1, #rows do
+    local term, row, at, place = terms[i], rows[i], first + 4 * i + 5, 4 * i + 3
+    if held[place] ~= asked[at] or held[place + 1] ~= asked[at + 1] or held[place + 2] ~= asked[at + 2] then return end
+    if term.strict and not is_known then return end
+    local cost = term.at == 1 and both or term.at == 2 and tokens or '1'
+    local letter = charge_usual(term, row, held[3 + held[place + 3]], cost, is_failed)
+    if not letter then return end
+    row[INPUT], row[OUTPUT] = text(row[INPUT] + input), text(row[OUTPUT] + output)
+    told = (told and told .. ',' or 's') .. term.number .. letter
+  end
+  write_usual(rows)
   call('ZREM', base .. ':leases', event)
-  local told = 's' .. term.number .. letter
   write_ended(event, told)
-  return '\151' .. cmsgpack.pack('alone', now, behind(), 'settled', true, told, false)
+  return answer_usual(4, 'settled', true, told, false)
 end
 
 -- Whether leases are to be looked at, and some are over.
@@ -78,31 +99,42 @@ local function is_sweep_due()
   return false
 end
 
+local function read_usual(event, count)
+  local row = base .. ':r:' .. asked[COUNT + 2]
+  local names = { base .. ':id', base .. ':clock', base .. ':v:' .. asked[4], base .. ':h:' .. event, row }
+  for i = 2, count do names[4 + i] = base .. ':r:' .. asked[COUNT + 2 * i] end
+  return call('MGET', unpack(names))
+end
+
 local function alone()
-  local event, term = asked[7], term_of(asked[11])
-  local kept = call(
-    'MGET', base .. ':id', base .. ':clock', base .. ':v:' .. asked[4], base .. ':h:' .. event, base .. ':r:' .. asked[PLACE]
-  )
-  if kept[1] ~= asked[1] or (kept[3] or '0') + 0 ~= asked[10] or not kept[5] then return end
+  local event, count, terms, rows = asked[7], asked[COUNT], { nil }, { nil }  -- with room for one: to make room takes long
+  local kept = read_usual(event, count)
+  if kept[1] ~= asked[1] or (kept[3] or '0') + 0 ~= asked[10] then return end
+  for i = 1, count do
+    local row = kept[4 + i] and { cmsgpack.unpack(kept[4 + i]) }
+    if not row or not is_short(row) then return end
+    terms[i], rows[i] = term_of(asked[COUNT + 2 * i - 1]), row
+  end
   set_clock(kept[2])
   if now < asked[8] * SECOND or now >= asked[9] * SECOND or is_sweep_due() then return end
-  local record, row = kept[4], { cmsgpack.unpack(kept[5]) }
-  if not is_short(row) then return end
-  if record then return asked[STEP] == 'settle' and settle_alone(event, term, row, record) end
-  return asked[STEP] == 'reserve' and reserve_alone(event, term, row)
+  local first, record = COUNT + 1 + 2 * count, kept[4]
+  if record then return asked[first] == 'settle' and settle_usual(event, first, terms, rows, record) end
+  return asked[first] == 'reserve' and reserve_usual(event, first, terms, rows)
 end
 
 -- As several steps are asked.
 local function among_others()
+  local count, told = asked[COUNT], {}
+  for i = 1, count do told[i] = asked[COUNT + 2 * i - 1] end
   return {
     asked[1], asked[2], asked[3], asked[4], asked[LEASE], asked[KEPT], { asked[7] },
-    asked[8], asked[9], asked[10], {}, { asked[11] }, { { unpack(asked, STEP) } },
+    asked[8], asked[9], asked[10], {}, told, { { unpack(asked, COUNT + 1 + 2 * count) } },
   }
 end
 
 local function run(keys, arguments)
   call, base, asked = redis.call, keys[1], { cmsgpack.unpack(arguments[1]) }
-  if asked[STEP + 1] ~= nil then
+  if asked[14] ~= nil then  -- several are asked by 13 values
     local told = alone()
     if told then return told end
     asked = among_others()

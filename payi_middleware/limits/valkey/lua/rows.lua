@@ -18,21 +18,24 @@ local function limit(number)
   return found
 end
 
+local function unpacked(
+  name, number, starts, key,
+  ends, most, spent, held, input, output, ok, exceeded, overrun, blocked, blocked_external, failed, told
+)
+  return {
+    name = name, number = number, starts = starts, key = key, ends = ends, most = most, spent = spent, held = held,
+    input = input, output = output, ok = ok, exceeded = exceeded, overrun = overrun, blocked = blocked,
+    blocked_external = blocked_external, failed = failed, told = told,
+  }
+end
+
 -- All that is counted in a row is one value, packed: it is read and written in one go, a field of a hash takes as long as ten of these.
 local function row_at(number, starts, key)
   local name = base .. ':r:' .. number .. ':' .. starts .. ':' .. key
   local row = rows[name]
   if row == nil then
     local kept = call('GET', name)
-    row = kept and {
-      name = name, number = number, starts = starts, key = key, changed = nil, left = nil, ends = nil, most = nil,
-      spent = nil, held = nil, input = nil, output = nil, ok = nil, exceeded = nil, overrun = nil, blocked = nil,
-      blocked_external = nil, failed = nil, told = nil,
-    }
-    if row then
-      row.ends, row.most, row.spent, row.held, row.input, row.output, row.ok, row.exceeded, row.overrun, row.blocked,
-        row.blocked_external, row.failed, row.told = cmsgpack.unpack(kept)
-    end
+    row = kept and unpacked(name, number, starts, key, cmsgpack.unpack(kept))
     rows[name] = row
   end
   return row
