@@ -234,7 +234,7 @@ def test_what_was_asked_of_other_limits_is_stale(team: Team, valkey: Any, ledger
     other = Team(ValkeyLedger(f"valkey://127.0.0.1:{valkey.port}?name={ledger._client.address.key[6:-1]}", clock=clock))
     other.name = team.name
     other.limit("L", 1, limit_id=limit)
-    assert team.do(team.told(event, limit)).states == {limit: "overrun"}
+    assert team.settle(event, limit).states == {limit: "overrun"}
     assert team.do(asked) == Stale(other.version)
     other.ledger.close()
 

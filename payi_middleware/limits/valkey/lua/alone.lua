@@ -1,8 +1,8 @@
 -- What nearly every call asks: one step, that lets it through or ends what it held. It decides as `reserve` and `settle` do, in half
 -- of their time: what those remember of several steps, of slices and of calls takes longer than all commands.
 -- Where anything is not as usual nothing is done, and `steps` sees to it.
--- Asked: begin and end of the window, the application's version, how many accounts, each of another limit; of each its limit and the
--- name of its row; what the step is made of. Where events are told, this one, and not a list.
+-- Asked: begin and end of the window, the application's version, how many accounts, each of another limit; of each its limit and
+-- the name of its row; what the step is made of. Where events are told, this one, and not a list.
 
 local COUNT = 11  -- where what is asked says so
 local ENDS, MOST, SPENT, HELD, INPUT, OUTPUT, OK, EXCEEDED, OVERRUN, FAILED, TOLD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13  -- in a row

@@ -29,7 +29,7 @@ local function unpacked(
   }
 end
 
--- All that is counted in a row is one value, packed: it is read and written in one go, a field of a hash takes as long as ten of these.
+-- All that is counted in a row is one value, packed: a field of a hash takes as long to read or write as ten of these.
 local function row_at(number, starts, key)
   local name = base .. ':r:' .. number .. ':' .. starts .. ':' .. key
   local row = rows[name]
