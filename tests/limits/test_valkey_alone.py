@@ -91,6 +91,21 @@ def test_the_usual_is_done_alone(team: Team, kinds: list[str], valkey: Any) -> N
     assert b"payi_alone" in valkey.redis.execute_command("FUNCTION LIST")[0][1]
 
 
+def test_an_account_that_tells_when_it_was_begun_keeps_that(
+    team: Team, ledger: ValkeyLedger, clock: Ticking, kinds: list[str]
+) -> None:
+    limit = team.limit("run", 3, per="instance")
+    run = Account(limit, '["run"]')
+    begun = clock.ns
+    team.spend(run)
+    clock.advance(3)
+    kinds.clear()
+    (standing,) = admitted(team.reserve(run))
+    assert kinds == ["alone"]
+    assert (standing.starts_ns, standing.resets_ns) == (None, None)
+    assert [row.ends_ns for row in ledger._rows(1)] == [begun]
+
+
 def test_about_several_limits_all_or_nothing_is_done(team: Team, kinds: list[str]) -> None:
     limits = [team.limit("first", 9), team.limit("second", 3, window="day"), team.limit("third", 19, unit="tokens")]
     team.spend(*limits)
