@@ -15,10 +15,10 @@ from .events import Inbound
 from .face import Source
 from .frames import Activity
 from .headers import PREFIX, joined, trace_of
-from .inbound import REQUEST_IDS, Identify, Trust, cost_headers, incoming, note_second, request_id
+from .inbound import REQUEST_IDS, Identify, Trust, askable, cost_headers, incoming, note_second, request_id
 from .instrumentation import instrument
 from .limits.guard import Guard
-from .meter import Meter, default_meter
+from .meter import Meter, meter_of_face
 from .routes import route_of
 from .settings import StoreOptions
 from .types import ASGIApp, Message, Receive, Scope, Send
@@ -42,7 +42,7 @@ class PayiMiddleware:
         settings: Settings of the default meter.
 
     Raises:
-        SettingsError: A setting is unknown or malformed, or the default meter exists with others.
+        SettingsError: A setting is unknown or malformed, or the meter has others.
     """
 
     origin = "request"
@@ -57,8 +57,8 @@ class PayiMiddleware:
         **settings: Unpack[StoreOptions],
     ) -> None:
         self.app = app
-        self.meter = meter if meter is not None else default_meter(**settings)
-        self._identify = identify
+        self.meter = meter_of_face(meter, **settings)
+        self._identify = askable(identify)
         self.asks = identify is not None
         """Whether the application gave an `identify`."""
         self._trust = Trust(self.meter.settings.trusted_hosts)

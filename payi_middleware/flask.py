@@ -44,7 +44,7 @@ class Payi:
         settings: Settings of the default meter.
 
     Raises:
-        SettingsError: A setting is unknown or malformed, or the default meter exists with others.
+        SettingsError: A setting is unknown or malformed, or the meter has others.
     """
 
     def __init__(

@@ -93,6 +93,6 @@ def _split(place: str) -> tuple[str, int | None]:
     if not colon or authority.endswith("]") or (":" in host and not host.startswith("[")):
         host, port = authority, ""
     host = host.strip("[]")
-    if not host or "@" in host or (port and not (port.isdecimal() and 0 < int(port) < 1 << 16)):
+    if not host or "@" in host or "*" in host or (port and not (port.isdecimal() and 0 < int(port) < 1 << 16)):
         raise SettingsError(f"setting hosts: {place!r} is not host or host:port")
     return host, int(port) if port else None

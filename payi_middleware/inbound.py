@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 from . import health
 from .attribution import NOTHING, Given
 from .events import usd
+from .exceptions import SettingsError
 from .frames import Activity
 from .headers import PREFIX, given_by_headers
 from .limits.view import REMAINING, remaining
 
-__all__ = ["REQUEST_IDS", "Identify", "Trust", "cost_headers", "incoming", "note_second", "request_id"]
+__all__ = ["REQUEST_IDS", "Identify", "Trust", "askable", "cost_headers", "incoming", "note_second", "request_id"]
 
 Identify: TypeAlias = Callable[[Any], Any]
 """The application's own answer to "who is this": a user id, a mapping or an `Attribution`; sync or async."""
@@ -26,6 +27,20 @@ _IGNORED = (
     "xProxy headers of the untrusted peer %s are ignored; if it is yours (a gateway, another service), "
     "name it: trusted_hosts=(%r,) or PAYI_TRUSTED_HOSTS"
 )
+
+
+def askable(identify: Identify | None) -> Identify | None:
+    """What a face was given as `identify`.
+
+    Raises:
+        SettingsError: It cannot be called.
+    """
+    if identify is not None and not callable(identify):
+        raise SettingsError(
+            f"identify={health.shown(identify)} cannot be called: give a function of the connection that returns a user id, "
+            "a mapping or an Attribution"
+        )
+    return identify
 
 
 class Trust:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .beforehand import RequestEstimate
     from .manual.arguments import UnitsGiven, Who
 
-__all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meters"]
+__all__ = ["Meter", "default_meter", "existing_default", "forget_default", "meter_of_face", "meters"]
 
 FORK_PATIENCE = 2.0
 """Seconds a fork waits for the draining threads to finish what they do: a database, copied half-way, never ends; see `forks`."""
@@ -359,8 +359,26 @@ def default_meter(**settings: Unpack[StoreOptions]) -> Meter:
         if _default is None:
             _default = Meter(**settings)
         else:
-            _check_same(_default, {name: value for name, value in settings.items() if value is not None})
+            cure = "give all faces the same settings, or make a Meter and hand it to each"
+            _check_same(_default, "the default meter exists already with", cure, settings)
         return _default
+
+
+def meter_of_face(meter: Meter | None, **settings: Unpack[StoreOptions]) -> Meter:
+    """The meter that a face was given, or the process's own. Settings beside a meter can only be those that it has.
+
+    Raises:
+        SettingsError: A setting is unknown, malformed or another than the meter's, or `meter` is none.
+    """
+    if meter is None:
+        return default_meter(**settings)
+    if not isinstance(meter, Meter):
+        raise SettingsError(
+            f"meter is no Meter but {type(meter).__name__}; settings are given by keyword, as in store=..."
+        )
+    if settings:
+        _check_same(meter, "the meter has", "give them to the Meter", settings)
+    return meter
 
 
 def existing_default() -> Meter | None:
@@ -377,7 +395,8 @@ def forget_default() -> None:
         meter.close()
 
 
-def _check_same(meter: Meter, given: Mapping[str, Any]) -> None:
+def _check_same(meter: Meter, told: str, cure: str, settings: StoreOptions) -> None:
+    given = {name: value for name, value in settings.items() if value is not None}
     wanted = load(given)
     differing = [
         f"{name} (is {_shown(meter.settings, name)}, not {_shown(wanted, name)})"
@@ -385,10 +404,7 @@ def _check_same(meter: Meter, given: Mapping[str, Any]) -> None:
         if getattr(meter.settings, name) != getattr(wanted, name)
     ]
     if differing:
-        raise SettingsError(
-            f"the default meter exists already with other settings: {'; '.join(sorted(differing))}; "
-            "give all faces the same settings, or make a Meter and hand it to each"
-        )
+        raise SettingsError(f"{told} other settings: {'; '.join(sorted(differing))}; {cure}")
 
 
 def _shown(settings: Settings, name: str) -> str:

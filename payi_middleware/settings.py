@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from . import health
 from .exceptions import LimitError, SettingsError
 from .store_url import FORMS, SQLITE, is_postgresql, is_store, shown_store, state_path, wrong_file
 
@@ -199,6 +200,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     if unknown:
         valid = ", ".join(Settings.__struct_fields__)
         raise SettingsError(f"unknown setting {', '.join(map(repr, unknown))}; valid settings are: {valid}")
+    _note_misspelt(environ)
     values: dict[str, Any] = {
         name: _parsed(name, environ[key]) for name, key in _ENVIRONMENT.items() if environ.get(key)
     }
@@ -236,6 +238,19 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
     if settings.spool_bytes < 1 << 20:
         raise SettingsError(f"setting spool_bytes={settings.spool_bytes} is not valid: at least 1048576 (1 MiB)")
     return settings
+
+
+def _note_misspelt(environ: Mapping[str, str]) -> None:
+    """Say which variables look like settings and are none. No error: others, such as Pay-i's own client, have theirs."""
+    for name in environ.keys() - _ENVIRONMENT.values():
+        if name.startswith("PAYI_"):
+            import difflib  # seldom needed, and slow to import
+
+            near = difflib.get_close_matches(name, _ENVIRONMENT.values(), 1, 0.85)
+            if near:
+                health.note(
+                    "setting_unknown", "%s is no setting and is ignored; is %s meant?", health.shown(name), *near
+                )
 
 
 def _parsed(name: str, text: str) -> Any:

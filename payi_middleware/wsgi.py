@@ -12,10 +12,10 @@ from .events import Inbound
 from .face import Source
 from .frames import Activity
 from .headers import trace_of
-from .inbound import Identify, Trust, cost_headers, incoming, note_second, request_id
+from .inbound import Identify, Trust, askable, cost_headers, incoming, note_second, request_id
 from .instrumentation import instrument
 from .limits.problem import problem_of
-from .meter import Meter, default_meter
+from .meter import Meter, meter_of_face
 from .mounted import SCOPE, scope_of
 from .settings import StoreOptions
 from .steps import Steps
@@ -41,7 +41,7 @@ class PayiWSGIMiddleware:
         settings: Settings of the default meter.
 
     Raises:
-        SettingsError: A setting is unknown or malformed, or the default meter exists with others.
+        SettingsError: A setting is unknown or malformed, or the meter has others.
     """
 
     origin = "request"
@@ -56,8 +56,8 @@ class PayiWSGIMiddleware:
         **settings: Unpack[StoreOptions],
     ) -> None:
         self.app = app
-        self.meter = meter if meter is not None else default_meter(**settings)
-        self._identify = identify
+        self.meter = meter_of_face(meter, **settings)
+        self._identify = askable(identify)
         self.asks = identify is not None
         """Whether the application gave an `identify`."""
         self._trust = Trust(self.meter.settings.trusted_hosts)

@@ -46,6 +46,10 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} requests carried xProxy headers that were ignored, since their peer is not trusted",
         "if the peer is your own gateway, name it in the setting trusted_hosts (PAYI_TRUSTED_HOSTS)",
     ),
+    "setting_unknown": (
+        "a variable of the environment looks like a setting and is none",
+        "see the log for its name, and docs/settings.md for those that there are",
+    ),
     "header_dropped": (
         "{n} xProxy headers were malformed and dropped",
         "see the log for the first one, and Pay-i's formats",

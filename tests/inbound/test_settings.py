@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,9 +177,29 @@ def test_wrong_environment(name: str, text: str, message: str) -> None:
     assert message in str(error.value)
 
 
+def test_a_variable_that_is_almost_a_setting(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told of, once; what is somebody else's is not, and neither stops an application."""
+    load({}, {"PAYI_LOG": "debug", "PAYI_CUSTOM_HEADERS": "a: b", "PAYI_SERVICE_HOST": "10.0.0.1", "PAYI_STORE": ""})
+    assert health.counters() == {}
+
+    settings = load({}, {"PAYI_STROE": "sqlite:///x.db", "PAYI_TRUSTED_HOST": "10.0.0.1"})
+
+    assert settings == Settings()
+    assert health.counters() == {"setting_unknown": 2}
+    assert len(caplog.messages) == 1
+    assert "is no setting and is ignored; is PAYI_" in caplog.text
+
+
 def test_hosts_may_be_json() -> None:
     """As the README spells them, which is what somebody copies into the environment."""
     assert load({}, {"PAYI_HOSTS": '{"llm.internal:8080": "openai"}'}).hosts == {"llm.internal:8080": "openai"}
+
+
+@pytest.mark.parametrize("place", ["*.gw.test", "me@gw.test", "gw.test:http", "gw.test:0", ""])
+def test_a_place_in_hosts_that_is_no_host(place: str) -> None:
+    """It would never match; the error names it."""
+    with pytest.raises(SettingsError, match=f"setting hosts: {re.escape(repr(place))} is not host or host:port"):
+        Meter("sqlite:///:memory:", hosts={place: "openai"})
 
 
 @pytest.mark.parametrize("spelling", [{"gw.test": "opnai"}, {"gw.test": ""}])
@@ -248,6 +269,24 @@ def test_default_meter_is_shared(face: str) -> None:
     with pytest.raises(SettingsError, match="unknown setting 'sotre'"):
         FACES[face](sotre=store)
     assert default_meter() is meter
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_settings_beside_a_meter(face: str) -> None:
+    """A face with a meter takes only settings that the meter has: others would be ignored without a word."""
+    meter = Meter("sqlite:///:memory:", application="web")
+    make = FACES[face]
+    make(meter=meter, application="web", trusted_hosts=None)
+
+    with pytest.raises(SettingsError, match=r"the meter has other settings: application \(is 'web', not 'shop'\)"):
+        make(meter=meter, application="shop")
+    with pytest.raises(SettingsError, match="unknown setting 'identfy'; valid settings are"):
+        make(meter=meter, identfy=len)
+    with pytest.raises(SettingsError, match="meter is no Meter but str; settings are given by keyword, as in store="):
+        make(meter="sqlite:///x.db")
+    with pytest.raises(SettingsError, match="identify='jane' cannot be called: give a function"):
+        make(meter=meter, identify="jane")
+    assert existing_default() is None
 
 
 def test_making_a_meter_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ app.add_middleware(PayiMiddleware, meter="meter")  # type: ignore[arg-type]
 starlette = Starlette(middleware=[Middleware(StarletteMiddleware, meter, identify=who_whole, flush="request")])
 starlette.add_middleware(StarletteMiddleware, hosts={"127.0.0.1:9001": "openai"})
 
-wrapped = PayiMiddleware(app, meter, application="shop")
+wrapped = PayiMiddleware(app, application="shop")
 assert_type(wrapped, PayiMiddleware)
 assert_type(wrapped.meter, Meter)
 twice = PayiMiddleware(wrapped)
