@@ -115,9 +115,74 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
         return self.attribution.account_name
 
     @property
+    def request_tags(self) -> tuple[str, ...]:
+        """The labels of the call."""
+        return self.attribution.request_tags
+
+    @property
+    def request_properties(self) -> Mapping[str, str]:
+        """Text by text, of the call."""
+        return self.attribution.request_properties
+
+    @property
     def use_case_name(self) -> str | None:
         """The use case of the call."""
         return self.attribution.use_case_name
+
+    @property
+    def use_case_id(self) -> str | None:
+        """The instance of the use case."""
+        return self.attribution.use_case_id
+
+    @property
+    def use_case_version(self) -> int | None:
+        """The version of the use case's definition."""
+        return self.attribution.use_case_version
+
+    @property
+    def use_case_step(self) -> str | None:
+        """The step inside the instance."""
+        return self.attribution.use_case_step
+
+    @property
+    def use_case_properties(self) -> Mapping[str, str]:
+        """Text by text, of the instance."""
+        return self.attribution.use_case_properties
+
+    @property
+    def limit_ids(self) -> tuple[str, ...]:
+        """The limits that the call named."""
+        return self.attribution.limit_ids
+
+    @property
+    def limit_tags(self) -> tuple[str, ...]:
+        """The labels of limits that the call named."""
+        return self.attribution.limit_tags
+
+    @property
+    def http_method(self) -> str | None:
+        """How the web request asked."""
+        return self.inbound.http_method
+
+    @property
+    def http_route(self) -> str | None:
+        """The template of the web request's route."""
+        return self.inbound.http_route
+
+    @property
+    def http_request_id(self) -> str | None:
+        """The web request's id, as a proxy or the client named it."""
+        return self.inbound.http_request_id
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that the web request belongs to."""
+        return self.inbound.trace_id
+
+    @property
+    def span_id(self) -> str | None:
+        """The span that the web request came from."""
+        return self.inbound.span_id
 
     @property
     def latency_ms(self) -> int:
@@ -125,9 +190,19 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
         return self.duration_ns // 1_000_000
 
     @property
+    def time_to_first_token_ms(self) -> int | None:
+        """From sending to the first part of the answer's body, milliseconds."""
+        return None if self.first_byte_ns is None else self.first_byte_ns // 1_000_000
+
+    @property
     def started_at(self) -> datetime.datetime:
         """When the call began, UTC."""
         return moment(self.started_ns)
+
+    @property
+    def ended_at(self) -> datetime.datetime:
+        """When the call ended, UTC."""
+        return moment(self.started_ns + self.duration_ns)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract: flat, money as decimal strings, times as RFC 3339 in UTC."""
@@ -140,7 +215,7 @@ class CallEvent(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
             "started_at": format_time(self.started_ns),
             "ended_at": format_time(self.started_ns + self.duration_ns),
             "latency_ms": self.latency_ms,
-            "time_to_first_token_ms": None if self.first_byte_ns is None else self.first_byte_ns // 1_000_000,
+            "time_to_first_token_ms": self.time_to_first_token_ms,
             "time_to_first_completion_token_ms": None,
             "provider": self.provider,
             "category": self.category,

@@ -39,9 +39,7 @@ class Events:
 
         for meter in meters():
             meter.flush()
-        return [
-            event for event in self._sink.events if all(_field(event, name) == value for name, value in where.items())
-        ]
+        return [event for event in self._sink.events if all(_is(event, name, value) for name, value in where.items())]
 
     def one(self, **where: Any) -> CallEvent:
         """The one event with these values; an AssertionError tells what there is instead."""
@@ -63,6 +61,11 @@ class Events:
 
     def __iter__(self) -> Iterator[CallEvent]:
         return iter(self.all())
+
+
+def _is(event: CallEvent, name: str, value: Any) -> bool:
+    """Whether a field has a value, in the form of either: a list or a tuple of tags, an id as text or bytes."""
+    return bool(_field(event, name) == value or getattr(event, name, None) == value)
 
 
 def _field(event: CallEvent, name: str) -> Any:

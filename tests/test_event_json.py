@@ -61,6 +61,27 @@ def test_what_is_no_event_is_refused(change: dict[str, Any], message: str) -> No
         CallEvent.from_json(b"{")
 
 
+def test_every_member_is_an_attribute() -> None:
+    """What stands in the JSON form can be asked of the event by the same name, attribution and request facts too."""
+    event = call(
+        request_tags=("t",), use_case_name="Chat", use_case_step="ask", use_case_version=3, http_route="/a/{b}"
+    )
+    told = event.to_dict()
+    for name in ("schema", "time_to_first_completion_token_ms"):  # the form's own; what no call tells yet
+        del told[name]
+
+    as_told = {name: _as_json(getattr(event, name)) for name in told}
+    for name in ("event_id", "call_group", "started_at", "ended_at", "cost", "unpriced", "parts", "units"):
+        assert as_told.pop(name) is not None  # in types of their own
+        del told[name]
+    assert as_told == told
+    assert (event.ended_at - event.started_at).total_seconds() == pytest.approx(event.duration_ns / 1e9, abs=1e-6)
+
+
+def _as_json(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def test_a_time_without_a_zone_is_utc() -> None:
     """As is everything here."""
     told = call().to_dict()

@@ -47,6 +47,8 @@ def test_calls(payi_events):
     assert [event.user_id for event in payi_events] == ["jane", "tom"]
     assert payi_events.all(user_id="tom", http_status=200) == [list(payi_events)[1]]
     assert payi_events.all(endpoint="/v1/chat/completions", started_ns=event.started_ns) == [event]
+    assert payi_events.one(event_id=event.event_id) == payi_events.one(event_id=event.to_dict()["event_id"]) == event
+    assert payi_events.all(request_tags=[]) == payi_events.all(request_tags=()) == list(payi_events)
     assert len(payi_events) == 2
     assert payi_events.cost == Decimal("0.000042")
 
