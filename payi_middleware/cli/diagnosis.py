@@ -14,6 +14,7 @@ from ..exceptions import SettingsError, StoreError
 from ..hosts import Hosts
 from ..label import label_of
 from ..leftovers import own_files
+from ..pricing.rows import last_checked
 from ..segment import DAMAGED
 from ..settings import Settings
 from ..store import Store, open_store
@@ -50,6 +51,7 @@ def examine(settings: Settings, now_ns: int) -> dict[str, Any]:
         "spool": spool,
         "prices": {
             "version": f"genai-prices {_version('genai-prices')}",
+            "rows_checked": last_checked(),
             "in_use": sorted({str(p.health["prices"]) for p in processes if p.health.get("prices")}),
         },
         "hosts": settings.hosts | {host: name for p in processes for host, name in _mapping(p, "hosts").items()},

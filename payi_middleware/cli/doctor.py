@@ -62,7 +62,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
     named = ", ".join(f"{host} = {name}" for host, name in found["hosts"].items())
     lines += [
         f"Spool    {spool['dir']}: {_files(spool['files'])}, {size(spool['bytes'])}{_others(spool)}",
-        f"Prices   {prices['version']}" + (f"; in use: {', '.join(prices['in_use'])}" if prices["in_use"] else ""),
+        f"Prices   {prices['version']}, rows of ours checked until {prices['rows_checked']}"
+        + (f"; in use: {', '.join(prices['in_use'])}" if prices["in_use"] else ""),
         f"Hosts    {named or 'none named beside the known providers'}",
     ]
     lines += [f"Delivery {_delivery(place)}" for place in found["delivery"]]

@@ -49,16 +49,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any, Final, Literal, NamedTuple
 
 from ..events import Side
 from ..exceptions import SettingsError
 
-__all__ = ["ALTERING", "Entry", "Rows", "parsed", "published_entries"]
+__all__ = ["ALTERING", "Entry", "Rows", "last_checked", "parsed", "published_entries"]
 
 ALTERING: Final = ("region:", "geo:", "scope:", "speed:", "latency:")
 """The kinds of terms that no call may carry without a word if no entry knows them."""
 
+_CHECKED: Final = re.compile(r"^checked = (\d{4}-\d\d-\d\d)", re.MULTILINE)
 _PER: Final = {"": 1, "K": 1_000, "M": 1_000_000}
 _MULTIPLE: Final = re.compile(r"(\d[\d.]*) x (\w+\.\w+)")
 _REQUIRED: Final = {"rate": {"rates"}, "factor": {"times"}}
@@ -173,10 +175,20 @@ def published_entries() -> tuple[Entry, ...]:
     import tomllib
 
     entries: list[Entry] = []
-    for file in sorted((resources.files("payi_middleware.pricing") / "data").iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".toml"):
-            entries += parsed(tomllib.loads(file.read_text("utf-8")), file.name)
+    for file in _files():
+        entries += parsed(tomllib.loads(file.read_text("utf-8")), file.name)
     return tuple(entries)
+
+
+def last_checked() -> str:
+    """The last day on which somebody looked at an entry that comes with the package, as `2026-11-25`. Reads files."""
+    days: list[str] = [day for file in _files() for day in _CHECKED.findall(file.read_text("utf-8"))]
+    return max(days)
+
+
+def _files() -> list[Traversable]:
+    there = (resources.files("payi_middleware.pricing") / "data").iterdir()
+    return sorted((file for file in there if file.name.endswith(".toml")), key=lambda file: file.name)
 
 
 def parsed(document: Mapping[str, Any], where: str) -> list[Entry]:

@@ -86,7 +86,9 @@ def test_a_healthy_application(tmp_path: Path) -> None:
     assert "httpx2 2.16.2 by seam, httpx is not installed, aiohttp once it is imported" in output
     assert "llm.internal = azure" in output
     assert "2 calls" in output
-    assert "genai-prices" in output
+    assert "Prices   genai-prices " in output
+    assert f", rows of ours checked until {found['prices']['rows_checked']}; in use: genai-prices 0.2.3" in output
+    assert found["prices"]["rows_checked"] >= "2026-11-25"
     assert found["problems"] == []
     assert found["store"]["events"] == 2
     assert found["store"]["bytes"] > 0
@@ -280,7 +282,7 @@ def test_what_may_not_be_looked_at_is_a_problem(tmp_path: Path, monkeypatch: pyt
         return stat(path, **how)
 
     def unlisted(path: Path) -> list[str]:
-        if what == "spool":
+        if what == "spool" and Path(path).name == "payi.db.spool":
             raise PermissionError(errno.EACCES, "Permission denied")
         return listdir(path)
 
