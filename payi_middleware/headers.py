@@ -77,10 +77,16 @@ def _properties(name: str, value: str) -> dict[str, Any] | None:
         return {}
     try:
         raw = value.encode() if value.lstrip().startswith("{") else base64.b64decode(value, validate=True)
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        told = msgspec.json.decode(raw, type=dict[str, Any])
+        return {key: item if isinstance(item, str | None) else _spelt(item) for key, item in told.items()}
     except (binascii.Error, msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         health.note("header_dropped", "%s is neither a JSON object nor one in base64: %s", name, health.shown(value))
         return None
+
+
+def _spelt(item: Any) -> str:
+    """A value that is no text, as JSON spells it: true, 3, {"a":1}."""
+    return msgspec.json.encode(item).decode()
 
 
 def trace_of(traceparent: str | None) -> tuple[str | None, str | None]:

@@ -185,6 +185,17 @@ async def test_properties_in_both_spellings(value: str, meter: Meter, events: Ev
     assert who.request_properties == who.use_case_properties == {"plan": "pro", "n": "3"}
 
 
+async def test_properties_that_are_no_text(meter: Meter, events: Events, sdk: Asking) -> None:
+    """They stay as JSON spells them, whatever language the client is written in."""
+    value = '{"beta": true, "ratio": 0.5, "big": 12345678901234567890, "ids": [1, "a"], "of": {"a": null}}'
+    async with browser(asking_app(meter, sdk)) as client:
+        await client.get("/x", headers={"xProxy-Request-Properties": value})
+
+    assert events.one().request_properties == {
+        "beta": "true", "ratio": "0.5", "big": "12345678901234567890", "ids": '[1,"a"]', "of": '{"a":null}',
+    }  # fmt: skip
+
+
 async def test_every_header(meter: Meter, events: Events, sdk: Asking) -> None:
     """Each xProxy header of Pay-i fills its field; others of that prefix mean nothing."""
     headers = {
