@@ -34,7 +34,12 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         account_name: The customer or tenant.
         request_tags: Labels of 1 to 64 of `A-Z a-z 0-9 _ -`, at most 32.
         request_properties: Text by text.
-        use_case_properties: Text by text, of the use case's instance.
+        use_case_name: A use case that is known only here, at run time; one that is malformed is dropped. An empty one ends the
+            outer one, with id, version, step and properties. Another name than the outer one's begins them anew.
+        use_case_id: The instance.
+        use_case_version: The version of the use case's definition.
+        use_case_step: The step inside the instance.
+        use_case_properties: Text by text, of the instance.
         limit_ids: Ids of limits to charge.
         limit_tags: Labels of limits.
         price_as: A resource, or `category/resource`, by whose rates to price instead of the model that answered.
@@ -55,6 +60,10 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         request_tags: Sequence[str] | str | None = None,
         request_properties: Mapping[str, Any] | None = None,
         *,
+        use_case_name: str | None = None,
+        use_case_id: str | None = None,
+        use_case_version: int | None = None,
+        use_case_step: str | None = None,
         use_case_properties: Mapping[str, Any] | None = None,
         limit_ids: Sequence[str] | str | None = None,
         limit_tags: Sequence[str] | str | None = None,
@@ -71,6 +80,10 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
             account_name=account_name,
             request_tags=request_tags,
             request_properties=request_properties,
+            use_case_name=use_case_name,
+            use_case_id=use_case_id,
+            use_case_version=use_case_version,
+            use_case_step=use_case_step,
             use_case_properties=use_case_properties,
             limit_ids=limit_ids,
             limit_tags=limit_tags,

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from payi_middleware import Meter, PayiMiddleware, UseCaseError, context, current, instrument, track, use_case
+from payi_middleware import Meter, PayiMiddleware, UseCaseError, context, current, health, instrument, track, use_case
 from payi_middleware.annotation import annotation_of
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.sinks.memory import MemorySink
@@ -94,6 +94,28 @@ def test_use_case_of_a_script(events: Events, blocking_sdk: Asking) -> None:
     who = next(iter(events)).attribution
     assert (who.use_case_version, who.use_case_step, who.use_case_properties) == (2, "one", {"k": "v"})
     assert who.request_tags == ("nightly",)
+
+
+def test_a_use_case_that_is_known_at_run_time(events: Events, blocking_sdk: Asking) -> None:
+    """`track` names it, changes its step, or ends it; a malformed name stops nobody."""
+    with use_case("Chat", step="one", version=2):
+        for told in (
+            {"use_case_step": "two"},
+            {"use_case_name": "Digest", "use_case_id": "given", "use_case_version": 3},
+            {"use_case_name": ""},
+            {"use_case_name": "not a name"},
+        ):
+            with track(**told):  # type: ignore[arg-type]
+                blocking_sdk.ask()
+
+    step, other, ended, malformed = events
+    assert (step.use_case_name, step.use_case_version, step.use_case_step) == ("Chat", 2, "two")
+    assert (other.use_case_name, other.use_case_id, other.use_case_version) == ("Digest", "given", 3)
+    assert other.use_case_step is None
+    assert (ended.use_case_name, ended.use_case_id, ended.use_case_version) == (None, None, None)
+    assert (malformed.use_case_name, malformed.use_case_step) == ("Chat", "one")
+    assert malformed.use_case_id == step.use_case_id
+    assert health.counters() == {"field_dropped": 1}
 
 
 def test_costs_of_a_block(blocking_sdk: Asking) -> None:

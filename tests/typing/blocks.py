@@ -43,6 +43,8 @@ plain(1)  # type: ignore[arg-type]
 generator()  # type: ignore[call-arg]
 use_case("Summary", nmae="x")  # type: ignore[call-arg]
 use_case()  # type: ignore[call-arg]
+track(use_case_name="Chat", use_case_id="7", use_case_version=2, use_case_step="ask", use_case_properties={"pages": 3})
+track(use_case_version="2")  # type: ignore[arg-type]
 track("jane")(3)  # type: ignore[type-var]
 
 
