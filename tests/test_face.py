@@ -30,6 +30,7 @@ FACES = {
     "requests",
     "urllib3",
     "botocore",
+    "__main__",
     "cli",
     "demo",
     "server",

@@ -376,9 +376,9 @@ def test_a_spool_that_cannot_be_taken_in_is_told_and_the_report_goes_on(
     assert "jane" in result.stdout
 
 
-def payi(*arguments: str) -> subprocess.CompletedProcess[str]:
+def payi(*arguments: str, module: str = "payi_middleware") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "payi_middleware.cli", *arguments],
+        [sys.executable, "-m", module, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -392,7 +392,7 @@ def test_the_command_runs_as_a_process(tmp_path: Path) -> None:
 
     good, wrong, unknown = (
         payi("report", "--store", store),
-        payi("report", "--since", "x"),
+        payi("report", "--since", "x", module="payi_middleware.cli"),
         payi("report", "--nonsense"),
     )
 
