@@ -99,6 +99,21 @@ def test_links_lead_to_files(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_messages_lead_to_pages() -> None:
+    """A page that a message names is there, and where it is to tell how a store is restored, it does."""
+    named = [
+        (page, line)
+        for file in Path(payi_middleware.__file__).parent.rglob("*.py")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        for page in re.findall(r"docs/[\w-]+\.md", line)
+    ]
+
+    assert len(named) > 5
+    for page, line in named:
+        assert "restore" not in line or "To restore, end" in (ROOT / page).read_text(encoding="utf-8"), page
+        assert (ROOT / page).exists(), page
+
+
 def test_the_readme_is_short() -> None:
     """The README stays under 120 lines; what is longer belongs to docs/."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120

@@ -111,7 +111,7 @@ def backup(
         else:
             from .amounts import size as size_text
 
-            typer.echo(f"{file}: {size_text(size)}. To restore: docs/store.md.")
+            typer.echo(f"{file}: {size_text(size)}. To restore: docs/keeping.md.")
 
 
 def compacted_text(found: Compacted) -> str:

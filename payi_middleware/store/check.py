@@ -28,7 +28,7 @@ __all__ = ["Problem", "check"]
 _REBUILD = "payi store rebuild"
 _FARTHEST = (1 << 63) - 1
 _ROWS_AT_ONCE = 5_000  # of a running sum, each of which may be that of ninety days
-_RESTORE = "restore a backup, or try sqlite3's `.recover`; see docs/store.md"
+_RESTORE = "restore a backup, or try sqlite3's `.recover`; see docs/keeping.md"
 
 
 class Problem(NamedTuple):
