@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from .values import (
+    MONEY,
     SCHEMA,
     TICKS_PER_USD,
     Attribution,
@@ -236,9 +237,9 @@ def _cost(told: _Cost) -> Cost:
 
 def _ticks(name: str, amount: Decimal) -> int:
     """USD as ticks; what is no whole number of them was not made by `to_dict`."""
-    if not amount.is_finite() or abs(amount) > 10**9:
+    if not amount.is_finite() or amount.copy_abs() > 10**9:
         raise ValueError(f"cost.{name}: out of range")
-    ticks = amount * TICKS_PER_USD
+    ticks = MONEY.multiply(amount, TICKS_PER_USD)
     if ticks != int(ticks):
         raise ValueError(f"cost.{name}: finer than 10^-10 USD")
     return int(ticks)

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 
 from . import health
 from .attribution import NOTHING, Given
-from .events import usd
 from .exceptions import SettingsError
 from .frames import Activity
 from .headers import PREFIX, given_by_headers
 from .limits.view import REMAINING, remaining
+from .values import plain, usd
 
 __all__ = ["REQUEST_IDS", "Identify", "Trust", "askable", "cost_headers", "incoming", "note_second", "request_id"]
 
@@ -108,7 +108,7 @@ def _cost(activity: Activity) -> list[tuple[str, str]]:
     activity.add_up()
     if activity.inexact:
         return []
-    cost = format(usd(activity.cost_ticks).normalize(), "f")
+    cost = format(plain(usd(activity.cost_ticks)), "f")
     calls = "1 call" if activity.calls == 1 else f"{activity.calls} calls"
     return [("x-payi-cost", cost), ("server-timing", f'payi;desc="{calls}, {cost} USD"')]
 

@@ -8,13 +8,14 @@ not know of them (`gc=False`).
 from __future__ import annotations
 
 import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 __all__ = [
     "COST_SOURCES",
+    "MONEY",
     "NO_LEDGER",
     "OUTCOMES",
     "SCHEMA",
@@ -34,6 +35,8 @@ __all__ = [
     "format_time",
     "moment",
     "ns_of",
+    "plain",
+    "ticks_of",
     "usd",
 ]
 
@@ -41,7 +44,10 @@ SCHEMA = 1
 """Version of the JSON form of a `CallEvent`."""
 
 TICKS_PER_USD = 10**10
-TICK = Decimal(1).scaleb(-10)
+TICK = Decimal("1e-10")
+
+MONEY = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+"""In which money is reckoned, by this context's own methods: the application's may have four digits, or raise at each rounding."""
 
 NO_LEDGER = "none"
 """In place of a ledger's name in an event that is to be counted to no limit: it never went out."""
@@ -62,7 +68,17 @@ Units: TypeAlias = dict[str, tuple[int, int]]
 
 def usd(ticks: int) -> Decimal:
     """Ticks as exact US dollars."""
-    return Decimal(ticks).scaleb(-10)
+    return MONEY.scaleb(ticks, -10) if ticks else Decimal(0)
+
+
+def ticks_of(amount: Decimal) -> int:
+    """US dollars as ticks, rounded half to even."""
+    return round(MONEY.multiply(amount, TICKS_PER_USD))
+
+
+def plain(amount: Decimal) -> Decimal:
+    """The same amount without needless zeros."""
+    return MONEY.normalize(amount)
 
 
 def format_time(ns: int) -> str:
@@ -89,7 +105,7 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 def _money(value: Decimal) -> str:
     """A plain decimal string, never with an exponent."""
-    text = format(value.normalize(), "f")
+    text = format(plain(value), "f")
     return "0" if text == "-0" else text
 
 
@@ -141,7 +157,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def amount(self) -> Decimal:
         """USD, exact, unrounded."""
-        return Decimal(self.rate) * self.quantity / self.per
+        return MONEY.divide(MONEY.multiply(Decimal(self.rate), self.quantity), self.per)
 
 
 class Cost(msgspec.Struct, frozen=True, array_like=True, gc=False):

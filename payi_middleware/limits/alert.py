@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..events import format_time
+from ..values import MONEY, format_time, plain
 from .limit import Unit
 
 __all__ = ["LimitAlert", "OnAlert"]
@@ -43,7 +43,7 @@ class LimitAlert(msgspec.Struct, frozen=True, kw_only=True):
         told = f"{self.spent:,f} of {self.max:,f} {unit}"
         if self.share is None:
             return f"limit {self.limit_name!r}{whose} will be reached before its {self.window or 'window'} ends: {told}"
-        return f"limit {self.limit_name!r}{whose} is at {(self.share * 100).normalize():f} %: {told}"
+        return f"limit {self.limit_name!r}{whose} is at {plain(MONEY.multiply(self.share, 100)):f} %: {told}"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form: amounts as decimal strings, times as RFC 3339 in UTC."""

@@ -21,9 +21,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from .. import forks, health
-from ..events import format_time, usd
 from ..exceptions import PayiError
 from ..settings import Settings
+from ..values import format_time, plain, usd
 from .alert import LimitAlert, OnAlert
 from .ledger import LEFT, LOGGED, NEW, TOLD, Alert, Ledger
 from .limit import FORECAST
@@ -221,7 +221,7 @@ def _public(alert: Alert, ledger: str) -> LimitAlert:
     """An alert as the application sees it: under an id that no other has, of this ledger or of any other."""
 
     def amount(counted: int) -> Decimal:
-        return usd(counted).normalize() if alert.unit == "usd" else Decimal(counted)
+        return plain(usd(counted)) if alert.unit == "usd" else Decimal(counted)
 
     forecast = alert.share == FORECAST
     return LimitAlert(
@@ -230,7 +230,7 @@ def _public(alert: Alert, ledger: str) -> LimitAlert:
         limit_id=alert.limit_id,
         limit_name=alert.name,
         account=_DECODE(alert.key) if alert.key else (),
-        share=None if forecast else Decimal(str(alert.share)).normalize(),
+        share=None if forecast else plain(Decimal(str(alert.share))),
         forecast=forecast,
         unit=alert.unit,
         spent=amount(alert.spent),

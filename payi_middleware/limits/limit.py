@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +14,7 @@ import msgspec
 
 from ..events import TICKS_PER_USD
 from ..exceptions import LimitError
+from ..values import ticks_of
 
 __all__ = [
     "CALENDAR",
@@ -139,7 +141,7 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def most(self) -> int:
         """`max` as it is counted: ticks, calls or tokens."""
-        return int(self.max * TICKS_PER_USD) if self.unit == "usd" else int(self.max)
+        return ticks_of(self.max) if self.unit == "usd" else int(self.max)
 
     @property
     def pays_unknown(self) -> bool:
@@ -265,11 +267,11 @@ def _check(limit: Limit) -> None:
         if value not in valid:
             raise LimitError(f"limit {name!r}: {field}={value!r} is not valid; use {' or '.join(map(repr, valid))}")
     if limit.unit == "usd":
-        if limit.max > MOST or limit.max * TICKS_PER_USD % 1:
+        if limit.max > MOST or Fraction(limit.max) * TICKS_PER_USD % 1:
             raise LimitError(
                 f"limit {name!r}: max={limit.max} USD must be at most {MOST:,}, with ten decimal places at most"
             )
-    elif limit.max % 1:
+    elif Fraction(limit.max) % 1:
         raise LimitError(f"limit {name!r}: max={limit.max} must be a whole number of {limit.unit}")
     if limit.threshold is not None and not 0.75 <= limit.threshold <= 0.99:
         raise LimitError(f"limit {name!r}: threshold={limit.threshold!r} must be from 0.75 to 0.99, or None")

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from ..events import usd
+from ..values import plain, usd
 from .ledger import Amount, Standing
 from .places import EXTENSION, HEADER
 
@@ -164,7 +164,7 @@ def _reason(standing: Standing, takes: int | None) -> Reason:
 def amount_of(unit: str, counted: int) -> Decimal:
     """What is counted as USD, calls or tokens."""
     # A plain number, without an exponent: it is read by people.
-    return Decimal(format(usd(counted).normalize(), "f")) if unit == "usd" else Decimal(counted)
+    return Decimal(format(plain(usd(counted)), "f")) if unit == "usd" else Decimal(counted)
 
 
 def shown(limit: ReachedLimit, *, figures: bool = True) -> str:

@@ -10,14 +10,14 @@ import operator
 import re
 import time
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Any, Final, NamedTuple, SupportsIndex, TypeAlias, TypedDict
 
 from .. import health
 from ..attribution import NOTHING, Given, check_use_case, clean
-from ..events import TICKS_PER_USD, Units
+from ..events import Units
 from ..exceptions import EventError
-from ..values import ns_of
+from ..values import ns_of, ticks_of
 
 __all__ = ["AHEAD_NS", "OLDEST_NS", "Told", "UnitsGiven", "Who", "told_of"]
 
@@ -232,7 +232,7 @@ def _ticks(told: object) -> int | None:
     amount = Decimal(told)
     if not amount.is_finite() or not 0 <= amount <= MOST_USD:
         raise EventError(f"cost: {health.shown(told)} is out of range; write USD from 0 to {MOST_USD}")
-    return int((amount * TICKS_PER_USD).to_integral_value(ROUND_HALF_EVEN))
+    return ticks_of(amount)
 
 
 def _terms(told: object) -> tuple[str | None, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from ..events import Side, Unpriced
+from ..values import MONEY, plain
 from .plan import Rate, RateTable
 from .rows import ALTERING, Entry
 from .spans import moment_of
@@ -134,7 +135,7 @@ def _multiply(
         base = rates.get(other)
         if base is not None and (key not in ours or entry.replaces) and _gives_way(listed.get(key), entry):
             rates[key] = Rate(
-                (base.usd * times).normalize(), base.per, entry.source, _since(entry), entry.doubt or base.doubt
+                plain(MONEY.multiply(base.usd, times)), base.per, entry.source, _since(entry), entry.doubt or base.doubt
             )
             met[key] = met[other] | entry.when
 
@@ -142,4 +143,4 @@ def _multiply(
 def _times(rate: Rate, times: Decimal) -> Rate:
     if times == 1:  # an entry that says there is no surcharge
         return rate
-    return rate._replace(usd=(rate.usd * times).normalize(), source=f"{rate.source} x {times}")
+    return rate._replace(usd=plain(MONEY.multiply(rate.usd, times)), source=f"{rate.source} x {times}")

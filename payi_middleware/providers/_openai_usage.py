@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ..events import TICKS_PER_USD, Side, Units, Unpriced
+from ..events import Side, Units, Unpriced
+from ..values import MONEY, ticks_of
 from ._json import Calls, Count, Name
 
 __all__ = ["COUNTS_NOTHING", "OPENAI", "Dialect", "Usage", "stated", "told"]
@@ -21,7 +22,6 @@ COUNTS_NOTHING: Final = "usage counts nothing"
 """Why counts that are all 0 are none: an answer was made of something."""
 
 _MOST_USD: Final = Decimal(10**6)
-_PER_USD: Final = Decimal(TICKS_PER_USD)
 _MOST_SECONDS: Final = 10**6
 _MOST_TOKENS: Final = 1 << 40
 
@@ -378,4 +378,4 @@ def _ticks(cost: Decimal, more: Decimal | None) -> int | None:
     for amount in (cost,) if more is None else (cost, more):
         if not (amount.is_finite() and 0 <= amount <= _MOST_USD):
             return None
-    return round((cost if more is None else cost + more) * _PER_USD)
+    return ticks_of(cost if more is None else MONEY.add(cost, more))

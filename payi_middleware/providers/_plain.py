@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from ..events import TICKS_PER_USD, Units
+from ..events import Units
+from ..values import ticks_of
 from . import _sse
 from ._asking import ask
 from ._errors import Error, error_type
@@ -93,7 +94,7 @@ def dollars(value: object) -> int | None:
     if not isinstance(value, int | Decimal) or isinstance(value, bool):
         return None
     amount = Decimal(value)
-    return round(amount * TICKS_PER_USD) if amount.is_finite() and 0 <= amount <= _MOST_USD else None
+    return ticks_of(amount) if amount.is_finite() and 0 <= amount <= _MOST_USD else None
 
 
 def answered(facts: Facts) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from ..events import format_id, usd
 from ..exceptions import LimitError
 from ..limits.limit import MOST, Definition, Limit, Per, Unit
 from ..record import new_id
+from ..values import ticks_of
 from .errors import ApiError
 from .limit_json import OURS
-from .rows import Name, Properties, merged, ticks_of
+from .rows import Name, Properties, merged
 
 __all__ = ["ChangedLimit", "LimitConfig", "NewLimit", "changed", "limit_columns", "made"]
 

@@ -11,11 +11,12 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from ..events import TICKS_PER_USD, format_id, usd
+from ..events import format_id
 from ..record import new_id
+from ..values import plain, usd
 from .errors import ApiError
 
-__all__ = ["MOST_PROPERTIES", "Name", "Properties", "Text", "Time", "merged", "money", "new_request_id", "ticks_of"]
+__all__ = ["MOST_PROPERTIES", "Name", "Properties", "Text", "Time", "merged", "money", "new_request_id"]
 
 MOST_PROPERTIES = 64
 
@@ -59,12 +60,7 @@ def new_request_id() -> str:
 
 def money(ticks: int) -> Decimal:
     """Ticks as a JSON number of USD, without needless zeros."""
-    return usd(ticks).normalize()
-
-
-def ticks_of(amount: Decimal) -> int:
-    """USD as ticks, rounded half to even."""
-    return round(amount * TICKS_PER_USD)
+    return plain(usd(ticks))
 
 
 def merged(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import msgspec
 
 from ..events import CallEvent, format_time
 from ..pricing import Prices
+from ..values import MONEY
 from .api import Answer
 from .names import named
 from .refusals import refusal
@@ -77,7 +78,7 @@ class NewResources:
             plan = self._prices.plan(event.provider, model, event.started_ns, event.service_tier, event.terms)
         tables = () if plan is None else plan.tables
         return [
-            (unit if table.above <= 0 else f"{unit}_large_context", side, rate.usd / rate.per)
+            (unit if table.above <= 0 else f"{unit}_large_context", side, MONEY.divide(rate.usd, rate.per))
             for table in tables
             for (unit, side), rate in table.rates.items()
         ]
@@ -85,4 +86,4 @@ class NewResources:
 
 def _in_lines(event: CallEvent) -> list[tuple[str, str, Decimal]]:
     lines = () if event.cost is None or event.cost_source == "provider" else event.cost.lines
-    return [(line.unit, line.side, Decimal(line.rate) / line.per) for line in lines]
+    return [(line.unit, line.side, MONEY.divide(Decimal(line.rate), line.per)) for line in lines]
