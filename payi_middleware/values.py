@@ -77,8 +77,8 @@ def ticks_of(amount: Decimal) -> int:
 
 
 def plain(amount: Decimal) -> Decimal:
-    """The same amount without needless zeros."""
-    return MONEY.normalize(amount)
+    """The same amount without needless zeros, and without an exponent, since it is read by people."""
+    return Decimal(format(MONEY.normalize(amount), "f"))
 
 
 def format_time(ns: int) -> str:

@@ -163,8 +163,7 @@ def _reason(standing: Standing, takes: int | None) -> Reason:
 
 def amount_of(unit: str, counted: int) -> Decimal:
     """What is counted as USD, calls or tokens."""
-    # A plain number, without an exponent: it is read by people.
-    return Decimal(format(plain(usd(counted)), "f")) if unit == "usd" else Decimal(counted)
+    return plain(usd(counted)) if unit == "usd" else Decimal(counted)
 
 
 def shown(limit: ReachedLimit, *, figures: bool = True) -> str:

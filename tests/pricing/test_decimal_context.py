@@ -20,6 +20,7 @@ from payi_middleware.manual.arguments import _ticks
 from payi_middleware.pricing import Prices, owners
 from payi_middleware.providers._openai_usage import _ticks as stated
 from payi_middleware.providers._plain import dollars
+from payi_middleware.values import plain
 
 NOON = 1_795_000_000 * 10**9
 AMOUNT = Decimal("1234.56789")
@@ -42,6 +43,7 @@ def test_amounts_are_exact() -> None:
     told = event.to_dict()
 
     assert (str(usd(TICKS)), str(usd(0))) == ("1234.5678900000", "0")
+    assert [str(plain(usd(ticks))) for ticks in (TICKS, 5000 * 10**10, 0)] == ["1234.56789", "5000", "0"]
     assert str(line.amount) == "0.18518505"
     assert (told["cost"]["total"], told["cost"]["lines"][0]["amount"]) == ("1234.75307505", "0.18518505")
     assert CallEvent.from_dict(told).cost == event.cost
