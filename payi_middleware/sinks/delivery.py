@@ -75,9 +75,8 @@ class Delivery:
         """Hand over, then end the thread and let go of files and connections, in `timeout` seconds."""
         deadline = self._deadline = time.monotonic() + timeout
         delivered = self._flusher.close(0.0 if self._circuit.is_open else timeout)
-        if self._flusher.pause(
-            max(0.0, deadline - time.monotonic())
-        ):  # else it hangs, and the process's end closes all
+        # Else it hangs, and the process's end closes all.
+        if self._flusher.pause(max(0.0, deadline - time.monotonic())):
             try:
                 with forks.at_work():
                     self._source.close()
