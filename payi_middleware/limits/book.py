@@ -19,6 +19,7 @@ from .ledger import (
     Blocked,
     Crossed,
     Extend,
+    Past,
     Release,
     Renew,
     Reserve,
@@ -48,6 +49,10 @@ class Shelf(Protocol):
         """The limits of an application."""
         ...
 
+    def known(self, number: int) -> Known | None:
+        """A limit, also one that is deleted."""
+        ...
+
     def record(self, event_id: bytes) -> Record | None:
         """Of a call; not to be changed."""
         ...
@@ -58,6 +63,10 @@ class Shelf(Protocol):
 
     def rows(self, number: int, key: str, since_ns: int) -> Sequence[Row]:
         """An account's rows that end after an instant, to be changed."""
+        ...
+
+    def behind(self, number: int, key: str, ended_ns: int, turn: int) -> Iterable[Row]:
+        """An account's rows that ended by an instant and have not gone through a turn of their limit."""
         ...
 
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
@@ -89,6 +98,10 @@ class Book:
         """Rows to write."""
         self.records: dict[bytes, Record | None] = {}
         """Records to write; None for one to delete."""
+        self.has_turned = False
+        """Whether rows among them went through turns of their limits."""
+        self.past: list[tuple[int, Past]] = []
+        """What rows had come to when their limits were reset, with the limits' numbers; to write."""
         self.alerts: list[Alert] = []
         """To put into the outbox, under ids of the ledger's making."""
         self.outdated: dict[tuple[int, str], int] = {}
@@ -218,10 +231,21 @@ class Book:
             row = self._rows[place] = self._shelf.row(place)
         return row
 
+    def _turn(self, known: Known, row: Row) -> None:
+        """A row goes through what all rows of its limit have to, when it is looked at first since."""
+        self.past += [(known.number, past) for past in known.through(row)]
+        self.changed[row.place], self.has_turned = row, True
+
     def _begun(self, known: Known, place: Place, ends_ns: int) -> Row:
         """A row that nobody has written yet."""
-        row = self._rows[place] = Row(*place, ends_ns)
-        self.outdated[place[:2]] = known.outdated_at(self.now_ns)
+        row = self._rows[place] = Row(*place, ends_ns, turn=known.turn)
+        outdated = self.outdated[place[:2]] = known.outdated_at(self.now_ns)
+        if known.turns and known.turns[0].at_ns <= outdated + known.rolling:
+            # Rows that go by age: what they had come to when they were reset stays.
+            for read in self._shelf.behind(*place[:2], outdated, known.turn):
+                over = self._rows.get(read.place) or read
+                if over.turn < known.turn:
+                    self.past += [(known.number, past) for past in known.through(over)]
         return row
 
     def _accounts(self, terms: Terms, accounts: Sequence[Account], at_ns: int) -> list[_Charged]:
@@ -240,6 +264,8 @@ class Book:
                 row = self._begun(known, place, self.now_ns if known.dated else known.ends_ns)
                 if live is not None and known.is_live(row, self.now_ns):
                     live.append(row)
+            elif row.turn < known.turn:
+                self._turn(known, row)
             found.append((known, row, live, place))
         return found
 
@@ -249,10 +275,12 @@ class Book:
         is_held, hold = record.state == HELD, record.hold
         for place, at in record.places:
             row = self._rows.get(place) or self._row(place)
+            known = terms.numbers.get(place[0])
+            if row is not None and (known is None or row.turn < known.turn):
+                row = self._standing_row(place)
             if row is not None and is_held:
                 row.held -= hold[at]
                 self.changed[place] = row
-            known = terms.numbers.get(place[0])
             if known is None:
                 continue
             if row is None and known.rolling:  # its slice is out of the window, and went
@@ -260,6 +288,15 @@ class Book:
             if row is not None:
                 found.append((known, row, self._slices(known, row.key) if known.rolling else None, place))
         return found
+
+    def _standing_row(self, place: Place) -> Row | None:
+        """A row as it stands now, also of a limit that is deleted."""
+        row = self._rows.get(place) or self._row(place)
+        if row is not None:
+            known = self._shelf.known(place[0])
+            if known is not None and row.turn < known.turn:
+                self._turn(known, row)
+        return row
 
     def _slices(self, known: Known, key: str) -> list[Row]:
         """The live rows of a rolling window; each of them is in `_rows` too."""
@@ -271,6 +308,8 @@ class Book:
                 row = self._rows.get(read.place)
                 if row is None:
                     row = self._rows[read.place] = read
+                if row.turn < known.turn:
+                    self._turn(known, row)
                 if known.is_live(row, self.now_ns):
                     live.append(row)
         return live
@@ -278,7 +317,7 @@ class Book:
     def _hold(self, record: Record, amount: Sequence[int]) -> None:
         """So much more is held for a call."""
         for place, at in record.places:
-            row = self._rows.get(place) or self._row(place)
+            row = self._standing_row(place)
             if row is not None:  # else its account was forgotten
                 row.held += amount[at]
                 self.changed[place] = row

@@ -13,16 +13,35 @@ import msgspec
 from .. import forks
 from ..exceptions import LimitError
 from .book import Book
-from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Held, Past, Step, Totals
+from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Deleted, Held, Past, Step, Totals
 from .limit import Definition
-from .rows import HELD, Known, Place, Record, Row, Terms, held_of, past_of, totals_of
+from .rows import HELD, Known, Place, Record, Row, Terms, Turn, held_of, merged, past_of, totals_of
 
-__all__ = ["PAGE", "Follow", "Kept", "Sought", "changed", "check_name", "goes_on", "is_history", "may_go"]
+__all__ = [
+    "EVERY",
+    "Follow",
+    "Kept",
+    "Sought",
+    "changed",
+    "check_name",
+    "goes_on",
+    "is_history",
+    "last_deleted",
+    "may_go",
+    "nameless",
+    "windows_of",
+]
 
-PAGE: Final = 250
-"""Rows or accounts that are read or changed in one transaction where all of a limit's are: two to five milliseconds."""
+_PAGE: Final = 250
+"""Rows or accounts that are read in one transaction where all of a limit's are: about two milliseconds."""
 _PAUSE: Final = 0.002
-"""Seconds between two of these, in which whoever waits for the ledger has it."""
+"""Seconds between two of these, in which another thread that waits for the ledger has it."""
+_FEW: Final = 50
+"""Rows that are changed in one transaction where all of a limit's are: one to five milliseconds."""
+_WAY: Final = 0.006
+"""Seconds between two of these: other processes are not woken, and try for the lock every few milliseconds."""
+EVERY: Final = (-1, -1)
+"""Of rows, which are looked for by when they end and begin (`Known.counting`)."""
 
 Follow: TypeAlias = Any
 """Where the next page begins, as the ledger that made it reads it; None after the last."""
@@ -68,6 +87,11 @@ class Kept(abc.ABC):
         with self._looking():
             return self.terms(application).told()
 
+    def deleted(self, application: str) -> list[Deleted]:
+        """The limits that an application had, the last deleted first."""
+        with self._looking():
+            return last_deleted(self._limits(application))
+
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew.
 
@@ -91,10 +115,10 @@ class Kept(abc.ABC):
             if kept is before.definition:
                 return kept
             if goes_on(before.definition, kept):
-                after = self._change_limit(Known(before.number, kept))
-                if _turns(kept) != _turns(before.definition):
-                    self._stretch(after, now)
-                return after.definition
+                after = Known(before.number, kept, before.turns)
+                if windows_of(kept) != windows_of(before.definition):
+                    after = after.turned(now, is_reset=False)
+                return self._change_limit(after).definition
             self._bury_limit(before.number, now)
             return self._add_limit(kept).definition
 
@@ -109,36 +133,43 @@ class Kept(abc.ABC):
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
         """Begin counting anew, in all accounts or in one.
 
-        In a transaction for each page of accounts, so that no call waits for all of them. An account begins anew in the instant of
-        its page, which is its `closed_ns`: what was counted before is in its history, what is counted after is in its row, and
-        nothing is in both or in none. Where it breaks off, the pages before are reset.
+        All of them in one instant, which is only noted with the limit (`rows.Turn`), so no call waits for that.
         """
         self._end_leases()
-        past: list[Past] = []
-        number: int | None = None
+        with self._transaction(alone=True) as now:
+            known = self.terms(application).by_id.get(limit_id)
+            if known is None:
+                return []
+            if key is not None or not known.definition.limit.per:
+                return [self._reset_one(known, key or "", now)]
+            known = self._change_limit(known.turned(now, is_reset=True))
+        return self._closed_at(known, known.turns[-1])
+
+    def _reset_one(self, known: Known, key: str, now: int) -> Past:
+        rows = [row for row in self._there(known, key, known.counting(now)) if known.is_live(row, now)]
+        past = Past(totals_of(known, key, rows, now), known.most, now, reset=True)
+        self._add_resets(known.number, [past])
+        for row in rows:
+            row.begin_anew()
+        self._put_rows(rows)
+        return past
+
+    def _closed_at(self, known: Known, turn: Turn) -> list[Past]:
+        """What accounts had come to at a reset of all: some have gone through it meanwhile, and some have not."""
+        found: dict[tuple[str, int | None], Past] = {}
         follow: Follow = None
         while True:
-            with self._transaction(alone=True) as now:
-                known = self.terms(application).by_id.get(limit_id)
-                if known is None or number not in (
-                    None,
-                    known.number,
-                ):  # it is deleted, or made anew: that counts anew already
-                    return past
-                number = known.number
-                running, follow = self._running(known, key, now, follow)
-                page = [
-                    Past(totals_of(known, *account, now), known.most, now, reset=True) for account in running.items()
-                ]
-                self._add_resets(known.number, page)
-                rows = [row for rows in running.values() for row in rows]
-                for row in rows:
-                    row.begin_anew()
-                self._put_rows(rows)
-            past += page
+            with self._looking():
+                page, follow = self._page_of(known.number, known.counting(turn.at_ns), follow, _PAGE)
+                told = [past for row in page for past in known.seen(row)[1] if past.closed_ns == turn.at_ns]
+            found.update(((past.totals.key, past.totals.starts_ns), past) for past in told)
             if follow is None:
-                return past
+                break
             forks.rest(_PAUSE)
+        with self._looking():  # last, as none that went through it since is missing there
+            told = self._resets(known.number, turn.at_ns)
+        found.update(((past.totals.key, past.totals.starts_ns), past) for past in told)
+        return merged(found.values())
 
     def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
         """The running rows of a limit's accounts, or of one; all of the windows that ran when the first were read."""
@@ -164,10 +195,13 @@ class Kept(abc.ABC):
         with self._looking() as now:
             past: list[Past] = []
             for known, gone in self._called(application, limit_id):
-                past += self._resets(known.number)
-                for row in self._rows_of(known.number):
+                resets = self._resets(known.number)
+                for kept in self._rows_of(known.number):
+                    row, closed = known.seen(kept)
+                    resets += closed
                     if is_history(known, gone, row, now):
                         past.append(past_of(row, min(row.ends or now, gone or now, now)))
+                past += merged(resets)
             return sorted(past, key=lambda one: one.closed_ns, reverse=True)
 
     def held(self) -> list[Held]:
@@ -202,41 +236,58 @@ class Kept(abc.ABC):
             for known, _ in self._called(application, account.limit_id):
                 places = [row.place for row in self._rows_of(known.number, account.key)]
                 self._drop_rows(places)
-                count += len(places) + self._drop_resets(known.number, key=account.key)
+                count += len(places) + self._drop_resets(known.number, account.key)
             return count
 
     def erase(self, application: str, limit_id: str) -> None:
-        """Delete a limit, and keep its history under an id and a name that tell nothing."""
+        """Delete a limit, or what is kept of one, but for its history, which stays under an id and a name that tell nothing."""
         with self._transaction(alone=True) as now:
             for known, gone in self._called(application, limit_id):
-                name = f"forgotten {uuid.uuid4()}"
-                limit = msgspec.structs.replace(known.definition.limit, name=name, match={}, tags=())
-                nameless = msgspec.structs.replace(
-                    known.definition, limit_id=name, limit=limit, properties={}, code=None
-                )
-                erased = self._change_limit(Known(known.number, nameless))
+                erased = self._change_limit(Known(known.number, nameless(known.definition), known.turns))
                 self._bury_limit(erased.number, now if gone is None else gone)
 
     def prune(self, before_ns: int) -> int:
-        """Delete rows that were over by then, and old accounts of instances; how many. In pages, as `reset`."""
-        with self._looking():
-            numbers = [known.number for known, _ in self._limits()]
-        return sum(self._pruned(number, before_ns) for number in numbers)
+        """Delete rows that were over by then, and old accounts of instances; how many. In pages, so that no call waits for all."""
+        with self._looking() as now:
+            numbers, before = [known.number for known, _ in self._limits()], min(before_ns, now)
+        return sum(self._pruned(number, before) + self._forgotten(number, before) for number in numbers)
 
-    def _pruned(self, number: int, before_ns: int) -> int:
+    def _pruned(self, number: int, before: int) -> int:
         count = 0
         follow: Follow = None
         while True:
             with self._transaction(alone=True) as now:
                 known, gone = next(one for one in self._limits() if one[0].number == number)
-                before = min(before_ns, now)
-                page, follow = self._page_of(number, -1, follow)
-                rows = [row.place for row in page if may_go(known, gone, row, now, before)]
-                self._drop_rows(rows)
-                count += len(rows)
-                if follow is None:
-                    return count + self._drop_resets(number, before_ns=before)
-            forks.rest(_PAUSE)
+                page, follow = self._page_of(number, EVERY, follow, _FEW)
+                over, behind, past = [], [], []
+                for row in page:
+                    after, closed = known.seen(row)
+                    if may_go(known, gone, after, now, before):
+                        over.append(after.place)
+                    elif closed and closed[0].closed_ns <= before:
+                        behind.append(after)
+                    else:
+                        continue
+                    past += closed
+                self._put_rows(behind)
+                self._drop_rows(over)
+                self._add_resets(number, [one for one in past if one.closed_ns > before])
+                count += len(over) + sum(one.closed_ns <= before for one in past)
+            if follow is None:
+                return count
+            forks.rest(_WAY)
+
+    def _forgotten(self, number: int, before: int) -> int:
+        """Delete what accounts of a limit had come to by then when they were reset; of how many."""
+        count = 0
+        follow: Follow = None
+        while True:
+            with self._transaction(alone=True):
+                some, follow = self._drop_old_resets(number, before, follow, _FEW)
+            count += some
+            if follow is None:
+                return count
+            forks.rest(_WAY)
 
     def outbox_take(
         self,
@@ -287,44 +338,49 @@ class Kept(abc.ABC):
             self._sweep()
 
     def _running(self, known: Known, key: str | None, now: int, follow: Follow) -> tuple[dict[str, list[Row]], Follow]:
-        """By key the rows that count now, of one account or of a page; none for an account that has none yet, if it is named."""
+        """By key the rows that count now, of one account or of a page; none for an account that has none yet, if it is named.
+
+        They are not to be changed.
+        """
         running: dict[str, list[Row]] = {}
         if follow is None and (key is not None or not known.definition.limit.per):
             running[key or ""] = []
-        since = -1 if known.dated else now - known.rolling
         if key is None:
-            rows, follow = self._page_of(known.number, since, follow)
+            rows, follow = self._page_of(known.number, known.counting(now), follow, _PAGE)
         else:
-            rows = self._rows_of(known.number, key, since)
-        for row in rows:
+            rows = self._rows_of(known.number, key, known.counting(now))
+        for kept in rows:
+            row, _ = known.seen(kept)
             if known.is_live(row, now):
                 running.setdefault(row.key, []).append(row)
         return running, follow
 
-    def _stretch(self, known: Known, now: int) -> None:
-        """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
-        if known.dated:
-            return
-        starts, ends = known.window_at(now)
-        rows = [row for row in self._rows_of(known.number) if row.starts_ns == starts and row.ends_ns != ends]
-        self._drop_rows([row.place for row in rows])
-        for row in rows:
-            row.ends_ns = ends
-        self._put_rows(rows)
+    def _there(self, known: Known, key: str, counting: tuple[int, int]) -> list[Row]:
+        """Rows of an account as they stand now, to be changed: what they have missed they go through."""
+        rows, behind = [], []
+        for kept in self._rows_of(known.number, key, counting):
+            row, closed = known.seen(kept)
+            rows.append(row)
+            if row is not kept:
+                behind.append(row)
+                self._add_resets(known.number, closed)
+        self._put_rows(behind)
+        return rows
 
     def _called(self, application: str, limit_id: str) -> list[tuple[Known, int | None]]:
         """All limits that have or had an id, with when they were deleted."""
         return [one for one in self._limits(application) if one[0].limit_id == limit_id]
 
     def _mended(self, known: Known, key: str, starts_ns: int | None, totals: Totals, now: int) -> list[Row]:
-        starts, ends = known.window_at(now if known.rolling or starts_ns is None else starts_ns)
-        place = (known.number, key, starts)
-        row = self.row(place) or Row(*place, now if known.dated else ends)
-        emptied: list[Row] = []
-        if known.rolling:
-            emptied = [one for one in self.rows(known.number, key, now - known.rolling) if one.starts_ns != starts]
-            for one in emptied:
-                one.begin_anew()
+        at = now if known.rolling or starts_ns is None else starts_ns
+        starts, ends = known.window_at(at)
+        rows = self._there(known, key, known.counting(at))
+        row = next((one for one in rows if one.starts_ns == starts), None)
+        if row is None:
+            row = Row(known.number, key, starts, now if known.dated else ends, turn=known.turn)
+        emptied = [one for one in rows if one.starts_ns != starts and known.is_live(one, now)]
+        for one in emptied:
+            one.begin_anew()
         row.take(totals)
         row.most = known.most
         return [row, *emptied]
@@ -364,6 +420,10 @@ class Kept(abc.ABC):
         """See `book.Shelf`."""
 
     @abc.abstractmethod
+    def known(self, number: int) -> Known | None:
+        """See `book.Shelf`."""
+
+    @abc.abstractmethod
     def record(self, event_id: bytes) -> Record | None:
         """See `book.Shelf`."""
 
@@ -381,6 +441,10 @@ class Kept(abc.ABC):
     @abc.abstractmethod
     def _write(self, book: Book) -> None:
         """Keep what a book changed, and forget some records whose time has come."""
+
+    @abc.abstractmethod
+    def behind(self, number: int, key: str, ended_ns: int, turn: int) -> Iterable[Row]:
+        """See `book.Shelf`."""
 
     @abc.abstractmethod
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
@@ -415,12 +479,12 @@ class Kept(abc.ABC):
         return set()
 
     @abc.abstractmethod
-    def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
-        """Of a limit, to be changed; of one account; without those that ended by then."""
+    def _rows_of(self, number: int, key: str | None = None, counting: tuple[int, int] = EVERY) -> list[Row]:
+        """Of a limit, or of one account; those that may count (`Known.counting`)."""
 
     @abc.abstractmethod
-    def _page_of(self, number: int, since_ns: int, follow: Follow) -> tuple[list[Row], Follow]:
-        """As `_rows_of`, of about so many accounts as have `PAGE` rows, each whole; and where the next page begins."""
+    def _page_of(self, number: int, counting: tuple[int, int], follow: Follow, most: int) -> tuple[list[Row], Follow]:
+        """As `_rows_of`, of about so many accounts as have so many rows, each whole; and where the next page begins."""
 
     @abc.abstractmethod
     def _put_rows(self, rows: Iterable[Row]) -> None:
@@ -431,16 +495,20 @@ class Kept(abc.ABC):
         """Delete them."""
 
     @abc.abstractmethod
-    def _resets(self, number: int) -> list[Past]:
-        """What accounts of a limit had come to when they were reset."""
+    def _resets(self, number: int, closed_ns: int | None = None) -> list[Past]:
+        """What accounts of a limit had come to when they were reset, at any time or then; by row, where several had been."""
 
     @abc.abstractmethod
     def _add_resets(self, number: int, past: Iterable[Past]) -> None:
         """Keep them."""
 
     @abc.abstractmethod
-    def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
-        """Delete them; how many."""
+    def _drop_resets(self, number: int, key: str) -> int:
+        """Delete those of an account; how many."""
+
+    @abc.abstractmethod
+    def _drop_old_resets(self, number: int, before_ns: int, follow: Follow, most: int) -> tuple[int, Follow]:
+        """Look at so many, and delete those that were closed by then; how many, and where the next page begins."""
 
     @abc.abstractmethod
     def _free_alerts(self, now_ns: int, sought: Sought) -> list[Alert]:
@@ -472,7 +540,25 @@ def goes_on(kept: Definition, definition: Definition) -> bool:
     return (old.unit, old.per) == (new.unit, new.per)
 
 
-def _turns(definition: Definition) -> tuple[str | None, str]:
+def last_deleted(limits: Iterable[tuple[Known, int | None]]) -> list[Deleted]:
+    """Of all limits there are and were, in the order in which they were made."""
+    found: dict[str, Deleted] = {}
+    for known, gone in limits:
+        if gone is None:
+            found.pop(known.limit_id, None)
+        else:
+            found[known.limit_id] = Deleted(known.definition, gone)
+    return sorted(found.values(), key=lambda one: one.at_ns, reverse=True)
+
+
+def nameless(definition: Definition) -> Definition:
+    """A limit without what may tell of anybody."""
+    name = f"forgotten {uuid.uuid4()}"
+    limit = msgspec.structs.replace(definition.limit, name=name, match={}, tags=())
+    return msgspec.structs.replace(definition, limit_id=name, limit=limit, properties={}, code=None, only=None)
+
+
+def windows_of(definition: Definition) -> tuple[str | None, str]:
     """What its windows go by."""
     return definition.limit.window, definition.limit.timezone
 

@@ -14,7 +14,8 @@ The rules:
 * A hold has a lease. When it ends the hold no longer counts as held, but it is kept, so that a late `Settle` finds its rows.
 * Windows turn by the ledger's clock, which never goes back: the greatest time that it has seen holds.
 * A reset begins counting anew from its instant, in the same row: spent and the counters go to the history and become 0;
-  what is held stays held. Of a limit with many accounts each has an instant of its own, so that no call waits for all of them.
+  what is held stays held. That of all accounts is one instant and takes no longer than that of one: each account goes through it
+  when it is next looked at, and nothing has changed in it meanwhile.
 * States of an account, after a call: `ok`, `exceeded` (from `threshold` of max), `overrun` (above max); of a call that was refused
   `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts calls that the provider refused, whose
   account is told to be `ok`, `exceeded` or `overrun` all the same. Where a limit has several accounts of a call, the worst is told.
@@ -46,6 +47,7 @@ __all__ = [
     "Blocked",
     "Crossed",
     "Definitions",
+    "Deleted",
     "Extend",
     "Held",
     "Ledger",
@@ -251,6 +253,13 @@ class Definitions(NamedTuple):
     unreadable: tuple[Unreadable, ...] = ()
 
 
+class Deleted(NamedTuple):
+    """A limit that is no more, as it was last."""
+
+    definition: Definition
+    at_ns: int
+
+
 class Totals(NamedTuple):
     """What was counted in an account's row."""
 
@@ -311,6 +320,10 @@ class Ledger(Protocol):
         """The limits of an application, in the order in which they were made."""
         ...
 
+    def deleted(self, application: str) -> list[Deleted]:
+        """The limits that an application had and has not, each as it was last, the last deleted first."""
+        ...
+
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew; what was spent stays. One of its id or name that cannot be read goes.
 
@@ -323,8 +336,12 @@ class Ledger(Protocol):
         """Delete a limit; its history stays, and calls that run are settled to nothing."""
         ...
 
+    def erase(self, application: str, limit_id: str) -> None:
+        """Delete a limit, or what is kept of one, but for its history, which stays under an id and a name that tell nothing."""
+        ...
+
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
-        """Begin counting anew, in all accounts or in one; what they had come to."""
+        """Begin counting anew, in all accounts or in one; what they had come to. Of all, those in which something was counted."""
         ...
 
     def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:

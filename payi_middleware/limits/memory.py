@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from .book import Book, Shelf
-from .kept import PAGE, Follow, Kept, Sought
+from .kept import EVERY, Follow, Kept, Sought
 from .ledger import LEASE_SECONDS, Alert, Answer, Past, Step
 from .limit import Definition
 from .rows import HELD, LAPSED, Known, Place, Record, Row, Terms
@@ -22,6 +22,7 @@ from .rows import HELD, LAPSED, Known, Place, Record, Row, Terms
 __all__ = ["MemoryLedger"]
 
 _NONE: Final = Terms(0, ())
+_GONE: Final = (None, None)
 
 
 class MemoryLedger(Kept):
@@ -79,6 +80,11 @@ class MemoryLedger(Kept):
         """See `book.Shelf`."""
         return self._terms.get(application, _NONE)
 
+    def known(self, number: int) -> Known | None:
+        """See `book.Shelf`."""
+        known, _ = self._every.get(number, _GONE)
+        return known
+
     def record(self, event_id: bytes) -> Record | None:
         """The book has all there are."""
         return None
@@ -89,7 +95,11 @@ class MemoryLedger(Kept):
 
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
-        return self._rows_of(number, key, since_ns)
+        return self._rows_of(number, key, (since_ns, -1))
+
+    def behind(self, number: int, key: str, ended_ns: int, turn: int) -> Iterable[Row]:
+        """See `book.Shelf`."""
+        return [row for row in self._rows_of(number, key) if 0 < row.ends_ns <= ended_ns and row.turn < turn]
 
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
         """See `book.Shelf`."""
@@ -112,6 +122,7 @@ class MemoryLedger(Kept):
         return book
 
     def _write(self, book: Book) -> None:
+        self._past += book.past
         for alert in book.alerts:
             alert_id = f"{next(self._alert_ids)}"
             self._outbox[alert_id] = (alert._replace(alert_id=alert_id), 0)
@@ -151,21 +162,21 @@ class MemoryLedger(Kept):
         there = [one for one, gone in self._limits(application) if gone is None]
         self._terms[application] = Terms(self.terms(application).version + 1, there)
 
-    def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
+    def _rows_of(self, number: int, key: str | None = None, counting: tuple[int, int] = EVERY) -> list[Row]:
         by_account = self._kept.by_account
         accounts = [account for account in by_account if account[0] == number] if key is None else [(number, key)]
         return [
             row
             for account in accounts
             for row in by_account.get(account, {}).values()
-            if since_ns is None or not row.ends_ns or row.ends_ns > since_ns
+            if row.ends_ns > counting[0] or row.starts_ns == counting[1]
         ]
 
-    def _page_of(self, number: int, since_ns: int, follow: Follow) -> tuple[list[Row], Follow]:
+    def _page_of(self, number: int, counting: tuple[int, int], follow: Follow, most: int) -> tuple[list[Row], Follow]:
         """What follows is the keys that are left of those that there were at first."""
         keys = [key for limit, key in self._kept.by_account if limit == number] if follow is None else follow
-        rows = [row for key in keys[:PAGE] for row in self._rows_of(number, key, since_ns)]
-        return rows, keys[PAGE:] or None
+        rows = [row for key in keys[:most] for row in self._rows_of(number, key, counting)]
+        return rows, keys[most:] or None
 
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in rows:
@@ -175,22 +186,21 @@ class MemoryLedger(Kept):
         for place in places:
             self._kept.drop(place)
 
-    def _resets(self, number: int) -> list[Past]:
-        return [past for limit, past in self._past if limit == number]
+    def _resets(self, number: int, closed_ns: int | None = None) -> list[Past]:
+        return [past for limit, past in self._past if limit == number and closed_ns in (None, past.closed_ns)]
 
     def _add_resets(self, number: int, past: Iterable[Past]) -> None:
         self._past += [(number, one) for one in past]
 
-    def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
+    def _drop_resets(self, number: int, key: str) -> int:
         before = len(self._past)
-        self._past = [
-            (limit, past)
-            for limit, past in self._past
-            if limit != number
-            or (key is not None and past.totals.key != key)
-            or (before_ns is not None and past.closed_ns > before_ns)
-        ]
+        self._past = [(limit, past) for limit, past in self._past if (limit, past.totals.key) != (number, key)]
         return before - len(self._past)
+
+    def _drop_old_resets(self, number: int, before_ns: int, follow: Follow, most: int) -> tuple[int, Follow]:
+        before = len(self._past)
+        self._past = [(limit, past) for limit, past in self._past if limit != number or past.closed_ns > before_ns]
+        return before - len(self._past), None
 
     def _free_alerts(self, now_ns: int, sought: Sought) -> list[Alert]:
         free = (alert for alert, leased in self._outbox.values() if leased <= now_ns)
@@ -245,6 +255,8 @@ class _MemoryBook(Book):
         """After some steps: forget what was for them alone, and records whose time has come."""
         if self._live:
             self._live.clear()
+        if self.past:
+            self.past.clear()
         if self.alerts:
             self.alerts.clear()
         if self.outdated:
@@ -266,7 +278,7 @@ class _MemoryBook(Book):
 
     def has_news(self) -> bool:
         """Whether there is something to tidy."""
-        if self.swept or self.outdated or self.alerts or self._live:
+        if self.swept or self.outdated or self.alerts or self._live or self.past:
             return True
         return bool(self._ends) and self._ends[0][0] <= self.now_ns
 

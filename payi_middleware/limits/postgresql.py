@@ -24,7 +24,7 @@ from ..store.postgresql import connect, translated
 from .book import Book
 from .ledger import LEASE_SECONDS, Answer, Reserve, Settle, Step
 from .rows import Place, Record
-from .sql import COLUMNS, TABLES, SqlKept, events_of
+from .sql import COLUMNS, LATER, TABLES, SqlKept, events_of
 
 __all__ = ["PostgresqlLedger"]
 
@@ -46,7 +46,7 @@ _BEGIN: Final = (
 _BEGIN_ALONE: Final = _BEGIN.replace("BEGIN;", "BEGIN; LOCK TABLE payi_ledger.accounts IN EXCLUSIVE MODE;")
 """It waits for runs, which lock accounts, and they for it."""
 _LOCK_ACCOUNTS: Final = (
-    "SELECT accounts.number FROM accounts JOIN unnest(?::bigint[], ?::text[]) AS asked (number, key) "
+    "SELECT (SELECT changes FROM ledger) FROM accounts JOIN unnest(?::bigint[], ?::text[]) AS asked (number, key) "
     "ON accounts.number = asked.number AND accounts.key = asked.key "
     "ORDER BY accounts.number, accounts.key FOR UPDATE OF accounts"
 )
@@ -64,10 +64,10 @@ _ROWS: Final = (
     "ON rows.number = asked.number AND rows.key = asked.key AND rows.starts_ns = asked.starts_ns"
 )
 # Not by `to_regclass`: within a transaction it remembers that there was nothing, whatever another process has made since.
-_IS_MADE: Final = (
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'payi_ledger' AND tablename = 'ledger')"
+_HAS: Final = (
+    "SELECT column_name FROM information_schema.columns WHERE table_schema = 'payi_ledger' AND table_name = 'limits'"
 )
-_MARK: Final = "COMMENT ON SCHEMA payi_ledger IS 'payi-middleware limits 1'"
+_MARK: Final = "COMMENT ON SCHEMA payi_ledger IS 'payi-middleware limits 2'"
 _HINDERED: Final = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
@@ -144,6 +144,8 @@ class PostgresqlLedger(SqlKept):
                 return super().run(steps)
             except _NeedsMore as error:
                 self._more |= error.accounts
+            except _Changed:
+                pass
             except LedgerError as error:
                 if not left or not isinstance(error.__cause__, _HINDERED):
                     raise
@@ -193,7 +195,7 @@ class PostgresqlLedger(SqlKept):
                     self._keep_clock()
                     self._connection.execute("COMMIT")
             except BaseException as error:
-                if not isinstance(error, _NeedsMore):
+                if not isinstance(error, _NeedsMore | _Changed):
                     self._forget_all()
                 self._undo()
                 raise
@@ -255,7 +257,11 @@ class PostgresqlLedger(SqlKept):
         self._need(self._accounts_of(self._looked_up.values()))
 
     def _read_locked(self, accounts: frozenset[_Account], steps: Sequence[Step]) -> int:
-        """In one way to the server and back; each statement sees what was committed when the one before was done."""
+        """In one way to the server and back; each statement sees what was committed when the one before was done.
+
+        Raises:
+            _Changed: Limits were, between the begin and the lock: who changes them waits for all locks, and this for him.
+        """
         assert self._connection is not None
         self._forget_read()
         event_ids = list(events_of(steps))
@@ -266,7 +272,10 @@ class PostgresqlLedger(SqlKept):
             rows = self._send(_ROWS, _columns(places)) if places else None
             self._remember_records(event_ids, records.fetchall())
             self._remember_rows([] if rows is None else rows.fetchall())
-            return len(locked.fetchall())
+            found = locked.fetchall()
+            if found and found[0][0] != self._changes:
+                raise _Changed
+            return len(found)
 
     def _named(self, steps: Sequence[Step]) -> frozenset[_Account]:
         """The accounts that steps name, of limits that are there."""
@@ -327,8 +336,11 @@ class PostgresqlLedger(SqlKept):
         self._send(sql, values)
 
     def _do(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        for row in rows:
-            self._send(sql, row)
+        if len(rows) == 1:
+            self._send(sql, rows[0])
+        elif rows:  # sent together, also where nothing else is
+            assert self._connection is not None
+            self._connection.cursor().executemany(in_postgresql(sql), rows)
 
 
 class _NeedsMore(Exception):  # noqa: N818 - it is no error
@@ -337,6 +349,10 @@ class _NeedsMore(Exception):  # noqa: N818 - it is no error
     def __init__(self, accounts: frozenset[_Account]) -> None:
         super().__init__(accounts)
         self.accounts = accounts
+
+
+class _Changed(Exception):  # noqa: N818 - it is no error
+    """A run had read other limits than there are by now."""
 
 
 def _columns(rows: Iterable[_Account | Place]) -> list[str | list[str]]:
@@ -368,15 +384,21 @@ def _translated(url: str) -> Iterator[None]:
 
 
 def _make(connection: psycopg.Connection) -> None:
-    """The tables, if they are not there."""
-    if connection.execute(_IS_MADE).fetchone() == (True,):
+    """The tables, if they are not there, and what the first ledgers lack."""
+    if _is_whole(connection):
         return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        if connection.execute(_IS_MADE).fetchone() == (True,):
+        there = connection.execute(_HAS).fetchall()
+        if _is_whole(connection):
             return  # another process was first
         connection.execute("CREATE SCHEMA IF NOT EXISTS payi_ledger")
-        for statement in (*TABLES, *_MORE):
+        for statement in LATER if there else (*TABLES, *_MORE):
             connection.execute(in_postgresql(statement.replace(" AUTOINCREMENT", "")))
-        connection.execute("INSERT INTO ledger VALUES (%s, 0, 0)", (uuid.uuid4().hex[:16],))
+        if not there:
+            connection.execute("INSERT INTO ledger VALUES (%s, 0, 0)", (uuid.uuid4().hex[:16],))
         connection.execute(_MARK)
+
+
+def _is_whole(connection: psycopg.Connection) -> bool:
+    return ("turns",) in connection.execute(_HAS).fetchall()

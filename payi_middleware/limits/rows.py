@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, TypeAlias
 
@@ -26,7 +27,9 @@ __all__ = [
     "Record",
     "Row",
     "Terms",
+    "Turn",
     "held_of",
+    "merged",
     "past_of",
     "totals_of",
 ]
@@ -42,7 +45,10 @@ SETTLED_NS: Final = SETTLED_DAYS * DAY_NS
 """How long a record is kept after its call."""
 SLICES: Final = 60
 """Of a rolling window: so finely room returns."""
-_EVER: Final = 2**63
+_EVER: Final = 2**63 - 1
+_US: Final = 1_000
+_MOST_TURNS: Final = 500
+"""Of a limit that are kept: an account that nobody looked at through more of them has gone through the oldest that is left."""
 _KEPT_DAYS: Final = {"hour": 35, "day": 400}
 _KEPT_DAYS_OF_LONGER: Final = 1_830  # five years
 _AT: Final = {"usd": 0, "tokens": 1, "calls": 2}  # places in an `Amount`
@@ -70,11 +76,19 @@ class Row(msgspec.Struct, gc=False):
     failed: int = 0
     told: tuple[float | str, ...] = ()
     """Alerts of this window that have been given out."""
+    turn: int = 0
+    """The number of the last of its limit's turns that it has gone through."""
 
     @property
     def place(self) -> Place:
         """Where it is kept."""
         return self.number, self.key, self.starts_ns
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was counted in it; something may be held."""
+        requests = self.ok or self.exceeded or self.overrun or self.blocked or self.blocked_external or self.failed
+        return not (self.spent or self.input_ticks or self.output_ticks or requests)
 
     @property
     def began(self) -> int:
@@ -113,6 +127,33 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     """Of a call that was counted or refused, by limit id."""
 
 
+class Turn(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """All accounts of a limit are reset, or its windows are others from now on: in one instant, however many accounts there are.
+
+    It is noted with the limit. Each row goes through it when it is next looked at; until then it stands as it did in that instant.
+    """
+
+    number: int
+    at_ns: int
+    """A microsecond after all that was done with the limit before, as the clock may stand still."""
+    starts_ns: int
+    """Of the window that ran then; of a rolling one, of the slice."""
+    ends_ns: int
+    rolling_ns: int
+    most: int
+    is_reset: bool
+
+    def is_of(self, row: Row) -> bool:
+        """Whether a row counted then."""
+        if self.rolling_ns:
+            return row.ends_ns > self.at_ns - self.rolling_ns and row.ends_ns - row.starts_ns <= self.rolling_ns
+        return row.starts_ns == self.starts_ns
+
+    def past_of(self, row: Row) -> Past:
+        """What a row had come to then."""
+        return Past(_totals(row, row.began, self.ends_ns), self.most, self.at_ns, reset=True)
+
+
 class Known:
     """A limit of which the rules ask often."""
 
@@ -133,17 +174,22 @@ class Known:
         "starts_ns",
         "strict",
         "timezone",
+        "turn",
+        "turns",
         "type",
         "unit",
         "until_ns",
         "window",
     )
 
-    def __init__(self, number: int, definition: Definition) -> None:
+    def __init__(self, number: int, definition: Definition, turns: Sequence[Turn] = ()) -> None:
         limit = definition.limit
         self.number = number
         """Its own in this ledger: a limit that is deleted and made again has another."""
         self.definition = definition
+        self.turns = tuple(turns)
+        self.turn = turns[-1].number if turns else 0
+        """The number of the last: a row that has another is behind."""
         self.limit_id = definition.limit_id
         self.name = limit.name
         self.type = limit.type
@@ -179,6 +225,43 @@ class Known:
                 self.starts_ns, self.ends_ns = span(self.window, self.timezone, at_ns)
                 self.until_ns = self.ends_ns
         return self.starts_ns, self.ends_ns
+
+    def turned(self, at_ns: int, *, is_reset: bool) -> Known:
+        """The limit after all of its accounts were reset, or after its windows became these."""
+        starts, ends = self.window_at(at_ns)
+        at = max(at_ns, self.turns[-1].at_ns if self.turns else 0) + _US
+        turn = Turn(self.turn + 1, at, starts, ends, self.rolling, self.most, is_reset)
+        return Known(self.number, self.definition, (*self.turns, turn)[-_MOST_TURNS:])
+
+    def through(self, row: Row) -> list[Past]:
+        """Take a row through the turns that it has missed; what it had come to at those that reset it.
+
+        Where a new window began at the same time as an older one, the row is the same, and ends when the new one does.
+        """
+        past: list[Past] = []
+        for turn in self.turns:
+            if turn.number <= row.turn:
+                continue
+            if turn.is_reset and turn.is_of(row):
+                if not row.is_blank:
+                    past.append(turn.past_of(row))
+                row.begin_anew()
+            if row.starts_ns and row.starts_ns == turn.starts_ns:
+                row.ends_ns = turn.ends_ns
+        row.turn = self.turn
+        return past
+
+    def seen(self, row: Row) -> tuple[Row, list[Past]]:
+        """The same for who only looks: the row as it stands now, and what it was, without a change of it."""
+        if row.turn >= self.turn:
+            return row, []
+        row = copy.copy(row)
+        past = self.through(row)
+        return row, past
+
+    def counting(self, now_ns: int) -> tuple[int, int]:
+        """Rows may count now that end after the first, or begin with the second."""
+        return (now_ns - self.rolling, -1) if self.rolling else (_EVER, self.window_at(now_ns)[0])
 
     def is_live(self, row: Row, now_ns: int) -> bool:
         """Whether a row counts now. A slice counts until all of it is out of the window, so that no window is passed."""
@@ -271,6 +354,28 @@ def past_of(row: Row, closed_ns: int) -> Past:
     """A row whose window ended, or whose limit is gone."""
     totals = _totals(row, row.began, row.ends)
     return Past(totals, row.most, closed_ns, reset=False)
+
+
+def merged(past: Iterable[Past]) -> list[Past]:
+    """What accounts had come to at resets, from what each of their rows had: of a rolling window the slices went by themselves."""
+    found: dict[tuple[str, int], list[Past]] = {}
+    for one in past:
+        found.setdefault((one.totals.key, one.closed_ns), []).append(one)
+    return [some[0] if len(some) == 1 else some[0]._replace(totals=_sum(some)) for some in found.values()]
+
+
+def _sum(past: Sequence[Past]) -> Totals:
+    every = [one.totals for one in past]
+    return Totals(
+        every[0].key,
+        sum(one.spent for one in every),
+        sum(one.held for one in every),
+        sum(one.input_ticks for one in every),
+        sum(one.output_ticks for one in every),
+        {state: sum(one.requests.get(state, 0) for one in every) for state in STATES},
+        min((one.starts_ns for one in every if one.starts_ns is not None), default=None),
+        max((one.ends_ns for one in every if one.ends_ns is not None), default=None),
+    )
 
 
 def held_of(event_id: bytes, record: Record, limit_ids: dict[int, str]) -> Held:

@@ -15,13 +15,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .book import Book
-from .kept import PAGE, Follow, Kept, Sought
+from .kept import EVERY, Follow, Kept, Sought
 from .ledger import Alert, Answer, Past, Renew, Step, Unreadable
 from .limit import Definition
 from .readable import note_unreadable, read_definition
-from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms
+from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms, Turn
 
-__all__ = ["COLUMNS", "TABLES", "TOGETHER", "SqlKept", "events_of"]
+__all__ = ["COLUMNS", "LATER", "TABLES", "TOGETHER", "SqlKept", "events_of"]
 
 T = TypeVar("T")
 
@@ -35,49 +35,59 @@ _OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of n
 TABLES: Final = (
     "CREATE TABLE ledger (id TEXT NOT NULL, clock_ns INTEGER NOT NULL, changes INTEGER NOT NULL)",
     "CREATE TABLE limits (number INTEGER PRIMARY KEY, application TEXT NOT NULL, limit_id TEXT NOT NULL, "
-    "definition TEXT NOT NULL, changed INTEGER NOT NULL, gone_ns INTEGER)",
+    "definition TEXT NOT NULL, changed INTEGER NOT NULL, gone_ns INTEGER, turns BLOB)",
     "CREATE INDEX limits_changed ON limits (changed)",
     "CREATE TABLE rows (number INTEGER NOT NULL, key TEXT NOT NULL, starts_ns INTEGER NOT NULL, ends_ns INTEGER NOT NULL, "
     "most INTEGER NOT NULL, spent INTEGER NOT NULL, held INTEGER NOT NULL, input_ticks INTEGER NOT NULL, "
     "output_ticks INTEGER NOT NULL, ok INTEGER NOT NULL, exceeded INTEGER NOT NULL, overrun INTEGER NOT NULL, "
     "blocked INTEGER NOT NULL, blocked_external INTEGER NOT NULL, failed INTEGER NOT NULL, told BLOB NOT NULL, "
-    "PRIMARY KEY (number, key, starts_ns)) WITHOUT ROWID",
-    "CREATE INDEX rows_ends ON rows (number, ends_ns)",
+    "turn INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (number, key, starts_ns)) WITHOUT ROWID",
     "CREATE TABLE holds (event_id BLOB PRIMARY KEY, state INTEGER NOT NULL, due_ns INTEGER NOT NULL, "
     "record BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE settled (event_id BLOB PRIMARY KEY, due_ns INTEGER NOT NULL, record BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE resets (id INTEGER PRIMARY KEY, number INTEGER NOT NULL, key TEXT NOT NULL, closed_ns INTEGER NOT NULL, "
     "past BLOB NOT NULL)",
-    "CREATE INDEX resets_number ON resets (number)",
+    "CREATE INDEX resets_account ON resets (number, key, id)",
     "CREATE TABLE alerts (id INTEGER PRIMARY KEY AUTOINCREMENT, free_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL, "
     "told INTEGER NOT NULL DEFAULT 0, alert BLOB NOT NULL)",
 )
 """In SQLite's words."""
+LATER: Final = (
+    "ALTER TABLE limits ADD COLUMN turns BLOB",
+    "ALTER TABLE rows ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX resets_account ON resets (number, key, id)",
+    "DROP INDEX resets_number",
+    "DROP INDEX rows_ends",  # of no use where the account is told
+)
+"""What the first ledgers lack, and what they have too much."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _record = msgspec.msgpack.Decoder(Record).decode
 _told = msgspec.msgpack.Decoder(tuple[float | str, ...]).decode
 _past = msgspec.msgpack.Decoder(Past).decode
 _alert = msgspec.msgpack.Decoder(Alert).decode
+_turns = msgspec.msgpack.Decoder(tuple[Turn, ...]).decode
 _definition_json = msgspec.json.Encoder().encode
 
 _ROW: Final = (
     "number, key, starts_ns, ends_ns, most, spent, held, input_ticks, output_ticks, "
-    "ok, exceeded, overrun, blocked, blocked_external, failed, told"
+    "ok, exceeded, overrun, blocked, blocked_external, failed, told, turn"
 )
 COLUMNS: Final = tuple(_ROW.split(", "))
 """Of a row."""
-_CHANGING: Final = COLUMNS[4:]
+_CHANGING: Final = COLUMNS[4:16]
+"""What a step changes in a row that is behind no turn of its limit."""
 _PUT_ROWS: Final = (
     f"INSERT INTO rows ({_ROW}) VALUES",
-    f"({', '.join('?' * 16)})",
+    f"({', '.join('?' * 17)})",
     "ON CONFLICT (number, key, starts_ns) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _CHANGING),
+    + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS[3:]),
 )
 _CHANGE_ROW: Final = (
     "UPDATE rows SET " + ", ".join(f"{name} = ?" for name in _CHANGING) + " "  # noqa: S608 - names that are written above
     "WHERE number = ? AND key = ? AND starts_ns = ?"
 )
+_COUNTING: Final = "(ends_ns > ? OR starts_ns = ?)"
 _PUT_HOLDS: Final = ("INSERT INTO holds (event_id, state, due_ns, record) VALUES", "(?, ?, ?, ?)", "")
 _CHANGE_HOLDS: Final = (
     *_PUT_HOLDS[:2],
@@ -150,6 +160,11 @@ class SqlKept(Kept):
         """See `book.Shelf`."""
         return self._terms.get(application) or Terms(0, ())
 
+    def known(self, number: int) -> Known | None:
+        """See `book.Shelf`."""
+        found = self._every.get(number)
+        return None if found is None else found[0]
+
     def record(self, event_id: bytes) -> Record | None:
         """See `book.Shelf`."""
         record = self._records_read.get(event_id)
@@ -175,7 +190,12 @@ class SqlKept(Kept):
 
     def rows(self, number: int, key: str, since_ns: int) -> list[Row]:
         """See `book.Shelf`."""
-        return [self._rows_read.setdefault(row.place, row) for row in self._rows_of(number, key, since_ns)]
+        return [self._rows_read.setdefault(row.place, row) for row in self._rows_of(number, key, (since_ns, -1))]
+
+    def behind(self, number: int, key: str, ended_ns: int, turn: int) -> Iterable[Row]:
+        """See `book.Shelf`."""
+        where = "number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ? AND turn < ?"
+        return map(_row, self._ask(f"SELECT {_ROW} FROM rows WHERE {where}", (number, key, ended_ns, turn)))  # noqa: S608
 
     def lapsing(self, now_ns: int) -> Iterable[bytes]:
         """See `book.Shelf`."""
@@ -228,8 +248,10 @@ class SqlKept(Kept):
                 self._records_read[event_id] = record
 
     def _write(self, book: Book) -> None:
-        if len(book.changed) != 1 or not self._wrote_row(*next(iter(book.changed.items()))):
+        if len(book.changed) != 1 or book.has_turned or not self._wrote_row(*next(iter(book.changed.items()))):
             self._write_rows(book.changed)
+        if book.past:
+            self._put(_PUT_RESETS, [_columns_of_past(*one) for one in book.past])
         for (number, key), ended_ns in book.outdated.items():
             sql = "DELETE FROM rows WHERE number = ? AND key = ? AND ends_ns > 0 AND ends_ns <= ?"
             self._do(sql, [(number, key, ended_ns)])
@@ -326,14 +348,17 @@ class SqlKept(Kept):
 
     def _read_limits(self, changes: int) -> None:
         """Limits were changed since they were read; by all who use the database so often."""
-        sql = "SELECT number, application, limit_id, definition, gone_ns, changed FROM limits WHERE changed > ? ORDER BY number"
+        sql = (
+            "SELECT number, application, limit_id, definition, gone_ns, changed, turns FROM limits "
+            "WHERE changed > ? ORDER BY number"
+        )
         versions: dict[str, int] = {}
-        for number, application, limit_id, definition, gone_ns, changed in self._ask(sql, (self._changes,)):
+        for number, application, limit_id, definition, gone_ns, changed, turns in self._ask(sql, (self._changes,)):
             versions[application] = max(changed, versions.get(application, 0))
             self._unreadable.get(application, {}).pop(number, None)
             read = read_definition(limit_id, definition)
             if not isinstance(read, Unreadable):
-                self._every[number] = (Known(number, read), gone_ns)
+                self._every[number] = (Known(number, read, _turns(turns) if turns else ()), gone_ns)
             elif gone_ns is None:
                 self._unreadable.setdefault(application, {})[number] = read
                 note_unreadable(application, read)
@@ -369,8 +394,8 @@ class SqlKept(Kept):
     def _change_limit(self, known: Known) -> Known:
         change = self._next_change()
         kept = _definition_json(known.definition).decode()
-        row = (known.limit_id, kept, change, known.number)
-        self._do("UPDATE limits SET limit_id = ?, definition = ?, changed = ? WHERE number = ?", [row])
+        row = (known.limit_id, kept, change, _encode(known.turns) if known.turns else None, known.number)
+        self._do("UPDATE limits SET limit_id = ?, definition = ?, changed = ?, turns = ? WHERE number = ?", [row])
         self._read_limits(change)
         return self._every[known.number][0]
 
@@ -387,27 +412,28 @@ class SqlKept(Kept):
         change: int = self._ask("SELECT changes FROM ledger", ())[0][0]
         return change
 
-    def _rows_of(self, number: int, key: str | None = None, since_ns: int | None = None) -> list[Row]:
-        sql, told = f"SELECT {_ROW} FROM rows WHERE number = ?", [number]  # noqa: S608
+    def _rows_of(self, number: int, key: str | None = None, counting: tuple[int, int] = EVERY) -> list[Row]:
+        where, told = f"number = ? AND {_COUNTING}", [number, *counting]
         if key is not None:
-            sql, told = sql + " AND key = ?", [*told, key]  # type: ignore[list-item]
-        if since_ns is not None:
-            sql, told = sql + " AND (ends_ns > ? OR ends_ns = 0)", [*told, since_ns]
-        return [_row(found) for found in self._ask(sql + " ORDER BY key, starts_ns", told)]
+            where, told = where + " AND key = ?", [*told, key]  # type: ignore[list-item]
+        return [
+            _row(found)
+            for found in self._ask(f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY key, starts_ns", told)  # noqa: S608
+        ]
 
-    def _page_of(self, number: int, since_ns: int, follow: Follow) -> tuple[list[Row], Follow]:
+    def _page_of(self, number: int, counting: tuple[int, int], follow: Follow, most: int) -> tuple[list[Row], Follow]:
         """What follows is behind a key."""
         sign, key = (">=", "") if follow is None else (">", follow)
         sql = (
             f"SELECT {_ROW} FROM rows WHERE number = ? AND key {sign} ? "  # noqa: S608 - words of ours
-            "AND (ends_ns > ? OR ends_ns = 0) ORDER BY key, starts_ns LIMIT ?"
+            f"AND {_COUNTING} ORDER BY key, starts_ns LIMIT ?"
         )
-        rows = [_row(found) for found in self._ask(sql, (number, key, since_ns, PAGE))]
-        if len(rows) < PAGE:
+        rows = [_row(found) for found in self._ask(sql, (number, key, *counting, most))]
+        if len(rows) < most:
             return rows, None
         last = rows[-1].key  # of which there may be more
         whole = [row for row in rows if row.key != last]
-        return (whole, whole[-1].key) if whole else (self._rows_of(number, last, since_ns), last)
+        return (whole, whole[-1].key) if whole else (self._rows_of(number, last, counting), last)
 
     def _put_rows(self, rows: Iterable[Row]) -> None:
         for row in (put := list(rows)):
@@ -419,30 +445,35 @@ class SqlKept(Kept):
             self._rows_read.pop(place, None)
         self._do("DELETE FROM rows WHERE number = ? AND key = ? AND starts_ns = ?", dropped)
 
-    def _resets(self, number: int) -> list[Past]:
-        return [_past(past) for (past,) in self._ask("SELECT past FROM resets WHERE number = ?", (number,))]
+    def _resets(self, number: int, closed_ns: int | None = None) -> list[Past]:
+        sql, told = "SELECT past FROM resets WHERE number = ?", [number]
+        if closed_ns is not None:
+            sql, told = f"{sql} AND closed_ns = ?", [number, closed_ns]
+        return [_past(past) for (past,) in self._ask(sql, told)]
 
     def _add_resets(self, number: int, past: Iterable[Past]) -> None:
-        rows = [(number, one.totals.key, one.closed_ns, _encode(one)) for one in past]
-        self._put(_PUT_RESETS, rows)
+        self._put(_PUT_RESETS, [_columns_of_past(number, one) for one in past])
 
-    def _drop_resets(self, number: int, *, key: str | None = None, before_ns: int | None = None) -> int:
-        where, told = "number = ?", [number]
-        if key is not None:
-            where, told = where + " AND key = ?", [*told, key]  # type: ignore[list-item]
-        if before_ns is not None:
-            where, told = where + " AND closed_ns <= ?", [*told, before_ns]
-        count: int = self._ask(f"SELECT count(*) FROM resets WHERE {where}", told)[0][0]  # noqa: S608
-        self._do(f"DELETE FROM resets WHERE {where}", [told])  # noqa: S608
+    def _drop_resets(self, number: int, key: str) -> int:
+        found = self._ask("SELECT count(*) FROM resets WHERE number = ? AND key = ?", (number, key))
+        self._do("DELETE FROM resets WHERE number = ? AND key = ?", [(number, key)])
+        count: int = found[0][0]
         return count
+
+    def _drop_old_resets(self, number: int, before_ns: int, follow: Follow, most: int) -> tuple[int, Follow]:
+        """What follows is behind a key and an id."""
+        sql = "SELECT key, id, closed_ns FROM resets WHERE number = ? AND (key, id) > (?, ?) ORDER BY number, key, id LIMIT ?"
+        found = self._ask(sql, (number, *(follow or ("", 0)), most))
+        old = [(number_of_reset,) for _, number_of_reset, closed_ns in found if closed_ns <= before_ns]
+        self._do("DELETE FROM resets WHERE id = ?", old)
+        return len(old), found[-1][:2] if len(found) == most else None
 
     def _free_alerts(self, now_ns: int, sought: Sought) -> list[Alert]:
         stages = ", ".join(str(int(stage)) for stage in sought.stages)
         sql = f"SELECT id, alert, told FROM alerts WHERE free_ns <= ? AND at_ns <= ? AND told IN ({stages})"  # noqa: S608
         values: list[Any] = [now_ns, sought.before_ns]
-        if (
-            sought.application is not None
-        ):  # of others' there may be very many, which nobody tells: none of them is read
+        # Of others' there may be very many, which nobody tells: none of them is read.
+        if sought.application is not None:
             begins = _encode(("", sought.application))[1:]
             sql, values = f"{sql} AND substr(alert, 2, {len(begins)}) = ?", [*values, begins]
         found = self._ask(f"{sql} ORDER BY id LIMIT ?{self._taking}", [*values, sought.most])
@@ -517,10 +548,14 @@ def _records_of(count: int) -> str:
 
 
 def _row(found: Sequence[Any]) -> Row:
-    *counted, told = found
-    return Row(*counted, _told(told) if told else ())  # type: ignore[call-arg]
+    *counted, told, turn = found
+    return Row(*counted, _told(told) if told else (), turn)  # type: ignore[call-arg]
 
 
 def _columns(row: Row) -> tuple[Any, ...]:
     columns = msgspec.structs.astuple(row)
-    return (*columns[:15], _encode(row.told) if row.told else b"")
+    return (*columns[:15], _encode(row.told) if row.told else b"", row.turn)
+
+
+def _columns_of_past(number: int, past: Past) -> tuple[Any, ...]:
+    return (number, past.totals.key, past.closed_ns, _encode(past))

@@ -23,12 +23,12 @@ from ..store import inherited, replaced
 from ..store.patience import patiently
 from ..store.sqlite import open_file, translated
 from .ledger import LEASE_SECONDS, Answer, Step
-from .sql import TABLES, TOGETHER, SqlKept
+from .sql import LATER, TABLES, TOGETHER, SqlKept
 
 __all__ = ["SqliteLedger"]
 
 _APPLICATION_ID: Final = 0x5061794C  # "PayL": what file(1) and we ourselves know the file by
-_VERSION: Final = 1
+_VERSION: Final = 2
 _NS: Final = 10**9
 _COMMITS, _APART = 500, 1.0  # after so many of ours and so many seconds the log is copied into the file
 _LONG_LOG: Final = 16_000  # pages; while several processes write all the time it would grow for ever
@@ -432,12 +432,13 @@ def _prepare(connection: sqlite3.Connection, path: Path, timeout: float) -> None
 def _make(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        if _version(connection, path) != _VERSION:  # else another process was first
-            for statement in TABLES:
-                connection.execute(statement)
+        version = _version(connection, path)
+        for statement in () if version == _VERSION else LATER if version else TABLES:  # else another process was first
+            connection.execute(statement)
+        if not version:
             connection.execute("INSERT INTO ledger VALUES (?, 0, 0)", (uuid.uuid4().hex[:16],))
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -50,6 +50,8 @@ from payi_middleware.limits.limit import Definition, Limit
 USD = 10**10
 """Ticks of one."""
 NS = 10**9
+US = 10**3
+"""By so much the reset of all accounts is after what was done in the same instant."""
 HOUR = 3_600
 DAY = 86_400
 
@@ -836,6 +838,113 @@ def alerts_of_others_are_in_nobody_s_way(ledger: Ledger) -> None:
     ledger.outbox_done([alert.alert_id for alert in mine + theirs])
 
 
+def all_accounts_are_reset_in_one_instant(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 5, per="user")
+    jane, bob, eve = (Account(limit, f'["{user}"]') for user in ("jane", "bob", "eve"))
+    team.spend(jane, usd=5)
+    team.spend(bob, usd=2)
+    event = team.begin(bob, usd=0.5)
+    waiting = team.begin(eve)
+    past = {one.totals.key: one for one in ledger.reset(team.name, limit)}
+    assert {key: (one.totals.spent, one.totals.held) for key, one in past.items()} == {
+        jane.key: (5 * USD, 0),
+        bob.key: (2 * USD, USD // 2),  # of eve's nothing was counted
+    }
+    (closed,) = {one.closed_ns for one in past.values()}
+    assert [(one.closed_ns, one.reset, one.most) for one in team.history(limit)] == [(closed, True, 5 * USD)] * 2
+    assert [team.stands(limit, one.key) for one in (jane, bob, eve)] == [(0, 0), (0, 0.5), (0, 1)]
+    team.settle(event, bob, usd=0.25)  # counts anew
+    team.do(Release(waiting))
+    assert admitted(team.reserve(jane))[0].spent == 0
+    assert [team.stands(limit, one.key) for one in (jane, bob, eve)] == [(0, 1), (0.25, 0), (0, 0)]
+    told = {one.totals.key: one for one in team.history(limit)}
+    assert told == past  # as it stood in that instant, whoever was looked at since
+    (again,) = ledger.reset(team.name, limit)
+    assert (again.totals.key, again.totals.spent) == (bob.key, USD // 4)
+    assert again.closed_ns > closed
+    assert sorted(one.totals.spent for one in team.history(limit)) == [USD // 4, 2 * USD, 5 * USD]
+    assert ledger.reset(team.name, limit) == []
+    assert ledger.reset(team.name, "unknown") == []
+
+
+def an_alert_is_told_again_after_all_were_reset(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 2, per="user", alerts=(0.5,))
+    jane = Account(limit, '["jane"]')
+    assert team.spend(jane).crossed != ()
+    ledger.reset(team.name, limit)
+    assert team.spend(jane, usd=0.5).crossed == ()
+    assert [crossed.spent for crossed in team.spend(jane, usd=0.5).crossed] == [USD]
+
+
+def a_limit_that_is_deleted_keeps_what_was_reset(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 5, per="user")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    team.spend(jane, usd=1)
+    event = team.begin(bob, usd=3)
+    ledger.reset(team.name, limit)
+    team.spend(jane, usd=2)
+    ledger.remove(team.name, limit)
+    team.settle(event, bob, usd=3)  # to nothing
+    found = sorted((one.totals.key, one.totals.spent, one.reset) for one in team.history(limit) if one.totals.spent)
+    assert found == [(jane.key, USD, True), (jane.key, 2 * USD, False)]
+
+
+def deleted_limits_are_listed_with_their_history(ledger: Ledger) -> None:
+    team = Team(ledger)
+    first, second = team.limit("first", 5, per="user"), team.limit("second", 7)
+    team.spend(Account(first, '["jane"]'), usd=2)
+    team.spend(second, usd=3)
+    assert ledger.deleted(team.name) == []
+    ledger.remove(team.name, first)
+    ledger.remove(team.name, second)
+    found = ledger.deleted(team.name)
+    assert [(one.definition.limit_id, one.definition.limit.name) for one in found] == [
+        (second, "second"),
+        (first, "first"),
+    ]
+    assert found[0].at_ns >= found[1].at_ns > 0
+    assert [past.totals.spent for past in team.history(found[1].definition.limit_id)] == [2 * USD]
+    team.limit("first again", 6, limit_id=first)
+    assert [one.definition.limit_id for one in ledger.deleted(team.name)] == [second]
+    ledger.remove(team.name, first)
+    assert [one.definition.limit.name for one in ledger.deleted(team.name)] == ["first again", "second"]
+
+
+def a_limit_can_be_erased(ledger: Ledger) -> None:
+    team = Team(ledger)
+    first, second = team.limit("jane's", 5, match={"user_id": "jane"}), team.limit("Jane too", 7, tags=("jane",))
+    team.spend(first, usd=2)
+    team.spend(second, usd=3)
+    ledger.remove(team.name, second)
+    ledger.erase(team.name, first)
+    ledger.erase(team.name, second)
+    assert ledger.definitions(team.name).limits == ()
+    found = [one.definition for one in ledger.deleted(team.name)]
+    assert "jane" not in repr(found).lower().replace(team.name, "")
+    spent = [past.totals.spent for one in found for past in team.history(one.limit_id)]
+    assert sorted(spent) == [2 * USD, 3 * USD]
+    assert team.history(first) == []
+
+
+def an_account_that_was_reset_with_all_can_be_forgotten_and_corrected(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 5, per="user")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    team.spend(jane, usd=1)
+    team.spend(bob, usd=2)
+    ledger.reset(team.name, limit)
+    ledger.set_spent(team.name, bob, None, team.totals(limit, bob.key)._replace(spent=4 * USD))
+    assert team.stands(limit, bob.key) == (4, 0)
+    assert ledger.forget(team.name, jane) >= 1
+    assert [(one.totals.key, one.totals.spent) for one in team.history(limit)] == [(bob.key, 2 * USD)]
+    (past,) = ledger.reset(team.name, limit, bob.key)
+    assert past.totals.spent == 4 * USD
+    assert len(team.history(limit)) == 2
+
+
 CASES: list[Callable[[Ledger], None]] = [
     a_call_is_held_and_then_counted,
     the_call_that_crosses_completes_and_the_next_is_refused,
@@ -878,6 +987,12 @@ CASES: list[Callable[[Ledger], None]] = [
     a_reset_begins_anew_and_what_is_held_stays,
     a_reset_of_one_account_leaves_the_others,
     a_limit_that_was_never_used_can_be_reset,
+    all_accounts_are_reset_in_one_instant,
+    an_alert_is_told_again_after_all_were_reset,
+    a_limit_that_is_deleted_keeps_what_was_reset,
+    deleted_limits_are_listed_with_their_history,
+    a_limit_can_be_erased,
+    an_account_that_was_reset_with_all_can_be_forgotten_and_corrected,
     a_row_can_be_corrected,
     an_account_can_be_forgotten,
     accounts_are_named_after_their_limit_is_gone,
@@ -1162,6 +1277,134 @@ def rows_that_are_over_can_be_pruned(ledger: Ledger, clock: Clock) -> None:
     assert [team.stands(limit)[0] for limit in (hourly, whole, rolling)] == [1, 1, 2]
 
 
+def a_reset_of_all_is_of_the_window_that_ran_then(ledger: Ledger, clock: Clock) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 5, per="user", window="hour")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    noon = clock.ns
+    team.spend(jane, usd=1)
+    team.spend(bob, usd=2)
+    clock.advance(600)
+    event = team.begin(jane, usd=0.5)
+    clock.advance(600)
+    assert sorted(one.totals.spent for one in ledger.reset(team.name, limit)) == [USD, 2 * USD]
+    at = clock.ns + US
+    clock.advance(HOUR)
+    assert team.stands(limit, bob.key) == (0, 0)
+    team.settle(event, jane, usd=0.25)
+    assert team.stands(limit, jane.key) == (0, 0)
+    assert ledger.reset(team.name, limit) == []
+    clock.advance(HOUR)
+    team.spend(bob, usd=3)
+    found = {
+        (one.totals.key, one.totals.spent, one.totals.starts_ns, one.closed_ns, one.reset)
+        for one in team.history(limit)
+        if one.totals.spent
+    }
+    assert found == {
+        (jane.key, USD, noon, at, True),
+        (jane.key, USD // 4, noon, noon + HOUR * NS, False),  # of the window in which it was reserved
+        (bob.key, 2 * USD, noon, at, True),
+    }
+
+
+def who_was_not_there_between_two_resets_is_closed_by_the_first(ledger: Ledger, clock: Clock) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 5, per="user")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    team.spend(jane, usd=1)
+    team.spend(bob, usd=2)
+    first = clock.ns + US
+    ledger.reset(team.name, limit)
+    clock.advance(DAY)
+    team.spend(jane, usd=3)
+    assert [one.totals.spent for one in ledger.reset(team.name, limit)] == [3 * USD]
+    second = clock.ns + US
+    clock.advance(DAY)
+    for _ in range(2):  # before it is looked at, and after
+        assert {(one.totals.key, one.totals.spent, one.closed_ns) for one in team.history(limit)} == {
+            (jane.key, USD, first),
+            (bob.key, 2 * USD, first),
+            (jane.key, 3 * USD, second),
+        }
+        team.spend(bob, usd=0.5)
+    assert team.stands(limit, bob.key) == (1, 0)
+
+
+def a_reset_of_all_is_of_all_slices(ledger: Ledger, clock: Clock) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 10, per="user", window="1h", alerts=(0.5,))
+    jane, bob, eve = (Account(limit, f'["{user}"]') for user in ("jane", "bob", "eve"))
+    for _ in range(3):
+        team.spend(jane, bob, eve)
+        clock.advance(300)
+    event = team.begin(jane, usd=0.5)
+    past = ledger.reset(team.name, limit)
+    assert [(one.totals.spent, one.totals.requests["ok"]) for one in past] == [(3 * USD, 3)] * 3
+    assert (team.stands(limit, jane.key), team.stands(limit, bob.key)) == ((0, 0.5), (0, 0))
+    clock.advance(300)
+    team.settle(event, jane, usd=4)
+    assert [crossed.spent for crossed in team.spend(jane).crossed] == [5 * USD]
+    assert admitted(team.reserve(bob, usd=9))[0].held == 9 * USD
+    assert sorted(team.history(limit)) == sorted(past)
+    clock.advance(5 * HOUR)  # its slices go with the first of the new ones, and not what they had come to
+    for one in (bob, eve):
+        assert admitted(team.reserve(one))[0].spent == 0
+    assert sorted(team.history(limit)) == sorted(past)
+
+
+def accounts_go_on_in_a_longer_window_without_being_looked_at(ledger: Ledger, clock: Clock) -> None:
+    team = Team(ledger)
+    clock.advance(5 * DAY)  # the first of December, a Tuesday
+    first = clock.ns - 12 * HOUR * NS
+    limit = team.limit("L", 9, per="user", window="day")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    team.spend(jane, usd=2)
+    team.spend(bob, usd=3)
+    team.limit("L", 9, limit_id=limit, per="user", window="month")
+    team.limit("L", 8, limit_id=limit, per="user", window="month")
+    clock.advance(2 * DAY)
+    assert {one.key: one.spent for one in ledger.totals(team.name, limit)} == {jane.key: 2 * USD, bob.key: 3 * USD}
+    assert team.history(limit) == []
+    assert admitted(team.reserve(jane, usd=1))[0].resets_ns == first + 31 * DAY * NS
+    (past,) = [one for one in ledger.reset(team.name, limit) if one.totals.key == bob.key]
+    assert (past.totals.spent, past.totals.starts_ns, past.totals.ends_ns) == (3 * USD, first, first + 31 * DAY * NS)
+    clock.advance(40 * DAY)
+    assert sorted((one.totals.key, one.totals.spent) for one in team.history(limit) if one.reset) == [
+        (bob.key, 3 * USD),
+        (jane.key, 2 * USD),
+    ]
+    assert {one.closed_ns for one in team.history(limit) if not one.reset} <= {first + 31 * DAY * NS}
+
+
+def what_was_reset_with_all_can_be_pruned(ledger: Ledger, clock: Clock) -> None:
+    team = Team(ledger)
+    limit, hourly = team.limit("L", 9, per="user"), team.limit("H", 9, per="user", window="hour")
+    gone = team.limit("G", 9, per="user")
+    users = [f'["{user}"]' for user in ("jane", "bob", "eve")]
+    for key in users:
+        team.spend(Account(limit, key), Account(hourly, key), Account(gone, key))
+    for one in (limit, hourly, gone):
+        ledger.reset(team.name, one)
+    ledger.remove(team.name, gone)
+    team.spend(Account(limit, users[0]), Account(hourly, users[0]), usd=2)
+    clock.advance(2 * HOUR)
+    before = [spent_in(team.history(one)) for one in (limit, hourly, gone)]
+    assert before == [[1, 1, 1], [1, 1, 1, 2], [1, 1, 1]]
+    ledger.prune(clock.ns - 3 * HOUR * NS)
+    assert [spent_in(team.history(one)) for one in (limit, hourly, gone)] == before
+    ledger.prune(clock.ns - HOUR * NS - 1)  # rows of the hour are over since, what was reset in it is not
+    assert spent_in(team.history(hourly)) == [2]
+    ledger.prune(clock.ns)
+    assert [spent_in(team.history(one)) for one in (limit, hourly, gone)] == [[], [], []]
+    assert [team.stands(limit, key)[0] for key in users] == [2, 0, 0]
+
+
+def spent_in(past: list[Past]) -> list[float]:
+    """USD, in order."""
+    return sorted(one.totals.spent / USD for one in past if one.totals.spent)
+
+
 def accounts_of_instances_tell_when_they_were_begun(ledger: Ledger, clock: Clock) -> None:
     """So that those of old runs can go: without a window none would ever be over. Of a limit that runs share, none tells."""
     team = Team(ledger)
@@ -1233,6 +1476,11 @@ TIMED: list[Callable[[Ledger, Clock], None]] = [
     a_removed_rolling_limit_leaves_what_counted,
     a_new_window_begins_anew,
     a_longer_window_that_began_together_goes_on,
+    a_reset_of_all_is_of_the_window_that_ran_then,
+    who_was_not_there_between_two_resets_is_closed_by_the_first,
+    a_reset_of_all_is_of_all_slices,
+    accounts_go_on_in_a_longer_window_without_being_looked_at,
+    what_was_reset_with_all_can_be_pruned,
     a_forecast_is_told_before_the_limit_is_reached,
     rows_that_are_over_can_be_pruned,
     accounts_of_instances_tell_when_they_were_begun,

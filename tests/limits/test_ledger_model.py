@@ -14,7 +14,16 @@ from conformance import HOUR, NS, Clock, call
 from hasty import Hasty
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from payi_middleware.limits.ledger import (
     Account,
@@ -44,9 +53,15 @@ LIMITS: dict[str, dict[str, Any]] = {
     "calls": {"unit": "calls", "window": "day"},
     "soft": {"type": "allow", "window": "hour"},
 }
+EACH: dict[str, dict[str, Any]] = {
+    "user": {"per": "user"},
+    "user hourly": {"per": "user", "window": "hour"},
+    "user rolling": {"per": "user", "window": "1h", "strict": True},
+}
+"""An account for each of some users."""
 USERS = ('["jane"]', '["bob"]')
-ACCOUNTS = [Account(name) for name in LIMITS] + [Account("user", key) for key in USERS]
-STRICT = ("strict", "rolling")
+ACCOUNTS = [Account(name) for name in LIMITS] + [Account(name, key) for name in EACH for key in USERS]
+STRICT = ("strict", "rolling", "user rolling")
 
 chosen = st.lists(st.sampled_from(ACCOUNTS), min_size=1, max_size=4, unique=True)
 ticks = st.integers(0, 12)
@@ -92,9 +107,8 @@ class Model(RuleBasedStateMachine):
 
     @initialize()
     def limits(self) -> None:
-        for name, terms in LIMITS.items():
+        for name, terms in (LIMITS | EACH).items():
             self.define(name, 20, **terms)
-        self.define("user", 20, per="user")
 
     def define(self, name: str, most: int, **terms: Any) -> None:
         limit = Limit(name, most if name == "calls" else f"{most}e-10", **terms)
@@ -110,8 +124,7 @@ class Model(RuleBasedStateMachine):
 
     def counts(self, account: Account, at: int, *, counted: bool = True) -> bool:
         """Whether what began then is in the window that runs."""
-        terms = LIMITS.get(account.limit_id, {})
-        window = terms.get("window")
+        window = (LIMITS | EACH)[account.limit_id].get("window")
         if window == "hour":
             return at // (HOUR * NS) == self.now // (HOUR * NS)
         if window == "day":
@@ -212,9 +225,9 @@ class Model(RuleBasedStateMachine):
         self.do(Renew((event, call())))
         self.calls[event].lease = self.now + LEASE * NS
 
-    @rule(name=st.sampled_from([*LIMITS, "user"]), most=st.integers(1, 60))
+    @rule(name=st.sampled_from([*LIMITS, *EACH]), most=st.integers(1, 60))
     def raise_or_lower(self, name: str, most: int) -> None:
-        self.define(name, most, **({"per": "user"} if name == "user" else LIMITS[name]))
+        self.define(name, most, **(LIMITS | EACH)[name])
 
     @rule(account=st.sampled_from(ACCOUNTS))
     def reset(self, account: Account) -> None:
@@ -222,9 +235,32 @@ class Model(RuleBasedStateMachine):
         spent, held = self.spent(account), self.holding(account)
         (past,) = self.ledger.reset(APP, account.limit_id, account.key)
         assert (past.totals.spent, past.totals.held) == (spent, held)
+        self.begins_anew(account)
+
+    @rule(limit_id=st.sampled_from([*EACH]))
+    def reset_all(self, limit_id: str) -> None:
+        """In one instant; what was counted in no account is not told."""
+        self.do()
+        accounts = [Account(limit_id, key) for key in USERS]
+        spent = {account: self.spent(account) for account in accounts}
+        past = {Account(limit_id, one.totals.key): one for one in self.ledger.reset(APP, limit_id)}
+        assert len({one.closed_ns for one in past.values()}) <= 1
+        assert {account: past[account].totals.spent if account in past else 0 for account in accounts} == spent
+        told = {(one.closed_ns, one.totals.key): one for one in self.ledger.history(APP, limit_id) if one.reset}
+        assert [told.get((one.closed_ns, one.totals.key)) for one in past.values()] == list(past.values())
+        for account in accounts:
+            self.begins_anew(account)
+
+    def begins_anew(self, account: Account) -> None:
         for one in self.calls.values():
             if self.counts(account, one.at):
                 one.since_reset[account] = False
+
+    @precondition(lambda self: all(one.cost is not None for one in self.calls.values()))
+    @rule()
+    def prune(self) -> None:
+        """Nothing that counts goes; nor what a call holds that runs, as none does."""
+        self.ledger.prune(self.now)
 
     @rule(seconds=st.sampled_from([0.3, 7, 59, 60, 61, 600, HOUR, 25 * HOUR]))
     def go_on(self, seconds: float) -> None:
@@ -244,7 +280,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def sums_are_those_of_the_calls(self) -> None:
-        if "user" not in self.most:
+        if "user rolling" not in self.most:
             return
         self.do()
         for account in ACCOUNTS:
@@ -254,7 +290,7 @@ class Model(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At rest nothing is held, whatever became of the calls."""
         try:
-            if "user" in self.most:
+            if "user rolling" in self.most:
                 self.clock.ns = max(self.clock.ns, self.now) + LEASE * NS
                 self.do()
                 for account in ACCOUNTS:

@@ -11,7 +11,7 @@ import postgres
 import pytest
 from conformance import USD, Team
 
-from payi_middleware.limits import kept, memory, sql
+from payi_middleware.limits import kept
 from payi_middleware.limits.ledger import Account, Ledger
 from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.postgresql import PostgresqlLedger
@@ -22,6 +22,9 @@ PAGED: list[Callable[..., None]] = [
     conformance.each_key_has_an_account_of_its_own,
     conformance.a_reset_begins_anew_and_what_is_held_stays,
     conformance.a_reset_of_one_account_leaves_the_others,
+    conformance.all_accounts_are_reset_in_one_instant,
+    conformance.a_reset_of_all_is_of_all_slices,
+    conformance.what_was_reset_with_all_can_be_pruned,
     conformance.a_limit_that_was_never_used_can_be_reset,
     conformance.a_rolling_window_is_never_passed,
     conformance.a_rolling_window_is_reset_and_corrected_as_a_whole,
@@ -46,8 +49,8 @@ def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ledger
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of so few rows that there are several."""
-    for module in (kept, memory, sql):
-        monkeypatch.setattr(module, "PAGE", 3)
+    for name in ("_PAGE", "_FEW"):
+        monkeypatch.setattr(kept, name, 3)
 
 
 def beside(team: Team, ledger: Ledger) -> Team:
@@ -88,7 +91,7 @@ def test_calls_go_on_while_accounts_are_read(
 def test_calls_go_on_while_accounts_are_reset(
     two: tuple[Ledger, Ledger], small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two pages; what they cost is before an account's reset or after it, never both, never neither."""
+    """Between two pages of what is told of it; what they cost is after the reset of all, whoever has been told."""
     team, limit = spending(two[0])
     other, pauses = beside(team, two[1]), 0
 
@@ -105,21 +108,41 @@ def test_calls_go_on_while_accounts_are_reset(
     assert pauses >= 3
     before = {one.totals.key: one.totals.spent // USD for one in past}
     after = {one.key: one.spent // USD for one in two[0].totals(team.name, limit)}
-    assert sorted(before) == USERS
-    assert {user: before[user] + after[user] for user in USERS} == dict.fromkeys(USERS, 1 + pauses)
-    assert before[USERS[0]] == 1  # its page was the first
-    assert before[USERS[-1]] == 1 + pauses  # the last
-    assert past[0].closed_ns < past[-1].closed_ns
+    assert before == dict.fromkeys(USERS, 1)
+    assert after == dict.fromkeys(USERS, pauses)
+    assert len({one.closed_ns for one in past}) == 1
+    assert sorted(past) == sorted(two[1].history(team.name, limit))
 
 
-def test_a_limit_that_is_deleted_meanwhile_is_not_reset_on(
+def test_whoever_is_killed_after_a_reset_has_reset_all(
+    two: tuple[Ledger, Ledger], small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done before the first account is looked at."""
+    team, limit = spending(two[0])
+
+    def killed(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kept.forks, "rest", killed)
+    with pytest.raises(KeyboardInterrupt):
+        two[0].reset(team.name, limit)
+    monkeypatch.undo()
+    other = beside(team, two[1])
+    assert [one.spent for one in two[1].totals(team.name, limit)] == [0] * len(USERS)
+    assert [one.totals.spent for one in other.history(limit)] == [USD] * len(USERS)
+    other.spend(Account(limit, USERS[3]), usd=2)
+    assert [one.totals.spent for one in two[0].reset(team.name, limit)] == [2 * USD]
+
+
+def test_a_limit_that_is_deleted_meanwhile_was_reset_before(
     two: tuple[Ledger, Ledger], small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     team, limit = spending(two[0])
     monkeypatch.setattr(kept.forks, "rest", lambda seconds: two[1].remove(team.name, limit))
     past = two[0].reset(team.name, limit)
-    assert 0 < len(past) < len(USERS)
+    assert len(past) == len(USERS)
     assert two[0].totals(team.name, limit) == []
+    assert sorted(one for one in two[1].history(team.name, limit) if one.reset) == sorted(past)
 
 
 def test_looking_writes_nothing(two: tuple[Ledger, Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,16 +158,38 @@ def test_looking_writes_nothing(two: tuple[Ledger, Ledger], monkeypatch: pytest.
     assert team.stands(limit, USERS[0]) == (1, 1)
 
 
-def test_a_raise_reads_no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = SqliteLedger(tmp_path / "a.ledger")
+def test_no_change_of_all_accounts_reads_one_while_calls_wait(
+    two: tuple[Ledger, Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A raise, another window, another zone, a reset, a deletion: each takes as long as for one account."""
+    ledger = two[0]
     team, limit = spending(ledger)
-    read: list[int] = []
-    monkeypatch.setattr(ledger, "_rows_of", lambda number: read.append(number) or [])
-    team.limit("L", 6, limit_id=limit, per="user", window="month")
+    read: list[Any] = []
+    for name in ("_rows_of", "_page_of"):
+        was = getattr(ledger, name)
+        monkeypatch.setattr(ledger, name, lambda *given, was=was: read.append(given) or was(*given))
+    for terms in ({"window": "month"}, {"window": "year"}, {"window": "year", "timezone": "Asia/Tokyo"}):
+        team.limit("L", 6, limit_id=limit, per="user", **terms)
+    monkeypatch.setattr(ledger, "_closed_at", lambda known, turn: [turn.is_reset])  # who only looks holds up nobody
+    assert ledger.reset(team.name, limit) == [True]
+    assert ledger.remove(team.name, limit)
     assert read == []
-    team.limit("L", 6, limit_id=limit, per="user", window="day")
-    assert len(read) == 1
-    ledger.close()
+
+
+def test_pruning_lets_calls_through(two: tuple[Ledger, Ledger], small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few accounts at a time, also of what they had come to at resets."""
+    ledger = two[0]
+    team, limit = spending(ledger)
+    ledger.reset(team.name, limit)
+    for user in USERS[:5]:
+        team.spend(Account(limit, user), usd=2)
+    pauses: list[float] = []
+    monkeypatch.setattr(kept.forks, "rest", pauses.append)
+    assert ledger.prune(ledger.now_ns()) == len(USERS)
+    monkeypatch.undo()
+    assert len(pauses) >= 4
+    assert team.history(limit) == []
+    assert sorted(one.spent // USD for one in ledger.totals(team.name, limit)) == [0] * 5 + [2] * 5
 
 
 @pytest.mark.parametrize("case", PAGED, ids=conformance.name)
@@ -153,7 +198,7 @@ def test_pages_change_no_rule(
     kind: str, case: Callable[..., None], tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does an account of more rows than a page has."""
-    monkeypatch.setattr(kept, "_PAUSE", 0)
+    monkeypatch.setattr(kept.forks, "rest", lambda seconds: None)
     clock = conformance.Clock()
     timed = (clock,) if case in conformance.TIMED else ()
     more: Any = {"clock": clock} if timed else {}

@@ -142,6 +142,53 @@ def test_runs_that_meet_in_another_order(shared: PostgresqlLedger, url: str) -> 
     assert sum(totals.held for totals in shared.totals(team.name, limit)) == 0
 
 
+def test_a_reset_between_the_begin_of_a_run_and_its_lock(
+    shared: PostgresqlLedger, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run sees it: nothing that it counts is of before, and what was told of the reset stays true."""
+    team = conformance.Team(shared)
+    limit = team.limit("L", 9, per="user")
+    jane = Account(limit, '["jane"]')
+    team.spend(jane, usd=3)
+    other, told, was = beside(team, url), list[Any](), shared._look_up
+
+    def meanwhile(steps: Any) -> None:
+        if not told:
+            told.extend(other.ledger.reset(team.name, limit))
+        was(steps)
+
+    monkeypatch.setattr(shared, "_look_up", meanwhile)
+    team.settle(conformance.call(), jane, usd=1)
+    assert [one.totals.spent for one in told] == [3 * conformance.USD]
+    assert other.history(limit) == told
+    assert other.stands(limit, jane.key) == (1, 0)
+    other.ledger.close()
+
+
+def test_tables_of_the_first_version_are_taken_over() -> None:
+    """With all that was counted in them."""
+    url = postgres.database(empty=True)
+    ledger = PostgresqlLedger(url)
+    team = conformance.Team(ledger)
+    limit = team.limit("L", 9, per="user")
+    jane = Account(limit, '["jane"]')
+    team.spend(jane, usd=2)
+    ledger.close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET search_path = payi_ledger")
+        for statement in (
+            "ALTER TABLE limits DROP COLUMN turns",
+            "ALTER TABLE rows DROP COLUMN turn",
+            "DROP INDEX resets_account",
+            "CREATE INDEX resets_number ON resets (number)",
+            "CREATE INDEX rows_ends ON rows (number, ends_ns)",
+        ):
+            connection.execute(statement)
+    assert [one.totals.spent for one in ledger.reset(team.name, limit)] == [2 * conformance.USD]
+    assert team.stands(limit, jane.key) == (0, 0)
+    ledger.close()
+
+
 def test_a_connection_that_was_lost_is_made_anew(shared: PostgresqlLedger) -> None:
     team = conformance.Team(shared)
     limit = team.limit("L", 5)

@@ -15,11 +15,12 @@ from typing import Any
 import budgets
 import conformance
 import pytest
+from conformance import USD
 from forking import in_child
 
 from payi_middleware.exceptions import LedgerError
 from payi_middleware.limits import sql, sqlite
-from payi_middleware.limits.ledger import SETTLED_DAYS, Stale
+from payi_middleware.limits.ledger import SETTLED_DAYS, Account, Stale
 from payi_middleware.limits.sqlite import SqliteLedger
 from payi_middleware.settings import Settings
 from payi_middleware.store import open_store
@@ -97,6 +98,36 @@ def test_a_file_of_a_newer_version(tmp_path: Path) -> None:
         newer.execute("PRAGMA user_version = 99")
     with pytest.raises(LedgerError, match=r"^ledger .* newer version .*upgrade"):
         ledger.run([])
+
+
+def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    """With all that was counted in it; by the first of several that open it."""
+    path = tmp_path / "a.ledger"
+    ledger = SqliteLedger(path)
+    team = conformance.Team(ledger)
+    limit = team.limit("L", 9, per="user")
+    jane = Account(limit, '["jane"]')
+    team.spend(jane, usd=3)
+    ledger.reset(team.name, limit, jane.key)
+    team.spend(jane, usd=2)
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in (
+            "ALTER TABLE limits DROP COLUMN turns",
+            "ALTER TABLE rows DROP COLUMN turn",
+            "DROP INDEX resets_account",
+            "CREATE INDEX resets_number ON resets (number)",
+            "CREATE INDEX rows_ends ON rows (number, ends_ns)",
+            "PRAGMA user_version = 1",
+        ):
+            connection.execute(statement)
+    first, second = SqliteLedger(path), SqliteLedger(path)
+    assert [one.spent for one in first.totals(team.name, limit)] == [2 * USD]
+    assert [one.totals.spent for one in second.reset(team.name, limit)] == [2 * USD]
+    assert [one.spent for one in first.totals(team.name, limit)] == [0]
+    assert sorted(one.totals.spent for one in first.history(team.name, limit)) == [2 * USD, 3 * USD]
+    first.close()
+    second.close()
 
 
 def test_no_database_at_all(tmp_path: Path) -> None:

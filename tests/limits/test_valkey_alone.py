@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from payi_middleware.limits.ledger import Account, Admitted, Settle, Stale
+from payi_middleware.limits.ledger import Account, Admitted, Amount, Reserve, Settle, Stale
 from payi_middleware.limits.valkey import ValkeyLedger
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from conformance import NS, USD, Clock, Team, admitted, blocked
+from conformance import NS, USD, Clock, Team, admitted, blocked, call
 
 NOON_TO_MIDNIGHT = 12 * 3_600
 
@@ -254,17 +254,32 @@ def test_what_was_asked_of_other_limits_is_stale(team: Team, valkey: Any, ledger
     other.ledger.close()
 
 
-def test_a_row_that_is_to_last_longer_does(
-    team: Team, ledger: ValkeyLedger, clock: Ticking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_that_is_to_last_longer_does(team: Team, clock: Ticking) -> None:
     clock.advance(NOON_TO_MIDNIGHT)
     limit = team.limit("L", 9, window="hour")
     team.spend(limit)
-    monkeypatch.setattr(ledger, "_stretch", lambda known: None)  # as another sees it that is quicker
     team.limit("L", 9, limit_id=limit, window="day")
     team.spend(limit)
     (standing,) = admitted(team.reserve(limit))
     assert standing.resets_ns == clock.ns + 86_400 * NS
+
+
+def test_an_account_goes_through_a_reset_of_all_among_others_and_is_done_alone_again(
+    team: Team, ledger: ValkeyLedger, kinds: list[str]
+) -> None:
+    limit = team.limit("L", 9, per="user")
+    jane = Account(limit, '["jane"]')
+    team.spend(jane)
+    assert [one.totals.spent for one in ledger.reset(team.name, limit)] == [USD]
+    version = team.version
+    kinds.clear()
+    for _ in range(2):
+        step = Reserve(call(), team.name, version, (jane,), Amount(USD, 1))
+        assert isinstance(team.do(step), Admitted)
+        team.settle(step.event_id, jane)
+    assert kinds == ["done", "alone", "alone", "alone"]
+    assert team.stands(limit, jane.key) == (2, 0)
+    assert [one.totals.spent for one in team.history(limit)] == [USD]
 
 
 def test_leases_that_are_over_end(team: Team, ledger: ValkeyLedger, clock: Ticking, valkey: Any) -> None:

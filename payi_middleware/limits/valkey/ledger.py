@@ -17,7 +17,7 @@ import msgspec
 
 from ... import health
 from ...exceptions import LedgerError
-from ..kept import changed, check_name, goes_on, is_history, may_go
+from ..kept import changed, check_name, goes_on, is_history, last_deleted, may_go, nameless, windows_of
 from ..ledger import (
     LEASE_SECONDS,
     STAGES,
@@ -26,6 +26,7 @@ from ..ledger import (
     Alert,
     Answer,
     Definitions,
+    Deleted,
     Held,
     Past,
     Renew,
@@ -38,7 +39,7 @@ from ..ledger import (
 )
 from ..limit import Definition
 from ..readable import note_unreadable, read_definition
-from ..rows import Known, Row, Terms, past_of, totals_of
+from ..rows import Known, Row, Terms, Turn, merged, past_of, totals_of
 from . import wire
 from .address import address_of
 from .client import Client, within
@@ -51,7 +52,10 @@ _TRIES: Final = 16
 """Of what was written for other definitions or another window: each try knows what the one before was told."""
 _STEPS: Final = 32
 """In one script, at most: about a millisecond, in which the server does nothing else."""
-_PAGE: Final = 500
+_PAGE: Final = 50
+"""Accounts, rows or calls in one script where all there are are looked at: a millisecond or two."""
+_MANY: Final = 500
+"""Of what is only read or written, one after another."""
 
 _ROWS = ("numbers", "begin", "rows", "records")
 _STEPS_OF = ("standing", "alerts", "reserve", "settle", "running", "steps", "alone")
@@ -67,8 +71,9 @@ _DROP = script("begin", "enter", "drop")
 _RESETS = script("begin", "enter", "resets")
 _TAKE = script("begin", "enter", "take")
 _TOLD = script("begin", "enter", "told")
+_DROP_RESETS = script("begin", "enter", "drop_resets")
+_THROUGH = script(*_ROWS, "enter", "through")
 _CALLED = script("begin", "enter", "called")
-_STRETCH = script(*_ROWS, "enter", "stretch")
 _NOW = script("begin", "enter", "now")
 _APPLICATIONS = script("begin", "enter", "applications")
 
@@ -136,6 +141,10 @@ class ValkeyLedger:
         """The limits of an application, in the order in which they were made."""
         return self._fetched(application).told()
 
+    def deleted(self, application: str) -> list[Deleted]:
+        """The limits that an application had, the last deleted first."""
+        return last_deleted(self._every(application))
+
     def define(self, definition: Definition) -> Definition:
         """Keep a new limit, or one of the same id anew.
 
@@ -160,9 +169,8 @@ class ValkeyLedger:
                 if kept is before.definition:
                     return kept
                 buried, number = (0, before.number) if goes_on(before.definition, kept) else (before.number, 0)
-            if self._defined(terms.version, buried, number, kept):
-                if number:
-                    self._stretch(Known(number, kept))
+            is_turn = bool(number) and before is not None and windows_of(kept) != windows_of(before.definition)
+            if self._defined(terms.version, buried, number, kept, is_reset=False if is_turn else None):
                 return kept
         raise self._unsteady()
 
@@ -177,16 +185,33 @@ class ValkeyLedger:
                 return True
         raise self._unsteady()
 
+    def erase(self, application: str, limit_id: str) -> None:
+        """Delete a limit, or what is kept of one, but for its history, which stays under an id and a name that tell nothing."""
+        for known, gone in [one for one in self._every(application) if one[0].limit_id == limit_id]:
+            erased, buried = nameless(known.definition), 0 if gone else known.number
+            for _ in range(_TRIES):
+                if self._defined(self._fetched(application).version, buried, known.number, erased):
+                    break
+            else:
+                raise self._unsteady()
+
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
-        """Begin counting anew, in all accounts or in one."""
-        known = self._fetched(application).by_id.get(limit_id)
-        if known is None:
-            return []
-        keys = self._running(known, key)
-        past: list[Past] = []
-        for page in _pages(list(keys)):
-            past += map(wire.past_of, self._steady(_RESET, known, known.number, page))
-        return past
+        """Begin counting anew, in all accounts or in one.
+
+        All of them in one instant, which is only noted with the limit (`rows.Turn`), so no call waits for that.
+        """
+        for _ in range(_TRIES):
+            terms = self._fetched(application)
+            known = terms.by_id.get(limit_id)
+            if known is None:
+                return []
+            if key is not None or not known.definition.limit.per:
+                return [wire.past_of(self._steady(_RESET, known, known.number, key or ""))]
+            self._rows(known.number, [""])  # leases that are over have ended before
+            turned = self._defined(terms.version, 0, known.number, known.definition, is_reset=True)
+            if turned is not None:
+                return self._closed_at(turned, turned.turns[-1])
+        raise self._unsteady()
 
     def totals(self, application: str, limit_id: str, key: str | None = None) -> list[Totals]:
         """The running rows of a limit's accounts, or of one."""
@@ -202,12 +227,15 @@ class ValkeyLedger:
         for known, gone in self._every(application):
             if known.limit_id != limit_id:
                 continue
-            past += map(wire.past_of, self._asked(_RESETS, known.number, False, False, 0)[1])
             rows = self._rows(known.number)
             now = self._seen * 1_000
-            for row in rows:
+            resets: list[Past] = []
+            for kept in rows:
+                row, closed = known.seen(kept)
+                resets += closed
                 if is_history(known, gone, row, now):
                     past.append(past_of(row, min(row.ends or now, gone or now, now)))
+            past += merged([*resets, *self._resets(known.number)])
         return sorted(past, key=lambda one: one.closed_ns, reverse=True)
 
     def held(self) -> list[Held]:
@@ -241,8 +269,7 @@ class ValkeyLedger:
         found: set[Account] = set()
         for known, _ in self._every(application):
             found.update(Account(known.limit_id, row.key) for row in self._rows(known.number))
-            resets = map(wire.past_of, self._asked(_RESETS, known.number, False, False, 0)[1])
-            found.update(Account(known.limit_id, past.totals.key) for past in resets)
+            found.update(Account(known.limit_id, past.totals.key) for past in self._resets(known.number))
         return sorted(found)
 
     def forget(self, application: str, account: Account) -> int:
@@ -251,7 +278,7 @@ class ValkeyLedger:
         for known, _ in self._every(application):
             if known.limit_id == account.limit_id:
                 count += self._dropped(self._rows(known.number, [account.key]))
-                count += self._asked(_RESETS, known.number, True, account.key, 0)[1][0]
+                count += self._dropped_resets(known.number, key=account.key)
         return count
 
     def prune(self, before_ns: int) -> int:
@@ -261,8 +288,18 @@ class ValkeyLedger:
             rows = self._rows(known.number)
             now = self._seen * 1_000
             before = min(before_ns, now)
-            count += self._dropped(row for row in rows if may_go(known, gone, row, now, before))
-            count += self._asked(_RESETS, known.number, True, False, max(1, before // 1_000))[1][0]
+            over: list[Row] = []
+            behind: list[Row] = []
+            for kept in rows:
+                row, closed = known.seen(kept)
+                goes = may_go(known, gone, row, now, before)
+                if goes:
+                    over.append(row)
+                if closed and (goes or closed[0].closed_ns <= before):
+                    behind.append(row)  # what they had come to is kept, as of all others
+            for page in _pages(_places(behind), _PAGE):
+                self._asked(_THROUGH, page)
+            count += self._dropped(over) + self._dropped_resets(known.number, before_us=max(1, before // 1_000))
         return count
 
     def outbox_take(
@@ -408,7 +445,7 @@ class ValkeyLedger:
     def _fetched(self, application: str) -> Terms:
         version, found = self._asked(_LIMITS, 0, 0, application=application)[1]
         limits, unreadable = [], {}
-        for number, text, gone, limit_id in found or ():
+        for number, text, gone, limit_id, turns in found or ():
             if gone:
                 continue
             read = read_definition(limit_id, text)
@@ -416,7 +453,7 @@ class ValkeyLedger:
                 unreadable[number] = read
                 note_unreadable(application, read)
             else:
-                limits.append(Known(number, read))
+                limits.append(Known(number, read, wire.turns_of(turns)))
         terms = Terms(version, limits, unreadable)
         with self._lock:
             self._terms[application] = terms
@@ -433,34 +470,59 @@ class ValkeyLedger:
         """All limits there are and were, of an application or of all, with when they were deleted."""
         first = 0 if application else 1
         while True:
-            found = self._asked(_LIMITS, first, _PAGE, application=application)[1][1]
-            for number, text, gone, limit_id in found or ():
+            found = self._asked(_LIMITS, first, _MANY, application=application)[1][1]
+            for number, text, gone, limit_id, turns in found or ():
                 read = read_definition(limit_id, text)
                 if not isinstance(read, Unreadable):
-                    yield Known(number, read), gone * 1_000 or None
+                    yield Known(number, read, wire.turns_of(turns)), gone * 1_000 or None
             if application or not found:
                 return
-            first += _PAGE
+            first += _MANY
 
-    def _defined(self, version: int, buried: int, number: int, definition: Definition) -> bool:
+    def _defined(
+        self, version: int, buried: int, number: int, definition: Definition, *, is_reset: bool | None = None
+    ) -> Known | None:
+        """Keep a limit, unless others were changed since; whether all its accounts go through a turn, and what that is."""
         known = Known(number, definition)
-        kept = (fields_of(known), alerts_of(known))
+        turn: Any = False
+        if is_reset is not None:
+            starts, ends = known.window_at(self._guessed_ns())
+            turn = (starts // 10**9, ends // 10**9, is_reset)
+        asked = (version, buried, number, fields_of(known), alerts_of(known), turn)
         self._forget([definition.application])
-        return self._asked(_DEFINE, version, buried, number, *kept, application=definition.application)[0] == "done"
+        kind, told = self._asked(_DEFINE, *asked, application=definition.application)
+        return Known(told[0], definition, wire.turns_of(told[1])) if kind == "done" else None
 
     def _removed(self, application: str, version: int, number: int) -> bool:
-        done: bool = self._asked(_DEFINE, version, number, -1, [], [], application=application)[0] == "done"
+        done: bool = self._asked(_DEFINE, version, number, -1, [], [], False, application=application)[0] == "done"
         self._forget([application])
         return done
 
-    def _stretch(self, known: Known) -> None:
-        """Where a new window began at the same time as an older one, the row is the same, and ends when the new one does."""
-        if known.dated:
-            return
-        starts, ends = known.window_at(self._seen * 1_000)
-        rows = [row for row in self._rows(known.number) if row.starts_ns == starts and row.ends_ns != ends]
-        for page in _pages([(row.number, row.key, row.starts_ns // 10**9) for row in rows]):
-            self._asked(_STRETCH, page, ends // 10**9)
+    def _closed_at(self, known: Known, turn: Turn) -> list[Past]:
+        """What accounts had come to at a reset of all: some have gone through it meanwhile, and some have not."""
+        found: dict[tuple[str, int | None], Past] = {}
+        past = [past for row in self._rows(known.number) for past in known.seen(row)[1]]
+        for one in (*past, *self._resets(known.number)):
+            if one.closed_ns == turn.at_ns:
+                found[one.totals.key, one.totals.starts_ns] = one
+        return merged(found.values())
+
+    def _resets(self, number: int) -> list[Past]:
+        """What accounts of a limit had come to when they were reset; by row, where several had been."""
+        past: list[Past] = []
+        while True:
+            page = self._asked(_RESETS, number, len(past), _MANY)[1]
+            past += map(wire.past_of, page or ())
+            if len(page or ()) < _MANY:
+                return past
+
+    def _dropped_resets(self, number: int, *, key: str | None = None, before_us: int = 0) -> int:
+        """Delete those of an account, or those that were closed by then; how many."""
+        count, left, looked = 0, 1, 0
+        while looked < left:
+            dropped, left = self._asked(_DROP_RESETS, number, _MANY, False if key is None else key, before_us)[1]
+            count, looked = count + dropped, looked + _MANY - dropped
+        return count
 
     def _running(self, known: Known, key: str | None) -> dict[str, list[Row]]:
         """By key the rows that count now; none for an account that has none yet, if it is asked for by name."""
@@ -468,13 +530,14 @@ class ValkeyLedger:
         if key is not None or not known.definition.limit.per:
             running[key or ""] = []
         since = (self._guessed_ns() - known.rolling) // 10**9 - 1 if known.rolling else -1
-        for row in self._rows(known.number, None if key is None else [key], since):
+        for kept in self._rows(known.number, None if key is None else [key], since):
+            row, _ = known.seen(kept)
             if known.is_live(row, self._seen * 1_000):
                 running.setdefault(row.key, []).append(row)
         return running
 
     def _rows(self, number: int, keys: list[str] | None = None, since: int = -1) -> list[Row]:
-        """Of a limit, or of some accounts of it; without those that ended by `since`, seconds."""
+        """Of a limit, or of some accounts of it, as they are kept; without those that ended by `since`, seconds."""
         rows: dict[tuple[int, str, int], Row] = {}
         cursor = "0"
         while True:
@@ -484,8 +547,7 @@ class ValkeyLedger:
                 return list(rows.values())
 
     def _dropped(self, rows: Iterable[Row]) -> int:
-        places = [(row.number, row.key, row.starts_ns // 10**9) for row in rows]
-        return sum(self._asked(_DROP, page)[1][0] for page in _pages(places))
+        return sum(self._asked(_DROP, page)[1][0] for page in _pages(_places(rows), _MANY))
 
     def _steady(self, script: Script, known: Known, *rest: Any) -> Any:
         """What a script answers that is told the window which holds."""
@@ -584,6 +646,10 @@ class _Asked(NamedTuple):
     window: wire.Window
 
 
-def _pages(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for first in range(0, len(values), _PAGE):
-        yield values[first : first + _PAGE]
+def _places(rows: Iterable[Row]) -> list[tuple[int, str, int]]:
+    return [(row.number, row.key, row.starts_ns // 10**9) for row in rows]
+
+
+def _pages(values: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(values), most):
+        yield values[first : first + most]

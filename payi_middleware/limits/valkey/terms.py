@@ -46,6 +46,7 @@ def told_of(known: Known) -> tuple[Any, ...]:
         known.rolling // 10**9,
         _kept_seconds(known),
         alerts_of(known),
+        known.turn,
     )
 
 

@@ -34,7 +34,7 @@ from ..ledger import (
     State,
     Totals,
 )
-from ..rows import Known, Row, Terms
+from ..rows import Known, Row, Terms, Turn
 from .terms import share_of
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "read_answer",
     "row_of",
     "states_of",
+    "turns_of",
     "written",
 ]
 
@@ -259,7 +260,7 @@ def states_of(text: str) -> dict[int, State]:
 
 def row_of(number: int, told: Sequence[Any]) -> Row:
     """A row, without the alerts that were told."""
-    key, starts, ends, most, spent, held, input_ticks, output_ticks, *requests = told
+    key, starts, ends, most, spent, held, input_ticks, output_ticks, *requests, turn = told
     row = Row(
         number,
         key,
@@ -270,10 +271,19 @@ def row_of(number: int, told: Sequence[Any]) -> Row:
         int(held),
         int(input_ticks),
         int(output_ticks),
+        turn=int(turn),
     )
     for state, count in zip(COUNTED, requests, strict=True):
         setattr(row, state, int(count))
     return row
+
+
+def turns_of(told: Any) -> list[Turn]:
+    """What all accounts of a limit go through."""
+    return [
+        Turn(number, at * _US, starts * _NS, ends * _NS, rolling * _NS, int(most), is_reset)
+        for number, at, starts, ends, rolling, most, is_reset in told or ()
+    ]
 
 
 def past_of(told: Sequence[Any]) -> Past:

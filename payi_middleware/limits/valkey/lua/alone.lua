@@ -5,7 +5,7 @@
 -- the name of its row; what the step is made of. Where events are told, this one, and not a list.
 
 local COUNT = 11  -- where what is asked says so
-local ENDS, MOST, SPENT, HELD, INPUT, OUTPUT, OK, EXCEEDED, OVERRUN, FAILED, TOLD = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13  -- in a row
+local ENDS, MOST, SPENT, HELD, INPUT, OUTPUT, OK, EXCEEDED, OVERRUN, FAILED, TOLD, TURN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14  -- in a row
 local DIGITS = 15  -- of what is added up as plain numbers
 
 local function is_short(row)
@@ -114,6 +114,7 @@ local function alone()
     local row = kept[4 + i] and { cmsgpack.unpack(kept[4 + i]) }
     if not row or not is_short(row) then return end
     terms[i], rows[i] = term_of(asked[COUNT + 2 * i - 1]), row
+    if (row[TURN] or 0) < terms[i].turn then return end
   end
   set_clock(kept[2])
   if now < asked[8] * SECOND or now >= asked[9] * SECOND or is_sweep_due() then return end

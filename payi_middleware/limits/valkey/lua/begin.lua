@@ -11,8 +11,9 @@ local COARSE = 10000  -- the clock is written that seldom, microseconds: each wr
 local call, base, asked, now, before
 local version  -- of the application's definitions, as text
 local read  -- records of calls, as they are kept, by event
-local limits, rows, totals, records, alerts, swept  -- totals and records by name, and one after another
+local limits, rows, totals, records, alerts, past, swept  -- totals and records by name, and one after another
 local changed  -- rows that are to be written
+local still  -- whether rows are read as they are kept, for who only looks
 
 -- What time it is, where the data's clock stands at what is kept of it.
 local function set_clock(kept)
@@ -33,7 +34,7 @@ end
 -- Nil, or the answer to who knows other data. Called with the first key and what is asked.
 local function begin(key, arguments)
   call, base, asked = redis.call, key, arguments
-  limits, rows, changed, totals, records, alerts, swept = {}, {}, {}, {}, {}, {}, 0
+  limits, rows, changed, totals, records, alerts, past, swept, still = {}, {}, {}, {}, {}, {}, {}, 0, false
   local events, kept = asked[7]
   if #events == 1 then
     kept = call('MGET', base .. ':id', base .. ':clock', base .. ':v:' .. asked[4], base .. ':h:' .. events[1])

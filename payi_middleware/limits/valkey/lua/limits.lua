@@ -11,7 +11,9 @@ end
 table.sort(numbers)
 local found = {}
 for _, number in ipairs(numbers) do
-  local told = call('HMGET', base .. ':l:' .. number, 'definition', 'gone', 'limit_id')
-  if told[1] then found[#found + 1] = { number, told[1], tonumber(told[2] or 0), told[3] } end
+  local told = call('HMGET', base .. ':l:' .. number, 'definition', 'gone', 'limit_id', 'turns')
+  if told[1] then
+    found[#found + 1] = { number, told[1], tonumber(told[2] or 0), told[3], cmsgpack.unpack(told[4] or '\144') }
+  end
 end
 return answer({ tonumber(version), found })

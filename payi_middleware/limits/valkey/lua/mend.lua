@@ -1,8 +1,6 @@
 -- Count in a row what is told, and hold in it what calls hold that run.
 -- Asked: account (a limit's number, a key, begin and end of its window), what was spent, input, output, and the calls by state.
 
-local TAKEN = { 'spent', 'input', 'output', 'ok', 'exceeded', 'overrun', 'blocked', 'blocked_external', 'failed' }
-
 while sweep(500) do end
 
 local one = account_now(unpack(asked[8]))
@@ -13,7 +11,7 @@ if term.rolling > 0 then
   end
 end
 for _, row in ipairs(mended) do
-  for i, field in ipairs(TAKEN) do put(row, field, row == one.row and asked[9][i] or '0') end
+  for i, field in ipairs(COUNTED) do put(row, field, row == one.row and asked[9][i] or '0') end
   if row ~= one.row then put(row, 'told', '') end
   put(row, 'held', '0')
 end

@@ -1,10 +1,12 @@
--- The rows of a limit's accounts, after leases that are over have been ended.
+-- The rows of a limit's accounts, after leases that are over have been ended; each as it is kept, with the last turn that it
+-- went through.
 -- Asked: number, keys (none: a page of all), where the page begins, about how many accounts, when rows ended that are left out
 -- (seconds; negative: none are).
 
 while sweep(500) do end
 write_rows()
 write_records()
+still = true
 
 local number, keys, since = asked[8], asked[9], asked[12]
 local found, following, width = {}, '0', 1
@@ -19,7 +21,7 @@ for n = 1, #keys, width do
     if row and (row.ends == 0 or row.ends > since) then
       found[#found + 1] = {
         key, row.starts, row.ends, row.most, row.spent, row.held, row.input, row.output,
-        row.ok, row.exceeded, row.overrun, row.blocked, row.blocked_external, row.failed,
+        row.ok, row.exceeded, row.overrun, row.blocked, row.blocked_external, row.failed, row.turn,
       }
     end
   end

@@ -24,8 +24,8 @@ local function term_of(packed)
   local found = terms[packed]
   if not found then
     found = {}
-    found.number, found.most, found.from, found.at, found.blocks, found.strict, found.rolling, found.kept, found.alerts =
-      cmsgpack.unpack(packed)
+    found.number, found.most, found.from, found.at, found.blocks, found.strict, found.rolling, found.kept, found.alerts,
+      found.turn = cmsgpack.unpack(packed)
     if count == TERMS then terms, count = {}, 0 end
     terms[packed], count = found, count + 1
   end
