@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from .limit_fields import Given, with_fields
 from .source import settings_of
 
 if TYPE_CHECKING:
-    from ..limits.ledger import Ledger, Unreadable
+    from ..limits.ledger import Deleted, Ledger, Unreadable
     from ..limits.limit import Definition
     from ..settings import Settings
 
@@ -77,11 +77,25 @@ def create(
 
 
 @app.command("list")
-def listing(application: APPLICATION = None, store: STORE = None, ledger: LEDGER = None, as_json: JSON = False) -> None:
+def listing(
+    deleted: Annotated[
+        bool, typer.Option("--deleted", help="Those that were deleted instead, with all that they had counted.")
+    ] = False,
+    last: Annotated[int, typer.Option("--last", min=1, metavar="N", help="Of the deleted so many at the most.")] = 100,
+    application: APPLICATION = None,
+    store: STORE = None,
+    ledger: LEDGER = None,
+    as_json: JSON = False,
+) -> None:
     """All limits and how they stand. Of one that has several accounts: their sum, and what the fullest has left."""
     with told(), opened_ledger(store, ledger) as (opened, _):
         from .limits_shown import print_limits, print_unreadable
 
+        if deleted:
+            from .limits_deleted import print_deleted_limits
+
+            print_deleted_limits(opened, application, last, as_json=as_json)
+            return
         whose = opened.applications() if application is None else [application]
         found = [(name, opened.definitions(name)) for name in whose]
         unreadable = [(name, one) for name, definitions in found for one in definitions.unreadable]
@@ -101,10 +115,14 @@ def show(
     ledger: LEDGER = None,
     as_json: JSON = False,
 ) -> None:
-    """One limit with its accounts, dearest first."""
+    """One limit with its accounts, dearest first; or one that was deleted, with what is kept of what it had counted."""
     with told(), opened_ledger(store, ledger) as (opened, _):
+        from .limits_deleted import print_deleted_limit
         from .limits_shown import print_whole
 
+        if (gone := _deleted(opened, limit, application)) is not None:
+            print_deleted_limit(opened, gone, most, as_json=as_json)
+            return
         print_whole(opened, definition_of(opened, limit, application), most, history=history, as_json=as_json)
 
 
@@ -171,7 +189,7 @@ def reset(
 def delete(
     limit: LIMIT, application: APPLICATION = None, store: STORE = None, ledger: LEDGER = None, as_json: JSON = False
 ) -> None:
-    """Delete a limit. Calls that run are counted to nothing. To keep what it counted, show it with --history before."""
+    """Delete a limit. Calls that run are counted to nothing. What it had counted is shown by `show` until `payi prune`."""
     with told(), opened_ledger(store, ledger) as (opened, _):
         from .limits_shown import print_deleted
 
@@ -202,9 +220,8 @@ def definition_of(ledger: Ledger, named: str, application: str | None) -> Defini
     """
     from ..exceptions import LimitError
 
-    applications = ledger.applications() if application is None else [application]
-    every = [one for name in applications for one in ledger.definitions(name).limits]
-    found = [one for one in every if one.limit_id == named] or [one for one in every if one.limit.name == named]
+    every = _every(ledger, application)
+    found = _named(every, named)
     if not found:
         for whose, unreadable in _unreadable(ledger, named, application):
             raise LimitError(
@@ -227,6 +244,36 @@ def definition_of(ledger: Ledger, named: str, application: str | None) -> Defini
         whose = ", ".join(sorted({one.application for one in found}))
         raise LimitError(f"limit {named!r}: several applications have one ({whose}); say which with --application")
     return found[0]
+
+
+def _every(ledger: Ledger, application: str | None) -> list[Definition]:
+    applications = ledger.applications() if application is None else [application]
+    return [one for name in applications for one in ledger.definitions(name).limits]
+
+
+def _named(every: Sequence[Definition], named: str) -> list[Definition]:
+    return [one for one in every if one.limit_id == named] or [one for one in every if one.limit.name == named]
+
+
+def _deleted(ledger: Ledger, named: str, application: str | None) -> Deleted | None:
+    """The deleted limit of a name or id that no limit has.
+
+    Raises:
+        LimitError: There are several.
+    """
+    from ..exceptions import LimitError
+    from .limits_deleted import deleted_of
+
+    if _named(_every(ledger, application), named) or _unreadable(ledger, named, application):
+        return None
+    found = deleted_of(ledger, named, application)
+    if len(found) > 1:
+        which = ", ".join(f"{one.definition.limit_id} of {one.definition.application}" for one in found[:8])
+        raise LimitError(
+            f"limit {named!r}: {len(found)} that were deleted had the name or id ({which}); say which by its id, and with "
+            "--application"
+        )
+    return found[0] if found else None
 
 
 def _unreadable(ledger: Ledger, named: str, application: str | None) -> list[tuple[str, Unreadable]]:

@@ -12,9 +12,16 @@ if TYPE_CHECKING:
     from ..limits.limit import Definition, Limit
 
 __all__ = [
+    "PAST",
     "amount_json",
     "amount_text",
+    "clock_text",
+    "definition_json",
+    "echo",
     "key_text",
+    "lines_of",
+    "past_json",
+    "past_row",
     "print_changed",
     "print_deleted",
     "print_limit",
@@ -46,7 +53,7 @@ _ACCOUNTS = [
     ("Refused", True),
     ("State", False),
 ]
-_PAST = [
+PAST = [
     ("Account", False),
     ("From", False),
     ("To", False),
@@ -93,7 +100,7 @@ def print_limits(ledger: Ledger, definitions: Sequence[Definition], *, as_json: 
     standing = [(one, ledger.totals(one.application, one.limit_id)) for one in definitions]
     if as_json:
         for definition, running in standing:
-            _echo(_document(definition, running))
+            echo(_document(definition, running))
         return
     on = console()
     if not standing:
@@ -119,12 +126,12 @@ def print_whole(ledger: Ledger, definition: Definition, most: int, *, history: b
     if as_json:
         document = _document(definition, running) | {"running": [_account(limit, one) for one in running[:most]]}
         if history:
-            document["history"] = [_over(limit, one) for one in past]
-        _echo(document)
+            document["history"] = [past_json(limit, one) for one in past]
+        echo(document)
         return
     on = console()
     print_table(on, _LIMITS, [_row(definition, running)])
-    for line in _lines(definition):
+    for line in lines_of(definition):
         say(on, line)
     if limit.per and not running:
         say(on, "No account yet: each is made with the first call that it counts.")
@@ -133,7 +140,7 @@ def print_whole(ledger: Ledger, definition: Definition, most: int, *, history: b
         if len(running) > most:
             say(on, f"{count(len(running) - most)} more accounts: --accounts {len(running)}")
     if history:
-        print_table(on, _PAST, [_past_row(limit, one) for one in past])
+        print_table(on, PAST, [past_row(limit, one) for one in past])
 
 
 def print_reset(definition: Definition, past: Sequence[Past], *, as_json: bool) -> None:
@@ -144,8 +151,8 @@ def print_reset(definition: Definition, past: Sequence[Past], *, as_json: bool) 
 
     limit = definition.limit
     if as_json:
-        accounts = [_over(limit, one) for one in past]
-        _echo({"schema": 1, "limit_id": definition.limit_id, "name": limit.name, "accounts": accounts})
+        accounts = [past_json(limit, one) for one in past]
+        echo({"schema": 1, "limit_id": definition.limit_id, "name": limit.name, "accounts": accounts})
         return
     spent = amount_text(limit, sum(one.totals.spent for one in past))
     many = "1 account" if len(past) == 1 else f"{count(len(past))} accounts"
@@ -158,7 +165,7 @@ def print_unreadable(unreadable: Sequence[tuple[str, Unreadable]], *, as_json: b
 
     for application, one in unreadable:
         if as_json:
-            _echo(
+            echo(
                 {
                     "schema": 1,
                     "limit_id": one.limit_id,
@@ -182,7 +189,7 @@ def print_deleted(limit_id: str, name: str, *, as_json: bool) -> None:
     from .harmless import harmless
 
     if as_json:
-        _echo({"schema": 1, "limit_id": limit_id, "name": name, "deleted": True})
+        echo({"schema": 1, "limit_id": limit_id, "name": name, "deleted": True})
     else:
         typer.echo(f"{harmless(name)} is deleted.")
 
@@ -236,7 +243,7 @@ def _resets(limit: Limit, running: Sequence[Totals]) -> str:
     if limit.window not in CALENDAR:
         return "rolling"
     ends = running[0].ends_ns if running else _ends_now(limit)
-    return "-" if ends is None else _clock(limit, ends)
+    return "-" if ends is None else clock_text(limit, ends)
 
 
 def _ends_now(limit: Limit) -> int:
@@ -249,7 +256,7 @@ def _ends_now(limit: Limit) -> int:
     return span(limit.window, limit.timezone, time.time_ns()).ends_ns
 
 
-def _clock(limit: Limit, ns: int) -> str:
+def clock_text(limit: Limit, ns: int) -> str:
     """To the minute, in the limit's own time zone."""
     import datetime
     from zoneinfo import ZoneInfo
@@ -257,7 +264,7 @@ def _clock(limit: Limit, ns: int) -> str:
     return f"{datetime.datetime.fromtimestamp(ns // 10**9, ZoneInfo(limit.timezone)):%Y-%m-%d %H:%M %Z}"
 
 
-def _lines(definition: Definition) -> list[str]:
+def lines_of(definition: Definition) -> list[str]:
     """What the table does not tell."""
     from ..limits.limit import differences
 
@@ -301,12 +308,13 @@ def _account_row(limit: Limit, totals: Totals) -> list[str]:
     ]
 
 
-def _past_row(limit: Limit, past: Past) -> list[str]:
+def past_row(limit: Limit, past: Past) -> list[str]:
+    """The same, as a line of a table."""
     totals = past.totals
     return [
         key_text(totals.key),
-        "-" if totals.starts_ns is None else _clock(limit, totals.starts_ns),
-        _clock(limit, past.closed_ns),
+        "-" if totals.starts_ns is None else clock_text(limit, totals.starts_ns),
+        clock_text(limit, past.closed_ns),
         amount_text(limit, totals.spent),
         amount_text(limit, past.most),
         count(_calls(totals)),
@@ -320,6 +328,19 @@ def _calls(totals: Totals) -> int:
 
 
 def _document(definition: Definition, running: Sequence[Totals]) -> dict[str, Any]:
+    limit = definition.limit
+    return definition_json(definition) | {
+        "accounts": len(running),
+        "spent": amount_json(limit, sum(one.spent for one in running)),
+        "held": amount_json(limit, sum(one.held for one in running)),
+        "left": amount_json(limit, _left(limit, running)),
+        "state": _state(limit, running),
+        **_bounds(running[0] if running else None),
+    }
+
+
+def definition_json(definition: Definition) -> dict[str, Any]:
+    """A limit without how it stands."""
     import msgspec
 
     from ..events import format_time
@@ -336,12 +357,6 @@ def _document(definition: Definition, running: Sequence[Totals]) -> dict[str, An
         "properties": definition.properties,
         "created_at": format_time(definition.created_ns),
         "updated_at": format_time(definition.updated_ns),
-        "accounts": len(running),
-        "spent": amount_json(limit, sum(one.spent for one in running)),
-        "held": amount_json(limit, sum(one.held for one in running)),
-        "left": amount_json(limit, _left(limit, running)),
-        "state": _state(limit, running),
-        **_bounds(running[0] if running else None),
     }
 
 
@@ -361,7 +376,8 @@ def _account(limit: Limit, totals: Totals) -> dict[str, Any]:
     }
 
 
-def _over(limit: Limit, past: Past) -> dict[str, Any]:
+def past_json(limit: Limit, past: Past) -> dict[str, Any]:
+    """A row that is over."""
     from ..events import format_time
 
     told = _account(limit, past.totals)
@@ -386,7 +402,8 @@ def amount_json(limit: Limit, counted: int) -> str | int:
     return f"{usd(counted).normalize():f}" if limit.unit == "usd" else counted
 
 
-def _echo(document: dict[str, Any]) -> None:
+def echo(document: dict[str, Any]) -> None:
+    """One object, on a line."""
     import msgspec
     import typer
 

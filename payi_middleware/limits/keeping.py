@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from .ledger import Account, Ledger
+from .limit import Definition
 
-__all__ = ["Compacting", "Erasing", "accounts_of_person", "forget_in_limits", "forget_person", "old_rows"]
+__all__ = ["Compacting", "accounts_of_person", "forget_in_limits", "forget_person", "old_rows"]
 
 
 @runtime_checkable
@@ -19,14 +20,6 @@ class Compacting(Protocol):
 
     def vacuum(self) -> None:
         """Write them anew. Calls wait meanwhile."""
-
-
-@runtime_checkable
-class Erasing(Protocol):
-    """A ledger that can delete a limit so that not even its id is kept."""
-
-    def erase(self, application: str, limit_id: str) -> None:
-        """Delete it."""
 
 
 def accounts_of_person(
@@ -50,34 +43,51 @@ def forget_in_limits(
 ) -> int:
     """Have no limit tell of a person: by its properties, by its name, by what it matches; how many did.
 
-    An instance's own gets a name without it. Any other that is named after the person, or made for them, is deleted.
+    An instance's own gets a name without it. Any other that is named after the person, or made for them, is deleted, also out of
+    what is kept of deleted ones.
     """
     applications = ledger.applications() if application is None else [application]
-    count = 0
+    count = _forget_in_deleted(ledger, tells, applications, dry_run=dry_run)
     for definition in [one for name in applications for one in ledger.definitions(name).limits]:
         limit, code = definition.limit, definition.code
         properties = {key: value for key, value in definition.properties.items() if not (tells(key) or tells(value))}
         is_run = definition.source == "instance" and not definition.is_of_instances  # of a server before
         only = None if definition.only is None else _without(definition.only, tells)
-        texts = [definition.limit_id]
-        for one in (limit, *(() if code is None else (code,))):
-            texts += (one.name, *one.match.values(), *one.tags)
-        is_named = any(map(tells, texts))
+        is_named = any(map(tells, _texts(definition)))
         if not is_named and (properties, only) == (definition.properties, definition.only):
             continue
         count += 1
         if dry_run:
             continue
-        if is_named and not is_run and isinstance(ledger, Erasing):
+        if is_named and not is_run:
             ledger.erase(definition.application, definition.limit_id)
             continue
         if is_named:
             limit = msgspec.structs.replace(limit, name=f"forgotten {uuid.uuid4()}", match={}, tags=())
             code = None
         ledger.define(msgspec.structs.replace(definition, limit=limit, properties=properties, code=code, only=only))
-        if is_named and not is_run:
-            ledger.remove(definition.application, definition.limit_id)
     return count
+
+
+def _forget_in_deleted(
+    ledger: Ledger, tells: Callable[[str], bool], applications: Iterable[str], *, dry_run: bool
+) -> int:
+    count = 0
+    for definition in [one.definition for name in applications for one in ledger.deleted(name)]:
+        texts = (*_texts(definition), *definition.properties, *definition.properties.values())
+        if any(map(tells, texts)) or any(_tell(key, tells) for key in definition.only or ()):
+            count += 1
+            if not dry_run:
+                ledger.erase(definition.application, definition.limit_id)
+    return count
+
+
+def _texts(definition: Definition) -> list[str]:
+    """By which a limit may be named after somebody, or made for them."""
+    texts = [definition.limit_id]
+    for one in (definition.limit, *(() if definition.code is None else (definition.code,))):
+        texts += (one.name, *one.match.values(), *one.tags)
+    return texts
 
 
 def old_rows(ledger: Ledger, before_ns: int) -> int:

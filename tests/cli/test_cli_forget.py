@@ -73,13 +73,17 @@ def test_their_accounts_of_limits(tmp_path: Path) -> None:
         ledger.run([Settle(n.to_bytes(16, "big"), "shop", accounts, 5, 5, 5, time.time_ns())])
     ledger.reset("shop", "each")
     ledger.remove("shop", "gone")
+    ledger.define(Definition(limit_id="hers", application="shop", limit=Limit("Hers", 5, match={"user_id": JANE})))
+    ledger.remove("shop", "hers")
     ledger.close()
 
-    assert json.loads(run(tmp_path, "--dry-run", "--json"))["limit_accounts"] == 2
+    told = json.loads(run(tmp_path, "--dry-run", "--json"))
+    assert (told["limits"], told["limit_accounts"]) == (1, 2)
     assert json.loads(run(tmp_path, "--application", "blog", "--json"))["limit_accounts"] == 0
     assert "2 accounts of limits deleted." in run(tmp_path)
     ledger = SqliteLedger(tmp_path / "payi.db.ledger")
     assert ledger.accounts("shop") == [Account("all", ""), Account("each", '["bob","o1"]')]
+    assert [one.definition.limit.name[:9] for one in ledger.deleted("shop")] == ["forgotten", "gone"]
     ledger.close()
     assert files_with(tmp_path, JANE) == []
 

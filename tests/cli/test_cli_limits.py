@@ -166,7 +166,51 @@ def test_a_limit_with_its_accounts(store: str, tmp_path: Path) -> None:
     assert [one["spent"] for one in whole["running"]] == ["2", "1", "0"]
     assert [(one["key"], one["spent"], one["max"]) for one in whole["history"]] == [(["bob"], "11", "10")]
     assert "reset" in run("show", "m", "--history")
-    assert "3 accounts had spent $3.00" in run("reset", "m")
+    assert "2 accounts had spent $3.00" in run("reset", "m")
+
+
+def test_a_limit_that_was_deleted(store: str, tmp_path: Path) -> None:
+    """Is told with what is kept of it, by its id, or by its name while no other has it; `payi prune` ends that."""
+    assert "No limit was deleted" in run("create", "Kept", "1") + run("list", "--deleted")
+    run("create", "Monthly", "10", "--per", "user", "--window", "month", "--id", "m")
+    run("create", "Other", "5", "--id", "o", "--unit", "calls", "--application", "shop")
+    for user, usd in (("jane", 1), ("bob", 3)):
+        spend(tmp_path, "m", usd, json.dumps([user]))
+    run("reset", "m")
+    spend(tmp_path, "m", 2, json.dumps(["jane"]))
+    for limit in ("m", "o"):
+        run("delete", limit)
+    assert [(one["limit_id"], one["spent"], one["accounts"]) for one in told("list", "--deleted")] == [
+        ("o", 0, 0),
+        ("m", "6", 2),
+    ]
+    assert [one["limit_id"] for one in told("list", "--deleted", "--last", "1")] == ["o"]
+    assert [one["limit_id"] for one in told("list", "--deleted", "--application", "shop")] == ["o"]
+    assert [one["name"] for one in told("list")] == ["Kept"]
+    text = run("list", "--deleted", "--last", "1")
+    assert "Other" in text
+    assert "1 more: --last 2" in text
+
+    (whole,) = told("show", "Monthly")
+    assert whole["deleted_at"] >= whole["created_at"]
+    assert (whole["per"], whole["max"], whole["spent"]) == (["user"], "10", "6")
+    rows = sorted((one["key"], one["spent"], one["reset"]) for one in whole["history"] if one["spent"] != "0")
+    assert rows == [(["bob"], "3", True), (["jane"], "1", True), (["jane"], "2", False)]
+    text = run("show", "m", "--accounts", "1")
+    assert "holds no call back" in text
+    assert "more: --accounts" in text
+    assert "had counted nothing" in run("show", "o")
+
+    run("create", "Monthly", "20", "--id", "m2")
+    assert told("show", "Monthly")[0]["limit_id"] == "m2"
+    assert told("show", "m")[0]["deleted_at"] == whole["deleted_at"]
+    run("delete", "m2")
+    assert "2 that were deleted had the name" in run("show", "Monthly", code=1)
+    assert "no limit 'm'" in run("update", "m", "--max", "3", code=1)
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    ledger.prune(time.time_ns())
+    ledger.close()
+    assert [one["history"] for one in told("show", "m")] == [[]]
 
 
 def test_a_limit_is_changed(store: str, tmp_path: Path) -> None:
@@ -196,7 +240,7 @@ def test_a_limit_is_changed(store: str, tmp_path: Path) -> None:
     assert (changed["spent"], changed["left"], changed["state"]) == ("4", "0", "overrun")
     assert told("update", "m", "--threshold", "0.75", "--window", "month")[0]["threshold"] == 0.75
     assert "Weekly is deleted" in run("delete", "Weekly")
-    assert "there is no limit 'Weekly'" in run("show", "Weekly", code=1)
+    assert "there is no limit 'Weekly'" in run("delete", "Weekly", code=1)
     run("create", "Other", "1")
     assert told("delete", "Other")[0]["deleted"] is True
     assert "There are no limits" in run("list")

@@ -215,6 +215,21 @@ def test_a_reset_counts_from_its_instant(books: Books) -> None:
     assert [found[:3] for found in books.differing()] == [("each", ["jane"], "0.0315")]
 
 
+def test_a_reset_of_all_counts_from_its_instant(books: Books) -> None:
+    """Also for who is not looked at after it, and for a call that ran then; in each kind of window."""
+    for name, window in (("each", "year"), ("rolling", "24h"), ("whole", None)):
+        books.limit(name, per="user", window=window)
+    books.both(books.ago(60, user_id="jane"), books.ago(50, user_id="bob"))
+    for name in ("each", "rolling", "whole"):
+        assert len(books.ledger.reset("default", name)) == 2
+    assert "everything is right" in books.audit()
+    books.both(call(started_ns=time.time_ns() - 10**9, user_id="jane"))
+    assert "everything is right" in books.audit()
+    assert books.spent("each")['["bob"]'] == 0
+    books.ledger.set_spent("default", Account("each", '["bob"]'), None, Totals("", 9 * TICKS, 0, 0, 0, {}, None, None))
+    assert [found[:3] for found in books.differing()] == [("each", ["bob"], "0.0315")]
+
+
 def test_what_nobody_can_know_is_no_difference(books: Books) -> None:
     """A call without a price, or of a process that died, may have been charged more than its event tells; never less."""
     books.limit("all", strict=True, window="week")
