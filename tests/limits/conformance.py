@@ -1446,6 +1446,25 @@ def accounts_of_instances_tell_when_they_were_begun(ledger: Ledger, clock: Clock
     assert {past.totals.starts_ns for past in gone} == {begun, clock.ns}
 
 
+def accounts_of_instances_that_are_reset_tell_it_still(ledger: Ledger, clock: Clock) -> None:
+    team = Team(ledger)
+    limit = team.limit("L", 9, per="instance")
+    one, other = Account(limit, '["one"]'), Account(limit, '["other"]')
+    begun = clock.ns
+    team.spend(one, other)
+    clock.advance(DAY)
+    assert {(past.totals.spent, past.totals.starts_ns) for past in ledger.reset(team.name, limit)} == {(USD, begun)}
+    team.spend(one)
+    assert {(past.totals.spent, past.totals.starts_ns) for past in team.history(limit)} == {(USD, begun)}
+    assert {(told.key, told.spent, told.starts_ns) for told in ledger.totals(team.name, limit)} == {
+        (one.key, USD, begun),
+        (other.key, 0, begun),
+    }
+    assert ledger.prune(begun) == 2
+    assert ledger.totals(team.name, limit) == []
+    assert len(team.history(limit)) == 2
+
+
 def accounts_of_instances_turn_with_their_window(ledger: Ledger, clock: Clock) -> None:
     """Where they have one, as any other's do."""
     team = Team(ledger)
@@ -1484,5 +1503,6 @@ TIMED: list[Callable[[Ledger, Clock], None]] = [
     a_forecast_is_told_before_the_limit_is_reached,
     rows_that_are_over_can_be_pruned,
     accounts_of_instances_tell_when_they_were_begun,
+    accounts_of_instances_that_are_reset_tell_it_still,
     accounts_of_instances_turn_with_their_window,
 ]
