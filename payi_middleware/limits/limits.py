@@ -182,7 +182,7 @@ class Limits(Held):
             "ledger": self.ledger_id,
             "place": self._place(),
             "shared": self._is_shared(),
-            "sends": self._settings.base_url is not None,
+            "sends": bool(self._settings.api_key),
             "limits": len(self._last.definitions.limits),
             "running": len(self.leases),
             "unsettled": self._settling.waiting,

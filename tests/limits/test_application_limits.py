@@ -954,6 +954,16 @@ def test_without_limits_nothing_is_held(provider: Loopback) -> None:
     watched.meter.close()
 
 
+@pytest.mark.parametrize(("api_key", "sends"), [(None, False), ("", False), ("key", True)])
+def test_whether_a_server_is_sent_to_is_told(
+    api_key: str | None, sends: bool, provider: Loopback, limited: Limited
+) -> None:
+    """By the key: a server's address has a default."""
+    watched = limited("openai", Limit("all", 10), api_key=api_key)
+    assert ask(provider.url) == 200
+    assert watched.meter.health()["limits"]["sends"] is sends
+
+
 def test_a_limit_that_is_named_and_not_there_is_told(
     provider: Loopback, limited: Limited, caplog: pytest.LogCaptureFixture
 ) -> None:
