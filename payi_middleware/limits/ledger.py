@@ -16,9 +16,10 @@ The rules:
 * A reset begins counting anew from its instant, in the same row: spent and the counters go to the history and become 0;
   what is held stays held. That of all accounts is one instant and takes no longer than that of one: each account goes through it
   when it is next looked at, and nothing has changed in it meanwhile.
-* States of an account, after a call: `ok`, `exceeded` (from `threshold` of max), `overrun` (above max); of a call that was refused
-  `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts calls that the provider refused, whose
-  account is told to be `ok`, `exceeded` or `overrun` all the same. Where a limit has several accounts of a call, the worst is told.
+* States of an account, after a call: `ok`, `exceeded` (from `threshold` of max, without one when all of it is spent), `overrun`
+  (above max); of a call that was refused `blocked` (the limit that refused) and `blocked_external` (its others); `failed` counts
+  calls that the provider refused, whose account is told to be `ok`, `exceeded` or `overrun` all the same. Where a limit has
+  several accounts of a call, the worst is told.
 * A refusal is remembered like a settled event: asked for again it is refused again, settled it is charged nothing.
 """
 
@@ -416,7 +417,6 @@ def state_of(spent: int, most: int, threshold: float | None) -> State:
     """The state of an account of which so much is spent."""
     if spent > most:
         return "overrun"
-    # The threshold as it was written: 0.8 is four fifths, not the nearest binary fraction.
-    if threshold is not None and spent >= Fraction(str(threshold)) * most:
-        return "exceeded"
-    return "ok"
+    # The threshold as it was written: 0.8 is four fifths, not the nearest binary fraction. Without one it is all of max.
+    from_share = 1 if threshold is None else Fraction(str(threshold))
+    return "exceeded" if spent >= from_share * most else "ok"

@@ -65,7 +65,7 @@ class Limit(_Named, frozen=True, kw_only=True, omit_defaults=True):
         max: The most: USD, calls or tokens, as `unit` says.
         type: `block` refuses calls when it is reached; `allow` only tells.
         unit: What is counted.
-        threshold: Share of `max` (0.75 to 0.99) from which its state is `exceeded`; nothing is refused by it.
+        threshold: Share of `max` (0.75 to 0.99) from which its state is `exceeded`, by default all of it; nothing is refused by it.
         window: When it starts anew: a period of the calendar in `timezone`, a rolling time (`24h`, `90m`, `30d`, or a
             `timedelta`), or None: only a reset does it.
         timezone: An IANA name, by which days and months turn.

@@ -199,7 +199,7 @@ class Known:
         self.blocks = limit.type == "block"
         self.strict = limit.strict
         self.dated = limit.is_dated
-        self.exceeded_from = self.most + 1 if limit.threshold is None else _share(limit.threshold, self.most)
+        self.exceeded_from = self.most if limit.threshold is None else _share(limit.threshold, self.most)
         self.alerts = _alerts(limit, self.most)
         self.timezone = limit.timezone
         self.rolling = rolling_ns(limit.window) or 0

@@ -1023,7 +1023,7 @@ def test_accounts_are_found_as_their_events_find_them(limited: Limited, provider
     ok, tagged, named = watched.events
     (tags,) = [one.limit_id for one in ledger.definitions("default").limits if one.limit.name == "tags"]
     assert (ok.limits, tagged.limits, named.limits) == (
-        {"named": "ok", tags: "ok"},
+        {"named": "exceeded", tags: "exceeded"},
         {tags: "blocked"},
         {"named": "blocked"},
     )

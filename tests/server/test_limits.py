@@ -29,7 +29,8 @@ def code(call: Any, *args: Any, **named: Any) -> str:
     ("spent", "threshold", "state"),
     [
         (0, None, "ok"),
-        (1000, None, "ok"),
+        (999, None, "ok"),
+        (1000, None, "exceeded"),
         (1001, None, "overrun"),
         (799, 0.8, "ok"),
         (800, 0.8, "exceeded"),
@@ -38,7 +39,7 @@ def code(call: Any, *args: Any, **named: Any) -> str:
     ],
 )
 def test_the_state_of_a_limit_of_a_thousand_ticks(spent: int, threshold: float | None, state: str) -> None:
-    """Exceeded from the threshold to the maximum, both included; overrun above."""
+    """Exceeded from the threshold, which is all of it if none is set, to the maximum, both included; overrun above."""
     assert state_of(spent, 1000, threshold) == state
 
 
@@ -129,7 +130,7 @@ def test_each_instance_of_a_use_case_gets_a_limit(server: Server) -> None:
     assert one.limit_id is not None
     assert two.limit_id is not None
     assert client.limits.retrieve(one.limit_id).limit.totals.requests.overrun == 1
-    assert client.limits.retrieve(two.limit_id).limit.totals.requests.ok == 1
+    assert client.limits.retrieve(two.limit_id).limit.totals.requests.exceeded == 1
     assert begun.limit_id not in (None, one.limit_id, two.limit_id)
     assert free.limit_id is None
     client.close()

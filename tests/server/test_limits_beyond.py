@@ -98,7 +98,8 @@ def test_an_account_for_each_user(server: Server) -> None:
         assert (whole["accounts"], whole["spent"], whole["max"]) == (3, 0.042, 0.014)
         assert whole["totals"]["cost"]["total"] == {"base": 0.042, "overrun_base": 0.0035}
         assert whole["totals"]["requests"] | {"total": 0} == whole["totals"]["requests"] | {
-            "ok": 11,
+            "ok": 9,
+            "exceeded": 2,
             "overrun": 1,
             "total": 0,
         }
@@ -110,7 +111,7 @@ def test_an_account_for_each_user(server: Server) -> None:
             pages.append([(one["key"], one["spent"], one["left"], one["state"]) for one in page["items"]])
             cursor = page["cursor"]
         assert pages == [
-            [(["eve"], 0.0175, 0, "overrun"), (["bob"], 0.014, 0, "ok")],
+            [(["eve"], 0.0175, 0, "overrun"), (["bob"], 0.014, 0, "exceeded")],
             [(["jane"], 0.0105, 0.0035, "ok")],
         ]
         answer = http.put("/api/v1/limits/each", json={"max": 0.017})

@@ -219,9 +219,9 @@ async def test_an_event_of_the_middleware_counts_to_its_instance(tmp_path: Path,
         runs = [call(use_case_name="Chat", use_case_id=run) for run in ("one", "one", "two")]
         told = await sent(writer, *runs, call(use_case_name="Chat"), call(use_case_name="Other", use_case_id="one"))
         assert told == [
-            {"all": "ok", "Chat:*": "ok"},
+            {"all": "ok", "Chat:*": "exceeded"},
             {"all": "ok", "Chat:*": "overrun"},
-            {"all": "ok", "Chat:*": "ok"},
+            {"all": "ok", "Chat:*": "exceeded"},
             {"all": "ok"},
             {"all": "ok"},
         ]
