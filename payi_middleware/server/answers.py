@@ -296,6 +296,8 @@ class Result(_Closed):
     limits: dict[str, LimitState]
     cost: Cost
     duplicate_request: bool
+    blocked_limit_ids: list[str] | UnsetType = UNSET
+    """The limits that refused it."""
     request_tags: list[str] | UnsetType = UNSET
     use_case_name: str | UnsetType = UNSET
     use_case_id: str | UnsetType = UNSET

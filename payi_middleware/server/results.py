@@ -24,6 +24,7 @@ def result_of(event: CallEvent, *, duplicate: bool = False, warnings: Sequence[s
         "duplicate_request": duplicate,
     }
     optional = {
+        "blocked_limit_ids": [limit_id for limit_id, state in event.limits.items() if state == "blocked"],
         "request_tags": list(who.request_tags),
         "use_case_name": who.use_case_name,
         "use_case_id": who.use_case_id,

@@ -38,6 +38,16 @@ def test_events_are_stored_as_they_are(server: Server) -> None:
     assert [kept[event.event_id] for event in events] == [event.to_dict() for event in events]
 
 
+def test_the_result_of_a_blocked_call_names_who_refused(server: Server) -> None:
+    """And with which limit tags it was asked for."""
+    event = call(outcome="blocked", limits={"hard": "blocked", "other": "blocked_external"}, limit_tags=("premium",))
+    with server.http(server.key("admin", "default")) as http:
+        assert http.post("/api/v1/events", content=lines([event])).json()["stored"] == 1
+        told = http.get(f"/api/v1/requests/{event.to_dict()['event_id']}/result").json()["xproxy_result"]
+    assert told["limits"] == {"hard": {"state": "blocked"}, "other": {"state": "blocked_external"}}
+    assert (told["blocked_limit_ids"], told["properties"]) == (["hard"], {"system.limit_tags": "premium"})
+
+
 def test_bad_lines_are_told_by_number_and_the_others_stored(server: Server) -> None:
     """Whatever a line is."""
     good = call().to_dict()

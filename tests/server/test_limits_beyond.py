@@ -134,6 +134,8 @@ def test_limits_attach_themselves(server: Server) -> None:
         tagged = {"provider_response_id": "3", "properties": {"system.limit_tags": "free, gold"}}
         assert states(http, **plain, **tagged) == {"premium": "ok"}
         assert states(http, provider_response_id="4", limit_ids=["Named one"]) == {"named": "ok"}
+        told = http.get("/api/v1/requests/provider/system.openai/3/result").json()["xproxy_result"]
+        assert told["properties"] == {"system.limit_tags": "free,gold"}
         answer = http.post("/api/v1/ingest", json=CALL | {"properties": {"system.limit_tags": "no/tag"}})
         assert answer.json()["xproxy_error"]["code"] == "invalid_tags"
         history = http.post("/api/v1/limits/premium/reset").json()["limit_history"]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
 from ...events import CallEvent, format_id
+from ...manual.items import LIMIT_TAGS
 from ...once import event_id
 from ..errors import Answer, ApiError, not_found
 from ..keys import Caller
@@ -82,7 +83,9 @@ def _event(request: Request, caller: Caller, number: bytes, shown: str) -> CallE
 
 def _result(event: CallEvent, sql: Connection) -> Answer:
     told = result_of(event)
-    told["properties"] = merged(event.attribution.request_properties, _known(sql, event.event_id))
+    tags = event.attribution.limit_tags
+    properties = merged(event.attribution.request_properties, _known(sql, event.event_id))
+    told["properties"] = {LIMIT_TAGS: ",".join(tags)} | properties if tags else properties
     return Answer({"xproxy_result": told})
 
 
