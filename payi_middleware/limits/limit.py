@@ -42,6 +42,7 @@ FORECAST: Final = "forecast"
 MOST: Final = 100_000_000
 """USD that a limit may be, at most: 10^18 ticks, so that sums stay within 64 bits."""
 
+_TAG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROLLING = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _MATCHED = ("user_id", "account_name", "use_case_name", "use_case_step", "model", "provider", "application", "route")
@@ -303,6 +304,8 @@ def _check_types(limit: Limit) -> None:
         raise LimitError(f"{wrong}threshold={limit.threshold!r} is no number; use one from 0.75 to 0.99, or None")
     for tag in limit.tags:
         _check_text(f"{wrong}tags", tag)
+        if not _TAG.fullmatch(tag):  # a call's tags are such, so none would ever be this one
+            raise LimitError(f"{wrong}tags has {tag!r}, which is no tag; use 1 to 64 of A-Z a-z 0-9 _ -")
     for field, value in limit.match.items():
         _check_text(f"{wrong}match", field)
         _check_text(f"{wrong}match[{field!r}]", value)

@@ -81,6 +81,8 @@ def test_rolling_windows(window: str | None, ns: int | None) -> None:
         ({"match": {5: "a"}}, "match has 5, which is no text; use '5'"),
         ({"match": "pro"}, "no mapping; use for example"),
         ({"tags": [1]}, "tags has 1, which is no text; use '1'"),
+        ({"tags": "premium, gold"}, "tags has 'premium, gold', which is no tag; use 1 to 64 of"),
+        ({"tags": ["grün"]}, "tags has 'grün', which is no tag"),
         ({"threshold": "0.8"}, "threshold='0.8' is no number"),
         ({"threshold": True}, "threshold=True is no number"),
         ({"strict": "no"}, "strict='no' is not valid; use True or False"),
