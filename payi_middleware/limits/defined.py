@@ -177,14 +177,15 @@ class Defined(Reach):
             self._errands.every = ledger.lease_seconds / 3
             if not self._is_synchronised:
                 self._synchronise(ledger)
-                self._is_synchronised = True
             definitions = ledger.definitions(self.application)
+            # Before what takes long, which not every call waits for to its end: limits hold whether it does or not.
+            if definitions != self._last.definitions:
+                self._last = known_of(definitions)
+            self._is_synchronised = True
             self.ledger_id = ledger.id  # which may have to be read, too
             if definitions.limits and not self._has_learned:
                 self._has_learned = True
                 self._learn()
-            if definitions != self._last.definitions:
-                self._last = known_of(definitions)
             now = time.perf_counter_ns()
             self._read_at = now
             # With limits every call is looked at; without, one a second.

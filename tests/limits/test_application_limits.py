@@ -289,6 +289,39 @@ def test_a_ledger_that_does_not_answer(
     assert ledger.held() == []
 
 
+class Halfway(Gated):
+    """One that is away once it has taken the limits of the code."""
+
+    def define(self, definition: Definition) -> Definition:
+        kept = super().define(definition)
+        self.is_away = True
+        return kept
+
+
+def test_a_ledger_that_goes_away_when_it_has_the_limits_of_the_code(provider: Loopback, limited: Limited) -> None:
+    """They hold, though nothing was read of it."""
+    ledger = Halfway()
+    watched = limited("openai", Limit("closed", 10), ledger=ledger)
+    assert [ask(provider.url) for _ in range(2)] == [400, 400]
+    ledger.is_away = False
+    assert once_back(lambda: ask(provider.url), watched) == 200
+
+
+def test_rates_that_take_longer_than_a_first_call_waits(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of the ledger by then holds."""
+    monkeypatch.setattr("payi_middleware.limits.defined._OPENING", 0.1)
+    ledger, loaded = Gated(), threading.Event()
+    watched = limited("openai", ledger=ledger, limits=[Limit("closed", 10)], ledger_timeout=0.1)
+    load = watched.meter.prices.load
+    monkeypatch.setattr(watched.meter.limits.prices, "load", lambda: (loaded.wait(10), load()))
+    assert [ask(provider.url) for _ in range(2)] == [400, 400]
+    loaded.set()
+    assert once_back(lambda: ask(provider.url), watched) == 200
+    assert [event.outcome for event in watched.events] == ["blocked", "blocked", "ok"]
+
+
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_ledger_that_cannot_be_opened(is_async: bool, provider: Loopback, limited: Limited) -> None:
     """What the code says holds, though nobody knows yet what is spent, nor what a call costs."""
