@@ -650,6 +650,24 @@ def test_a_stream_that_outgrows_its_hold_holds_more(provider: Loopback, limited:
     assert bounded[0] == bounded[1]
 
 
+def test_a_stream_of_long_events_holds_more_as_its_tokens_come(provider: Loopback, limited: Limited) -> None:
+    """Anthropic's events have several tokens each, so that what a token takes is less than elsewhere."""
+    ledger = MemoryLedger()
+    limited("anthropic", Limit("all", 10), ledger=ledger, hold_ceiling=20)
+    event = b"data: " + json.dumps({"type": "content_block_delta", "delta": {"text": "word " * 10}}).encode() + b"\n\n"
+    provider.replies = [Reply([event] * 20)]
+    asked = {"model": "claude-haiku-4-5", "stream": True, "messages": [{"role": "user", "content": "Tell me."}]}
+    with (
+        httpx2.Client(trust_env=False) as client,
+        client.stream("POST", provider.url + "/v1/messages", json=asked) as response,
+    ):
+        before = account(ledger, "all").held
+        for _ in zip(range(10), response.iter_raw(), strict=False):
+            pass
+        after = account(ledger, "all").held
+    assert (before > 0, after >= 2 * before) == (True, True)
+
+
 def test_leases_are_renewed_while_a_call_lives(provider: Loopback, limited: Limited) -> None:
     """However long it takes; afterwards nothing is held, and no thread stays."""
     ledger = MemoryLedger(lease_seconds=0.15)
