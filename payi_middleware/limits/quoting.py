@@ -15,12 +15,14 @@ from ..providers._hosted import CONTAINER, MEMORY_TERMS
 from ..providers.base import Facts, Reading
 from .beyond import Beyond
 from .bounds import PICTURE
+from .charges import tokens_of
+from .ledger import Amount
 
 if TYPE_CHECKING:
     from ..call import Call
     from ..pricing import Prices
 
-__all__ = ["WRITES_UNASKED", "Price", "likely", "most"]
+__all__ = ["WRITES_UNASKED", "Price", "by_piece", "likely", "most"]
 
 Price: TypeAlias = Callable[[Units], int | None]
 """The ticks of units; None if nobody knows."""
@@ -93,7 +95,7 @@ def most(
     """
     who, provider = call.attributed.attribution, call.provider.id
     rates = _Rates(prices, provider, call.started_ns, who.price_as)
-    known = _known_before(call, model, seen)
+    known = _known_before(call, Reading(model, units={}), seen)
     ways = list(_ways(provider, tier, conditions(prices, who, known.terms)))
 
     def dearest(name: str | None, units: Units) -> int | None:
@@ -123,6 +125,20 @@ def most(
     return price
 
 
+def by_piece(prices: Prices, call: Call, model: str | None, tier: str | None, seen: bytes | None) -> Amount | None:
+    """What pictures and speech come to that a request tells whole, as an answer without usage is counted: nothing bounds their
+    tokens, and some models are billed by the picture or the letter. None of any other call, and of a model without a price.
+    """
+    told = _known_before(call, Reading(model), seen)
+    if not told.units:
+        return None
+    who, provider = call.attributed.attribution, call.provider.id
+    rates = _Rates(prices, provider, call.started_ns, who.price_as)
+    ways = _ways(provider, tier, conditions(prices, who, told.terms))
+    ticks = max(filter(None, [rates.ticks(told.model, told.units, *way) for way in ways]), default=None)
+    return None if ticks is None else Amount(ticks, tokens_of(told.units))
+
+
 def _container(rates: _Rates) -> int:
     """The dearest in which code runs, whatever its memory."""
     units: Units = {"container_session_request": (0, 1)}
@@ -141,9 +157,9 @@ def _ways(provider: str, tier: str | None, terms: tuple[str, ...]) -> Iterator[t
             yield one, (*terms, *more)
 
 
-def _known_before(call: Call, model: str | None, seen: bytes | None) -> Reading:
+def _known_before(call: Call, nothing: Reading, seen: bytes | None) -> Reading:
     """What of an exchange is known without its answer: where it is processed, and what is billed by the piece."""
-    refine, exchange, nothing = call.route.endpoint.refine, call.exchange, Reading(model, units={})
+    refine, exchange = call.route.endpoint.refine, call.exchange
     if refine is None:
         return nothing
     try:

@@ -8,7 +8,8 @@ from .asking import Asking, asked_of
 from .beyond import NOTHING, Beyond, beyond
 from .groups import Group
 from .holds import Sizes, sized
-from .quoting import WRITES_UNASKED, Price, likely, most
+from .ledger import Amount
+from .quoting import WRITES_UNASKED, Price, by_piece, likely, most
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -32,7 +33,7 @@ def sizes_of(limits: Held, call: Call, group: Group, seen: bytes | None, *, by_d
     asked, endpoint = asked_of(seen), call.route.endpoint.template.lower()
     besides = beyond(seen) if strict else NOTHING
     is_told = asked.limit is not None
-    return sized(
+    sizes = sized(
         call.exchange.body,
         asked,
         makes_text="embed" not in endpoint,
@@ -47,6 +48,18 @@ def sizes_of(limits: Held, call: Call, group: Group, seen: bytes | None, *, by_d
         beyond=besides,
         may_write=provider in WRITES_UNASKED,
     )
+    if by_dearest or (sizes is not None and not strict):
+        return sizes
+    return _with_pieces(sizes, by_piece(limits.prices, call, model, asked.tier, seen))
+
+
+def _with_pieces(sizes: Sizes | None, pieces: Amount | None) -> Sizes | None:
+    """Held for them too; alone for them, where the model has no rate for tokens of text."""
+    if pieces is None:
+        return sizes
+    if sizes is None:
+        return Sizes(pieces, 0, is_bound=True)
+    return sizes._replace(amount=Amount(*map(max, sizes.amount, pieces)))
 
 
 def _price(limits: Held, call: Call, group: Group, asked: Asking, besides: Beyond, seen: bytes | None) -> Price:

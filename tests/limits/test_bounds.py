@@ -9,6 +9,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import httpx2
@@ -214,7 +215,54 @@ def test_a_fault_in_telling_the_place_lets_the_call_be_held(
     monkeypatch.setattr("payi_middleware.limits.quoting.Facts", broken)
     (held,) = held_for(provider, limited, chat("gpt-4o"), name="azure")
     assert held > 0
-    assert health.counters()["limit_terms"] == 1
+    assert health.counters()["limit_terms"] == 2  # of the place, and of what is billed by the piece
+
+
+_SPOKEN = {"input": "a" * 6000, "voice": "alloy"}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body", "usd"),
+    [
+        ("audio/speech", {"model": "tts-1", **_SPOKEN}, "0.09"),
+        ("images/generations", {"model": "dall-e-3", "prompt": "A fox.", "quality": "hd"}, "0.08"),
+        ("images/generations", {"model": "dall-e-2", "prompt": "A fox.", "n": 3}, "0.06"),
+    ],
+)
+def test_what_is_billed_by_the_piece_is_held_at_its_price(
+    path: str, body: dict[str, Any], usd: str, strict: bool, provider: Loopback, limited: Limited
+) -> None:
+    """Not at that of the maker's dearest model for tokens; nor is it refused as without a price."""
+    ledger, held = MemoryLedger(), []
+    limited("openai", Limit("all", usd, strict=strict, unknown_price="block"), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.ticks)
+        return Reply()
+
+    provider.replies = [answered]
+    with httpx2.Client(trust_env=False) as client:
+        client.post(provider.url.replace("chat/completions", path), json=body)
+    assert held == [Decimal(usd) * 10**10]
+
+
+def test_strict_speech_is_held_for_as_long_as_its_text_takes(provider: Loopback, limited: Limited) -> None:
+    """No request says how many tokens a sound may take."""
+    ledger, held = MemoryLedger(), []
+    limited("openai", Limit("all", 10, strict=True), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.ticks)
+        return Reply([b"ID3" + bytes(1000)], headers={"content-type": "audio/mpeg"})
+
+    provider.replies = [answered]
+    with httpx2.Client(trust_env=False) as client:
+        url = provider.url.replace("chat/completions", "audio/speech")
+        client.post(url, json={"model": "gpt-4o-mini-tts", **_SPOKEN})
+    (definition,) = ledger.definitions("default").limits
+    (spent,) = ledger.totals("default", definition.limit_id)
+    assert 0 < spent.spent <= held[0]
 
 
 @pytest.mark.parametrize(
