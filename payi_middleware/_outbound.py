@@ -221,13 +221,23 @@ def begin(meter: Metering, provider: Provider, seen: Seen) -> Call | None:
 def refused(call: Call) -> Refused | None:
     """The answer in place of the provider's, where a limit refuses the call; waits for the ledger. Never raises."""
     hold = call.hold
-    return None if hold is None else hold.admit(call)
+    if hold is None:
+        return None
+    refused = hold.admit(call)
+    if refused is None:
+        call.goes_out()
+    return refused
 
 
 async def refused_async(call: Call) -> Refused | None:
     """The same without holding the event loop. Raises nothing but the caller's own cancellation."""
     hold = call.hold
-    return None if hold is None else await hold.admit_async(call)
+    if hold is None:
+        return None
+    refused = await hold.admit_async(call)
+    if refused is None:
+        call.goes_out()
+    return refused
 
 
 def sent(token: Any) -> None:

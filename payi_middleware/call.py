@@ -29,7 +29,7 @@ from .once import event_id, with_firsts
 from .outcomes import outcome_of, outcome_read
 from .providers.base import Asked, Facts, Headers, Provider, Reading, Route
 from .reading import CUT_SHORT, is_worth_counting, read_kept, unseen
-from .spool import ANSWERED
+from .spool import ANSWERED, BEGUN
 
 if TYPE_CHECKING:
     from .encoded import Attributed
@@ -129,6 +129,13 @@ class Call(msgspec.Struct, eq=False):
         if self.hold is not None:
             self.hold.release()
         self.meter.spool.append(record.void(self.id))
+
+    def goes_out(self) -> None:
+        """Its limits let it: from here on a process that dies leaves an event of it. Never raises."""
+        try:
+            self.meter.spool.append(BEGUN + self.id + bytes(self.begun))
+        except Exception:
+            health.note("call_begin", "that a call goes out could not be kept on record", exc_info=True)
 
     def refuse(self, refusal: Refused, ledger: str | None) -> None:
         """A limit refuses this call: it has an event, and never goes out."""

@@ -93,13 +93,15 @@ def open_call(
             who.instance,
         )
     )
-    meter.spool.append(BEGUN + call_id + begun)
+    started, limits = time.perf_counter_ns(), meter.limits
+    hold = None if started < limits.wakes else limits.hold()
+    if hold is None:  # else it is on record once its limits let it go out
+        meter.spool.append(BEGUN + call_id + begun)
     if activity is not None:
         flying = activity.flying
         if flying is None:
             flying = activity.first_call()
         flying.add(call_id)
-    started, limits = time.perf_counter_ns(), meter.limits
     return call.Call(
         meter,
         activity,
@@ -115,6 +117,6 @@ def open_call(
         now,
         started,
         msgspec.Raw(begun),
-        None if started < limits.wakes else limits.hold(),
+        hold,
         [call.process],
     )

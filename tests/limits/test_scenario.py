@@ -218,3 +218,39 @@ def test_what_a_dead_process_left_is_settled_when_it_is_found(tmp_path: Path) ->
     assert (spent["calls"].spent, spent["usd"].spent) == (2, cost + held)
     assert ledger.held() == []
     ledger.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no spool there")
+def test_a_call_that_waits_for_its_limits_when_its_process_dies_counts_to_none(tmp_path: Path) -> None:
+    """It never went out: it has no event, and a limit of calls does not count it."""
+    import subprocess
+
+    store = f"sqlite:///{tmp_path / 'payi.db'}"
+    with StandIn() as standin:
+        program = (
+            "import os, sqlite3, threading, time, httpx2\n"
+            "from payi_middleware import Limit, Meter, instrument\n"
+            f"meter = Meter({store!r}, hosts={{{standin.host!r}: 'openai'}}, flush_interval=60, ledger_timeout=30,\n"
+            "    limits=[Limit('calls', 9, unit='calls')])\n"
+            "instrument(meter)\n"
+            "def ask():\n"
+            "    with httpx2.Client(trust_env=False) as client:\n"
+            f"        client.post({standin.url!r} + '/v1/chat/completions', json={{'model': 'gpt-4o', 'max_tokens': 24,\n"
+            "            'messages': [{'role': 'user', 'content': 'Tell me.'}]})\n"
+            "ask()\n"
+            f"other = sqlite3.connect({str(tmp_path / 'payi.db.ledger')!r}, isolation_level=None)\n"
+            "other.execute('BEGIN IMMEDIATE')\n"
+            "threading.Thread(target=ask, daemon=True).start()\n"
+            "time.sleep(0.5)\n"
+            "os._exit(9)\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+        assert (ended.returncode, len(standin.requests)) == (9, 1)
+
+    result = CliRunner().invoke(command_line, ["events", "--store", store, "--json"])
+
+    assert [json.loads(line)["outcome"] for line in result.stdout.splitlines()] == ["ok"]
+    ledger = SqliteLedger(tmp_path / "payi.db.ledger")
+    (calls,) = ledger.definitions("default").limits
+    assert ledger.totals("default", calls.limit_id, "")[0].spent == 1
+    ledger.close()

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, URL, Watched, mock, send
 
-from payi_middleware import _transport, call, current, health, opening, pending, track
+from payi_middleware import Limit, PayiTransport, _transport, call, current, health, opening, pending, track
 from payi_middleware.body import Body
+from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.pricing import Prices
 from payi_middleware.providers import named
 
@@ -61,6 +62,26 @@ def test_a_spool_that_fails_as_a_call_begins(watched: Watched, monkeypatch: pyte
         assert send(httpx2, False, mock(httpx2, ANSWER), body=REQUEST) == [ANSWER]
         assert current().pending == 0
     assert health.counters()["call_begin"] == 1
+
+
+def test_a_spool_that_fails_as_a_limited_call_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes out, and counts."""
+    ledger = MemoryLedger()
+    watched = Watched(limits=[Limit("calls", 9, unit="calls")], ledger=ledger)
+    append = watched.meter.spool.append
+
+    def handler(sent: Any) -> Any:
+        monkeypatch.setattr(watched.meter.spool, "append", append)
+        return httpx2.Response(200, content=ANSWER)
+
+    with track(user_id="jane", meter=watched.meter):
+        watched.meter.limits.prepare()
+        monkeypatch.setattr(watched.meter.spool, "append", faulty)
+        with httpx2.Client(transport=PayiTransport(httpx2.MockTransport(handler), watched.meter)) as client:
+            assert client.post(URL, content=REQUEST).content == ANSWER
+        assert (current().calls, current().pending, current().limits[0].spent) == (1, 0, 1)
+    assert health.counters()["call_begin"] == 1
+    watched.meter.close()
 
 
 def test_a_spool_that_fails_as_a_call_ends(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
