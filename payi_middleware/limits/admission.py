@@ -33,6 +33,8 @@ __all__ = ["Hold"]
 
 _TRIES: Final = 4
 """Times that limits may change between their reading and a reserve; after that the ledger is of no use."""
+_FINDING: Final = 10.0
+"""Seconds that the first call of a maker without a known price waits for its dearest model: without it nothing would be held."""
 _GROWN: Final = 0.8
 """Share of its hold from which a stream asks for more."""
 _STREAMED_BYTES, _WHOLE_BYTES = 150, 4
@@ -188,6 +190,7 @@ class Hold:
 
     def _amount(self, call: Call, group: Group) -> Generator[tuple[Awaited, float], Any, Amount | None]:
         """What to hold; None if a limit refuses what has no price."""
+        from .quoting import is_billed_by_sound
         from .sizing import sizes_of
 
         limits, seen = self._limits, call.exchange.body
@@ -195,11 +198,13 @@ class Hold:
             seen = yield from self._outlined(seen)
         self.sizes = sizes = sizes_of(limits, call, group, seen)
         if sizes is None:
-            if group.refuses_unknown:
+            if group.refuses_unknown and not is_billed_by_sound(
+                limits.prices, call, call.asked.model or call.route.model
+            ):
                 return None
             if group.pays_unknown and not limits.dearest.known(call.provider.id):
                 try:
-                    yield limits.find_dearest(call.provider.id), limits.patience
+                    yield limits.find_dearest(call.provider.id), _FINDING
                 except Exception:
                     health.note("limit_dearest", "the dearest model of a maker could not be found", exc_info=True)
             self.sizes = sizes = sizes_of(limits, call, group, seen, by_dearest=True)

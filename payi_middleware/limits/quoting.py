@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..pricing import Prices
 
-__all__ = ["WRITES_UNASKED", "Price", "by_piece", "likely", "most"]
+__all__ = ["WRITES_UNASKED", "Price", "by_piece", "is_billed_by_sound", "likely", "most"]
 
 Price: TypeAlias = Callable[[Units], int | None]
 """The ticks of units; None if nobody knows."""
@@ -137,6 +137,12 @@ def by_piece(prices: Prices, call: Call, model: str | None, tier: str | None, se
     ways = _ways(provider, tier, conditions(prices, who, told.terms))
     ticks = max(filter(None, [rates.ticks(told.model, told.units, *way) for way in ways]), default=None)
     return None if ticks is None else Amount(ticks, tokens_of(told.units))
+
+
+def is_billed_by_sound(prices: Prices, call: Call, model: str | None) -> bool:
+    """Whether a model without a rate for text has one for seconds of sound, whose number only the answer tells."""
+    rates = _Rates(prices, call.provider.id, call.started_ns, call.attributed.attribution.price_as)
+    return rates.ticks(model, {"audio_second": (1, 0)}, None, ()) is not None
 
 
 def _container(rates: _Rates) -> int:

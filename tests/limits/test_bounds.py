@@ -247,6 +247,20 @@ def test_what_is_billed_by_the_piece_is_held_at_its_price(
     assert held == [Decimal(usd) * 10**10]
 
 
+def test_a_model_that_is_billed_by_sound_is_not_refused_as_without_a_price(
+    provider: Loopback, limited: Limited
+) -> None:
+    """Its price is known, though not how long the sound is."""
+    limited("openai", Limit("all", 10, unknown_price="block"))
+    url = provider.url.replace("chat/completions", "audio/transcriptions")
+    with httpx2.Client(trust_env=False) as client:
+        told = [
+            client.post(url, data={"model": model}, files={"file": ("a.mp3", b"ID3")}).status_code
+            for model in ("whisper-1", "hearing-nobody-knows")
+        ]
+    assert told == [200, 400]
+
+
 def test_strict_speech_is_held_for_as_long_as_its_text_takes(provider: Loopback, limited: Limited) -> None:
     """No request says how many tokens a sound may take."""
     ledger, held = MemoryLedger(), []
