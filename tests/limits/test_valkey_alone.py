@@ -111,7 +111,7 @@ def test_about_several_limits_all_or_nothing_is_done(team: Team, kinds: list[str
     team.spend(*limits)
     kinds.clear()
     states = team.spend(*limits, usd=2).states
-    assert states == dict(zip(limits, ("ok", "ok", "overrun"), strict=True))
+    assert states == dict(zip(limits, ("ok", "exceeded", "overrun"), strict=True))
     assert kinds == ["alone", "alone"]
     states = blocked(team.reserve(*limits))
     assert states == {"first": "blocked_external", "second": "blocked", "third": "blocked"}

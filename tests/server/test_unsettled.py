@@ -244,7 +244,7 @@ async def test_an_event_of_the_middleware_counts_to_its_instance(tmp_path: Path,
         ledger.define(Definition(limit_id="o", application="default", limit=Limit("Chat old", 1), source="instance"))
         await writer.run(lambda sql: sql.execute(instances.insert().values(**old, limit_id="o", created_ns=1)))
         assert await sent(writer, call(use_case_name="Chat", use_case_id="old")) == [
-            {"all": "ok", "Chat:*": "ok", "o": "ok"}
+            {"all": "ok", "Chat:*": "exceeded", "o": "ok"}
         ]
     finally:
         writer.close()
