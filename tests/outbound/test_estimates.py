@@ -59,7 +59,7 @@ def chat() -> Endpoint:
 
 def test_tokenizers_are_loaded_when_they_are_needed(watched: Watched) -> None:
     """The first estimate loads them, in a thread of their own, and is counted by them if they come in time."""
-    watched.meter.estimates = Estimates(patience=150)
+    watched.meter.estimates = watched.meter.drainer._estimates = Estimates(patience=150)
     send(httpx2, False, mock(httpx2, UNTOLD), body=ASKED)
     assert watched.meter.flush(150)
     assert (watched.one.reason or "").endswith("counted with o200k_base")
@@ -69,7 +69,7 @@ def test_a_download_that_hangs_holds_up_nothing(watched: Watched, monkeypatch: p
     """Until tokenizers are there, texts are counted by length; the draining thread waits for them once, a little."""
     release = threading.Event()
     monkeypatch.setattr(Tokens, "load", lambda self: release.wait())
-    watched.meter.estimates = Estimates(patience=0.01)
+    watched.meter.estimates = watched.meter.drainer._estimates = Estimates(patience=0.01)
     try:
         for _ in range(3):
             send(httpx2, False, mock(httpx2, UNTOLD), body=ASKED)

@@ -158,7 +158,7 @@ def test_the_default_meter(lib: ModuleType, unhooked: Watched, monkeypatch: pyte
     uninstrument()
     default = Watched()
     default_meter()._given_sinks = [default.sink]
-    default_meter()._sinks = [default.sink]
+    default_meter()._fresh()
     send(lib, False, PayiTransport(mock(lib, STREAM)))
     assert default_meter().flush()
     assert (len(unhooked.events), len(default.sink.events)) == (1, 1)
