@@ -56,13 +56,19 @@ def create(
         import time
 
         from ..events import format_id
-        from ..limits.limit import Definition, Limit
+        from ..exceptions import LimitError
+        from ..limits.limit import Definition, Limit, check_id
         from ..record import new_id
         from .applications import others_only
         from .limits_shown import print_made
 
         limit = Limit(name, most, unit=unit, per=per, **given)  # type: ignore[arg-type]
         whose = application or settings.application
+        if limit_id is not None:
+            try:
+                check_id(limit_id)
+            except LimitError as error:
+                raise WrongOption("--id", str(error)) from None
         if limit_id is not None and any(one.limit_id == limit_id for one in opened.definitions(whose).limits):
             raise WrongOption("--id", f"{whose!r} has a limit of that id; change it with `payi limits update`")
         made = opened.define(

@@ -335,7 +335,7 @@ def _document(definition: Definition, running: Sequence[Totals]) -> dict[str, An
         "held": amount_json(limit, sum(one.held for one in running)),
         "left": amount_json(limit, _left(limit, running)),
         "state": _state(limit, running),
-        **_bounds(running[0] if running else None),
+        **_bounds(limit, running[0] if running else None),
     }
 
 
@@ -372,7 +372,7 @@ def _account(limit: Limit, totals: Totals) -> dict[str, Any]:
         "left": amount_json(limit, max(0, limit.most - totals.spent - totals.held)),
         "state": state_of(totals.spent, limit.most, limit.threshold),
         "requests": totals.requests,
-        **_bounds(totals),
+        **_bounds(limit, totals),
     }
 
 
@@ -385,10 +385,13 @@ def past_json(limit: Limit, past: Past) -> dict[str, Any]:
     return told | {"max": amount_json(limit, past.most), "closed_at": format_time(past.closed_ns), "reset": past.reset}
 
 
-def _bounds(totals: Totals | None) -> dict[str, Any]:
+def _bounds(limit: Limit, totals: Totals | None) -> dict[str, Any]:
     from ..events import format_time
+    from ..limits.limit import rolling_ns
 
     starts, ends = (None, None) if totals is None else (totals.starts_ns, totals.ends_ns)
+    if rolling_ns(limit.window) is not None:
+        ends = None  # it goes along
     return {
         "window_starts_at": None if starts is None else format_time(starts),
         "window_ends_at": None if ends is None else format_time(ends),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import uuid
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -11,26 +10,14 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from .. import forks
-from ..exceptions import LimitError
+from .aging import is_history, may_go
 from .book import Book
 from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Deleted, Held, Past, Step, Totals
 from .limit import Definition
+from .redefined import changed, check_name, goes_on, last_deleted, nameless, windows_of
 from .rows import HELD, Known, Place, Record, Row, Terms, Turn, held_of, merged, past_of, totals_of
 
-__all__ = [
-    "EVERY",
-    "Follow",
-    "Kept",
-    "Sought",
-    "changed",
-    "check_name",
-    "goes_on",
-    "is_history",
-    "last_deleted",
-    "may_go",
-    "nameless",
-    "windows_of",
-]
+__all__ = ["EVERY", "Follow", "Kept", "Sought"]
 
 _PAGE: Final = 250
 """Rows or accounts that are read in one transaction where all of a limit's are: about two milliseconds."""
@@ -525,83 +512,3 @@ class Kept(abc.ABC):
     @abc.abstractmethod
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         """Delete them."""
-
-
-def changed(kept: Definition, definition: Definition, now_ns: int) -> Definition:
-    """A limit that is defined anew; the very one that is kept if nothing is new in it."""
-    if msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=kept.updated_ns) == kept:
-        return kept
-    return msgspec.structs.replace(definition, created_ns=kept.created_ns, updated_ns=now_ns)
-
-
-def goes_on(kept: Definition, definition: Definition) -> bool:
-    """Whether what was counted counts to a limit as it is defined anew: not in another unit, nor as another member's."""
-    old, new = kept.limit, definition.limit
-    return (old.unit, old.per) == (new.unit, new.per)
-
-
-def last_deleted(limits: Iterable[tuple[Known, int | None]]) -> list[Deleted]:
-    """Of all limits there are and were, in the order in which they were made."""
-    found: dict[str, Deleted] = {}
-    for known, gone in limits:
-        if gone is None:
-            found.pop(known.limit_id, None)
-        else:
-            found[known.limit_id] = Deleted(known.definition, gone)
-    return sorted(found.values(), key=lambda one: one.at_ns, reverse=True)
-
-
-def nameless(definition: Definition) -> Definition:
-    """A limit without what may tell of anybody."""
-    name = f"forgotten {uuid.uuid4()}"
-    limit = msgspec.structs.replace(definition.limit, name=name, match={}, tags=())
-    return msgspec.structs.replace(definition, limit_id=name, limit=limit, properties={}, code=None, only=None)
-
-
-def windows_of(definition: Definition) -> tuple[str | None, str]:
-    """What its windows go by."""
-    return definition.limit.window, definition.limit.timezone
-
-
-def check_name(terms: Terms, definition: Definition) -> None:
-    """Whether no other limit of the application has the name: as its own, or as its id, since calls name limits by either.
-
-    Raises:
-        LimitError: One has.
-    """
-    for known in terms.by_id.values():
-        if known.limit_id == definition.limit_id:
-            continue
-        if definition.limit.name == known.limit_id or definition.limit_id == known.name:
-            raise LimitError(
-                f"limit {definition.limit.name!r}: application {definition.application!r} has another limit, {known.name!r} with "
-                f"the id {known.limit_id!r}, and calls name limits by name or id; choose another name or id"
-            )
-        if known.name == definition.limit.name:
-            raise LimitError(
-                f"limit {known.name!r}: application {definition.application!r} has a limit of that name, {known.limit_id}; "
-                "choose another name, or change that one"
-            )
-
-
-def may_go(known: Known, gone_ns: int | None, row: Row, now_ns: int, before_ns: int) -> bool:
-    """Whether a row was over by a time; of dated accounts, of which none is, whether it was begun by then and holds nothing."""
-    if known.dated and gone_ns is None:
-        return 0 < row.ends_ns <= before_ns and not row.held
-    if not is_over(known, gone_ns, row, now_ns):
-        return False
-    return min((row.ends or now_ns) + known.rolling, gone_ns or now_ns) <= before_ns
-
-
-def is_over(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:
-    """Whether a row is over: slices of a rolling window never are while there is their limit, they only cease to count."""
-    if gone_ns is not None:
-        return True
-    return not known.rolling and not known.is_live(row, now_ns)
-
-
-def is_history(known: Known, gone_ns: int | None, row: Row, now_ns: int) -> bool:
-    """Whether a row is to be told as such: not a slice that had ceased to count when its limit went, and may be there or not."""
-    if gone_ns is not None and known.rolling and not known.is_live(row, gone_ns):
-        return False
-    return is_over(known, gone_ns, row, now_ns)

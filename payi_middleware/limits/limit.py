@@ -27,6 +27,7 @@ __all__ = [
     "Per",
     "Unit",
     "Window",
+    "check_id",
     "differences",
     "rolling_ns",
 ]
@@ -47,6 +48,7 @@ _ROLLING = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _MATCHED = ("user_id", "account_name", "use_case_name", "use_case_step", "model", "provider", "application", "route")
 LONGEST_NAME: Final = 128
+LONGEST_ID: Final = 256
 """Characters."""
 
 
@@ -196,6 +198,19 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     def is_codes(self) -> bool:
         """Whether code made it and may change it again."""
         return self.source == "code" and self.limit.managed
+
+
+def check_id(limit_id: str) -> str:
+    """An id that somebody gives a limit.
+
+    Raises:
+        LimitError: No call could name it.
+    """
+    if not 1 <= len(limit_id) <= LONGEST_ID or not limit_id.isprintable() or limit_id != limit_id.strip():
+        raise LimitError(f"{limit_id[:LONGEST_ID]!r} is no id: one has 1 to {LONGEST_ID} printable characters")
+    if "," in limit_id:
+        raise LimitError(f"{limit_id!r} is no id: a comma stands between those that a header names")
+    return limit_id
 
 
 def differences(old: Limit, new: Limit) -> list[str]:

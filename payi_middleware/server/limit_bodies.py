@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..events import format_id, usd
 from ..exceptions import LimitError
-from ..limits.limit import MOST, Definition, Limit, Per, Unit
+from ..limits.limit import MOST, Definition, Limit, Per, Unit, check_id
 from ..record import new_id
 from ..values import ticks_of
 from .errors import ApiError
@@ -97,7 +97,7 @@ def made(body: NewLimit, application: str) -> Definition:
         **further,
     )
     return Definition(
-        limit_id=body.limit_id or format_id(new_id(time.time_ns())),
+        limit_id=format_id(new_id(time.time_ns())) if body.limit_id is None else _id(body.limit_id),
         application=application,
         limit=limit,
         properties=merged({}, body.properties or {}),
@@ -146,6 +146,13 @@ def _most(most: Decimal, unit: Unit, code: str) -> Decimal:
     if not 0 < most <= MOST or not (ticks := ticks_of(most)):
         raise ApiError(400, f"max: not above 0 and at most {MOST} USD", "invalid_max_limit")
     return usd(ticks)
+
+
+def _id(limit_id: str) -> str:
+    try:
+        return check_id(limit_id)
+    except LimitError as error:
+        raise ApiError(400, f"limit_id: {error}", "invalid_limit_id") from None
 
 
 def _limit(code: str, **told: Any) -> Limit:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ..limits.ledger import STATES, Past, Totals, state_of
-from ..limits.limit import Definition, Limit, Unit
+from ..limits.limit import Definition, Limit, Unit, rolling_ns
 from .moments import told
 from .rows import money
 
@@ -41,7 +41,7 @@ def limit_json(definition: Definition, running: Sequence[Totals]) -> dict[str, A
         "accounts": len(running),
         "spent": amount(limit.unit, sum(one.spent for one in running)),
         "held": amount(limit.unit, sum(one.held for one in running)),
-        **_bounds(running[0] if running else None),
+        **_bounds(limit, running[0] if running else None),
     }
 
 
@@ -54,7 +54,7 @@ def account_json(limit: Limit, totals: Totals) -> dict[str, Any]:
         "spent": amount(limit.unit, totals.spent),
         "held": amount(limit.unit, totals.held),
         "left": amount(limit.unit, max(0, limit.most - totals.spent - totals.held)),
-        **_bounds(totals),
+        **_bounds(limit, totals),
         "totals": _totals(limit, [(totals, limit.most)]),
     }
 
@@ -78,11 +78,12 @@ def amount(unit: Unit, counted: int) -> Decimal:
     return money(counted) if unit == "usd" else Decimal(counted)
 
 
-def _bounds(totals: Totals | None) -> dict[str, Any]:
-    return {
-        "window_starts_at": None if totals is None else told(totals.starts_ns),
-        "window_ends_at": None if totals is None else told(totals.ends_ns),
-    }
+def _bounds(limit: Limit, totals: Totals | None) -> dict[str, Any]:
+    """When the window began and when it ends; a rolling one ends never, as it goes along."""
+    starts, ends = (None, None) if totals is None else (totals.starts_ns, totals.ends_ns)
+    if rolling_ns(limit.window) is not None:
+        ends = None
+    return {"window_starts_at": told(starts), "window_ends_at": told(ends)}
 
 
 def _totals(limit: Limit, rows: Sequence[tuple[Totals, int]]) -> dict[str, Any]:

@@ -72,6 +72,12 @@ def _next_month() -> datetime.date:
     return (datetime.datetime.now(datetime.UTC).date().replace(day=1) + datetime.timedelta(days=32)).replace(day=1)
 
 
+def test_an_id_that_no_call_could_name(store: str) -> None:
+    """Ids stand in a header, with commas between them."""
+    assert "a comma stands between those" in run("create", "Monthly", "10", "--id", "mine,yours", code=2)
+    assert "There are no limits" in run("list")
+
+
 def test_the_list(store: str, tmp_path: Path) -> None:
     """One line a limit: sums over accounts, and of the fullest what it has left."""
     assert "There are no limits" in run("list")

@@ -76,6 +76,8 @@ def test_our_members_stand_beside_pay_is(server: Server) -> None:
         ({"unit": "calls", "max": 0}, "invalid_max_limit"),
         ({"unit": "tokens", "max": 1e19}, "invalid_max_limit"),
         ({"limit_name": "n" * 129}, "create_limit_validation_failed"),
+        ({"limit_id": "mine,yours"}, "invalid_limit_id"),
+        ({"limit_id": " mine"}, "invalid_limit_id"),
     ],
 )
 def test_what_ours_cannot_be(server: Server, body: dict[str, Any], code: str) -> None:
@@ -84,6 +86,18 @@ def test_what_ours_cannot_be(server: Server, body: dict[str, Any], code: str) ->
         answer = http.post("/api/v1/limits", json={"limit_name": "A", "max": 1} | body)
         assert (answer.status_code, answer.json()["xproxy_error"]["code"]) == (400, code)
         assert http.get("/api/v1/limits").json()["items"] == []
+
+
+def test_a_rolling_window_has_no_end(server: Server) -> None:
+    """What it counts goes out of it as time goes on, and nothing is reset at once."""
+    with server.http(server.key("admin", "rolling")) as http:
+        made(http, limit_id="all", max=4 * COST, per=["user"], window="24h")
+        http.post("/api/v1/ingest", json=CALL, headers={"xProxy-User-ID": "jane"}).raise_for_status()
+        [account] = http.get("/api/v1/limits/all/accounts").json()["items"]
+        whole = limit(http, "all")
+    for told in (whole, account):
+        assert told["window_starts_at"] is not None
+        assert told["window_ends_at"] is None
 
 
 def test_an_account_for_each_user(server: Server) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from ... import health
 from ...exceptions import LedgerError
-from ..kept import changed, check_name, goes_on, is_history, last_deleted, may_go, nameless, windows_of
+from ..aging import is_history, may_go
 from ..ledger import (
     LEASE_SECONDS,
     STAGES,
@@ -39,6 +39,7 @@ from ..ledger import (
 )
 from ..limit import Definition
 from ..readable import note_unreadable, read_definition
+from ..redefined import changed, check_name, goes_on, last_deleted, nameless, windows_of
 from ..rows import Known, Row, Terms, Turn, merged, past_of, totals_of
 from . import wire
 from .address import address_of
