@@ -11,6 +11,7 @@ from .. import health
 from ..costing import conditions, cost_of
 from ..events import Units
 from ..pricing.tiers import STANDARD
+from ..providers._asking import members
 from ..providers._hosted import CONTAINER, MEMORY_TERMS
 from ..providers.base import Facts, Reading
 from .beyond import Beyond
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..pricing import Prices
 
-__all__ = ["WRITES_UNASKED", "Price", "by_piece", "is_billed_by_sound", "likely", "most"]
+__all__ = ["WRITES_UNASKED", "Price", "by_piece", "by_sound", "is_billed_by_sound", "likely", "most"]
 
 Price: TypeAlias = Callable[[Units], int | None]
 """The ticks of units; None if nobody knows."""
@@ -48,6 +49,13 @@ _FEES: Final = (
     "web_search_request", "web_source_request", "x_search_request",
 )  # fmt: skip
 """By which tools are billed that the provider runs."""
+
+
+_USUAL_BYTES: Final = 4_000
+"""Of a second of sound: speech at 32 kbit/s. Most files have more, so that less is charged in the end."""
+_FEWEST_BYTES: Final = 750
+"""The same where it is to be a bound: speech at 6 kbit/s, the least that Opus is made for (RFC 6716, section 2.1.1). Long silence
+may take less."""
 
 
 class _Rates(NamedTuple):
@@ -137,6 +145,23 @@ def by_piece(prices: Prices, call: Call, model: str | None, tier: str | None, se
     ways = _ways(provider, tier, conditions(prices, who, told.terms))
     ticks = max(filter(None, [rates.ticks(told.model, told.units, *way) for way in ways]), default=None)
     return None if ticks is None else Amount(ticks, tokens_of(told.units))
+
+
+def by_sound(
+    prices: Prices, call: Call, model: str | None, tier: str | None, seen: bytes | None, *, strict: bool
+) -> Amount | None:
+    """What a sound comes to that is sent as a file, where the model is billed by its seconds: by how many bytes it has. None of any
+    other call, and where nobody knows the file's size.
+    """
+    files = members(seen).get("files")
+    if not isinstance(files, list):
+        return None
+    sizes = [file.get("size") for file in files if isinstance(file, dict)]
+    whole = sum(size for size in sizes if isinstance(size, int) and size > 0)
+    seconds = -(-whole // (_FEWEST_BYTES if strict else _USUAL_BYTES))
+    rates = _Rates(prices, call.provider.id, call.started_ns, call.attributed.attribution.price_as)
+    ticks = rates.ticks(model, {"audio_second": (seconds, 0)}, tier, ()) if seconds else None
+    return None if ticks is None else Amount(ticks, 0)
 
 
 def is_billed_by_sound(prices: Prices, call: Call, model: str | None) -> bool:

@@ -9,7 +9,7 @@ from .beyond import NOTHING, Beyond, beyond
 from .groups import Group
 from .holds import Sizes, sized
 from .ledger import Amount
-from .quoting import WRITES_UNASKED, Price, by_piece, likely, most
+from .quoting import WRITES_UNASKED, Price, by_piece, by_sound, likely, most
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -50,7 +50,10 @@ def sizes_of(limits: Held, call: Call, group: Group, seen: bytes | None, *, by_d
     )
     if by_dearest or (sizes is not None and not strict):
         return sizes
-    return _with_pieces(sizes, by_piece(limits.prices, call, model, asked.tier, seen))
+    pieces = by_piece(limits.prices, call, model, asked.tier, seen)
+    if pieces is None and "audio" in endpoint:
+        pieces = by_sound(limits.prices, call, model, asked.tier, seen, strict=strict)
+    return _with_pieces(sizes, pieces)
 
 
 def _with_pieces(sizes: Sizes | None, pieces: Amount | None) -> Sizes | None:

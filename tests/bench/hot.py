@@ -12,7 +12,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,29 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 
 import budgets
 
-from payi_middleware.limits.ledger import Admitted, Ledger
+from payi_middleware.limits.ledger import Admitted, Answer, Ledger, Release, Step
+from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.opening import ledger_at
 from payi_middleware.limits.worker import Worker
 
-__all__ = ["APP", "alone", "awaited_beside", "beside", "busy", "held_up"]
+__all__ = ["APP", "PING", "Pinging", "alone", "awaited_beside", "beside", "busy", "held_up"]
 
 APP = "hot"
+PING = Release(b"")
+
+
+class Pinging(MemoryLedger):
+    """A ledger that only pings a server: what a step takes beyond that is its own, and not the way to the ledger's thread and back."""
+
+    waits = True
+
+    def __init__(self, client: Any) -> None:
+        super().__init__()
+        self._client = client
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """One ping for each."""
+        return [self._client.ping() for _ in steps]
 
 
 async def busy(worker: Worker, seconds: float, concurrent: int) -> list[float]:

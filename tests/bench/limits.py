@@ -77,8 +77,16 @@ def _beyond_ping(calls: int) -> Iterator[Figure]:
             async with redis.asyncio.Redis(port=server.port) as client:
                 return await hot.awaited_beside(ledger, client.ping, calls)
 
-        yield _over("Valkey, asyncio", 80, asyncio.run(awaited()))
-        yield _over("Valkey, uvloop", 50, uvloop.run(awaited()))
+        async def awaited_alike() -> list[tuple[float, ...]]:
+            with redis.Redis(port=server.port) as client:
+                pings = Worker(hot.Pinging(client))
+                took = await hot.awaited_beside(ledger, lambda: pings.wait(hot.PING), calls)
+                pings.close(5)
+                return took
+
+        for loop, bound, run in (("asyncio", 80, asyncio.run), ("uvloop", 50, uvloop.run)):
+            yield _over(f"Valkey, {loop}", bound, run(awaited()))
+            yield _over(f"Valkey, {loop}, its own client's ping", bound, run(awaited_alike()))
         ledger.close()
 
 

@@ -247,6 +247,25 @@ def test_what_is_billed_by_the_piece_is_held_at_its_price(
     assert held == [Decimal(usd) * 10**10]
 
 
+@pytest.mark.parametrize(("strict", "usd"), [(False, "0.001"), (True, "0.0054")])
+def test_what_is_heard_is_held_at_what_so_long_a_sound_costs(
+    strict: bool, usd: str, provider: Loopback, limited: Limited
+) -> None:
+    """By the size of the file: 10 seconds of usual speech, or 54 of the sparest."""
+    ledger, held = MemoryLedger(), []
+    limited("openai", Limit("all", 10, strict=strict, unknown_price="block"), ledger=ledger)
+
+    def answered(_: Any) -> Reply:
+        held.append(ledger.held()[0].hold.ticks)
+        return Reply()
+
+    provider.replies = [answered]
+    with httpx2.Client(trust_env=False) as client:
+        url = provider.url.replace("chat/completions", "audio/transcriptions")
+        client.post(url, data={"model": "whisper-1"}, files={"file": ("a.mp3", b"ID3" + bytes(39_997))})
+    assert held == [Decimal(usd) * 10**10]
+
+
 def test_a_model_that_is_billed_by_sound_is_not_refused_as_without_a_price(
     provider: Loopback, limited: Limited
 ) -> None:
@@ -255,7 +274,7 @@ def test_a_model_that_is_billed_by_sound_is_not_refused_as_without_a_price(
     url = provider.url.replace("chat/completions", "audio/transcriptions")
     with httpx2.Client(trust_env=False) as client:
         told = [
-            client.post(url, data={"model": model}, files={"file": ("a.mp3", b"ID3")}).status_code
+            client.post(url, data={"model": model}, files={"file": ("a.mp3", b"")}).status_code
             for model in ("whisper-1", "hearing-nobody-knows")
         ]
     assert told == [200, 400]
