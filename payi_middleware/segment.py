@@ -61,8 +61,7 @@ class Segment:
         self.path = path
         self.size = size
         self.map = mmap.mmap(fd, size)
-        self.end = HEADER.size
-        """Offset behind the last record."""
+        self._end: int | None = None
         self.read = HEADER.size
         """Offset up to which records were handed out."""
         self.damaged = False
@@ -81,7 +80,7 @@ class Segment:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _allocate(fd, size)
             segment = cls(folder / f"{name}.spool", fd, size)
-            HEADER.pack_into(segment.map, 0, MAGIC, HEADER.size)
+            segment.map.write(HEADER.pack(MAGIC, HEADER.size))  # and there the first record follows
             os.rename(draft, segment.path)
         except BaseException:
             draft.unlink(missing_ok=True)
@@ -89,6 +88,21 @@ class Segment:
         finally:
             os.close(fd)  # the mapping has a duplicate
         return segment
+
+    @property
+    def end(self) -> int:
+        """Offset behind the last record of one that this process writes."""
+        return self.map.tell() if self._end is None else self._end
+
+    def seal(self) -> None:
+        """From now on the map's `write`, which another thread may be about to call, raises `ValueError`."""
+        if self._end is not None:
+            return
+        end = self.map.tell()
+        self.map.seek(self.size)
+        for behind, _ in self.records(end, self.size):  # what was written between these two lines
+            end = behind
+        self._end = end
 
     def records(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """Whole records between two offsets, each with the offset behind it; damaged ones are left out."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import errno
 import itertools
-import mmap
 import os
 import secrets
 import threading
@@ -33,7 +32,10 @@ MEMORY_RECORDS = 20_000
 RETRY_SECONDS = 10.0
 """Between two tries to open a segment, after the disk refused one: trying is slow, and the application waits for it."""
 
-_pack_frame = FRAME.pack_into
+_pack_frame = FRAME.pack
+_join = b"".join
+_PADDING = tuple(bytes(-size & 7) for size in range(8))
+"""What follows a record, so that the next one begins at a multiple of eight, by the length's last three bits."""
 
 
 class Spool:
@@ -60,9 +62,8 @@ class Spool:
         self._largest = min(SEGMENT_BYTES, limit // 4 & ~4095)
         self._next_bytes = min(FIRST_BYTES, self._largest)
         self._segments: list[Segment] = []
-        self._map: mmap.mmap | None = None
-        self._at = 0
-        self._room = 0
+        self._write: Callable[[bytes], object] = _nowhere
+        """Appends to the last segment, or raises `ValueError`."""
         self._busy = False
         self._behind: collections.deque[bytes | Callable[[], None]] = collections.deque()
         """What waits until the lock is free: records, and notes, since a handler of the application's may be slow or call us."""
@@ -74,30 +75,41 @@ class Spool:
 
     def append(self, payload: bytes) -> None:
         """Keep one record. Never raises and never waits for a disk but to open the next segment."""
-        checksum = crc32(payload)
         size = len(payload)
+        try:
+            # A mapped file writes in one step of the interpreter's, at the end of what it has: no other thread comes between, and
+            # no lock is needed, which would take twice as long as all of this.
+            self._write(_join((_pack_frame(size, crc32(payload)), payload, _PADDING[size & 7])))
+        except ValueError:  # it does not fit, or there is no file
+            self._append_to_next(payload)
+        if not self._signalled:
+            self._signal()
+
+    def _append_to_next(self, payload: bytes) -> None:
+        """Keep a record for which the file has no room: in the next one, else in memory."""
+        framed = _join((_pack_frame(len(payload), crc32(payload)), payload, _PADDING[len(payload) & 7]))
         with self.lock:
-            if self._busy:  # the garbage collector ended a call in the middle of an append of this very thread
+            if self._busy:  # the garbage collector ended a call in the middle of this, in this very thread
                 self._behind.append(payload)
                 return
             self._busy = True
             try:
-                end = self._at + 8 + size
-                if end > self._room:
-                    end = self._next_segment(size)
-                if end:
-                    view, at = self._map, self._at
-                    view[at + 8 : end] = payload  # type: ignore[index]  # a segment is open
-                    _pack_frame(view, at, size, checksum)  # type: ignore[arg-type]
-                    self._at = self._segments[-1].end = (end + 7) & ~7
-                else:
-                    self._remember(payload)
+                if not self._is_written(framed):  # another thread may have been here before
+                    if self._next_segment(len(framed)):
+                        self._write(framed)
+                    else:
+                        self._remember(payload)
             finally:
                 self._busy = False
         if self._behind:
             self._catch_up()
-        if not self._signalled:
-            self._signal()
+
+    def _is_written(self, framed: bytes) -> bool:
+        try:
+            self._write(framed)
+        except ValueError:
+            return False
+        return True
 
     def _signal(self) -> None:
         woken = False
@@ -123,26 +135,30 @@ class Spool:
             else:
                 first()
 
-    def _next_segment(self, size: int) -> int:
-        """Open another segment; returns where a record of `size` would end in it, or 0 if there can be none."""
-        self._room = 0
-        needed = size + HEADER.size + 16
+    def _next_segment(self, size: int) -> bool:
+        """Open another segment, with room for `size` bytes; False if there can be none."""
+        self._seal()
+        needed = size + HEADER.size
         if self.folder is None or fcntl is None or needed > self._largest:
-            return 0
+            return False
         if not self.durable and time.monotonic() < self._retry_at:
-            return 0
+            return False
         try:
             segment = self._created(self.folder, self._next_bytes if needed <= self._next_bytes else self._largest)
         except (OSError, ValueError) as error:
             self._refused(error)
-            return 0
+            return False
         self.durable = True
         self._next_bytes = min(2 * segment.size, self._largest)
         self._segments.append(segment)
-        self._map = segment.map
-        self._at = segment.end
-        self._room = segment.size - 8
-        return self._at + 8 + size
+        self._write = segment.map.write
+        return True
+
+    def _seal(self) -> None:
+        """Nothing more is written to the last segment."""
+        self._write = _nowhere
+        if self._segments:
+            self._segments[-1].seal()
 
     def _created(self, folder: Path, size: int) -> Segment:
         used = waiting_bytes(folder)
@@ -241,13 +257,13 @@ class Spool:
         """
         with self.lock:
             self._signalled = False
+            self._seal()
             for segment in self._segments:
                 for _, payload in segment.records(segment.read, segment.end):
                     self._sort(segment, payload, [])
             if any(began_in is not None for began_in, _ in self._open.values()):
                 return
             segments, self._segments = self._segments, []
-            self._map, self._room = None, 0
             for segment in segments:
                 if segment.delivered < segment.end:
                     segment.close()
@@ -258,7 +274,12 @@ class Spool:
         """In a forked child: let go of the parent's files without touching what they hold or their locks."""
         for segment in self._segments:
             segment.close()  # the lock stays with the parent's descriptor
-        self._segments, self._map, self._room = [], None, 0
+        self._segments, self._write = [], _nowhere
+
+
+def _nowhere(framed: bytes) -> None:
+    """Where no segment is open."""
+    raise ValueError
 
 
 def _note_dropped() -> None:
