@@ -406,14 +406,14 @@ class AsyncTap(_Tap):
                 if room < 0:
                     room = call.told_parts()
                 yield part
-        except GeneratorExit:
-            raise
         except BaseException as error:
-            call.failed(error)
-            raise
-        finally:
-            if isinstance(parts, AsyncGenerator):  # as httpx2 does: it must not wait for the garbage collector
-                await parts.aclose()
+            try:
+                if not isinstance(error, GeneratorExit):
+                    call.failed(error)
+                raise
+            finally:
+                if isinstance(parts, AsyncGenerator):  # as httpx2 does: it must not wait for the garbage collector
+                    await parts.aclose()
         call.end()
         self._over = True
 

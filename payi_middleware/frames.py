@@ -70,10 +70,10 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
     unsteppable: bool = False
     """Whether `identify` has to be awaited, so that code which cannot await need not ask again."""
     version: int = 0
-    flying: set[bytes] | None = None
-    """The ids of its calls in flight; None before the first."""
-    unpriced: list[Callable[[], Costed]] | None = None
-    """How to find the cost of ended calls of which nobody asked it yet; None before the first call."""
+    flying: set[bytes] = set()
+    """The ids of its calls in flight."""
+    unpriced: list[Callable[[], Costed]] = []
+    """How to find the cost of ended calls of which nobody asked it yet."""
     is_relieved: bool = False
     """Whether the draining thread is to find it."""
     counted: int = 0
@@ -105,18 +105,18 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
     def calls(self) -> int:
         """Calls begun."""
         with _accounts:
-            return self.counted + len(self.unpriced or ()) + len(self.flying or ())
+            return self.counted + len(self.unpriced) + len(self.flying)
 
     @property
     def ended_calls(self) -> int:
         """Calls that ended."""
         with _accounts:
-            return self.counted + len(self.unpriced or ())
+            return self.counted + len(self.unpriced)
 
     @property
     def pending(self) -> int:
         """Calls in flight."""
-        return len(self.flying or ())
+        return len(self.flying)
 
     def change(self, given: Given) -> None:
         """Lay more over what `current().set` told; for calls begun afterwards."""
@@ -128,18 +128,7 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
 
     def begin_call(self, call_id: bytes) -> None:
         """Count a call that begins."""
-        flying = self.flying
-        if flying is None:
-            flying = self.first_call()
-        flying.add(call_id)
-
-    def first_call(self) -> set[bytes]:
-        """Where calls in flight are kept from the first one on."""
-        with _accounts:
-            if self.flying is None:
-                self.unpriced = []
-                self.flying = set()
-            return self.flying
+        self.flying.add(call_id)
 
     def rename_call(self, call_id: bytes, new_id: bytes) -> None:
         """A call in flight gets another id."""
@@ -148,8 +137,7 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
 
     def forget_call(self, call_id: bytes) -> None:
         """Take back a begun call that an inner face took over."""
-        if self.flying is not None:
-            self.flying.discard(call_id)
+        self.flying.discard(call_id)
 
     def end_call(self, call_id: bytes, ticks: int, *, exact: bool) -> None:
         """Count a call that ended, and its cost."""
@@ -162,24 +150,22 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
 
     def end_unpriced_call(self, call_id: bytes, price: Callable[[], Costed], meter: Metering) -> None:
         """Count a call of a meter that ended, whose cost is found out when somebody asks."""
-        unpriced, flying = self.unpriced, self.flying
-        if unpriced is None or flying is None:  # it began in the process that this one was forked of
-            return
+        unpriced = self.unpriced
         unpriced.append(price)
-        flying.discard(call_id)
+        self.flying.discard(call_id)
         if len(unpriced) >= _MANY_UNPRICED:
-            self._have_added_up(unpriced, meter)
+            self._have_added_up(meter)
 
-    def _have_added_up(self, unpriced: list[Callable[[], Costed]], meter: Metering) -> None:
+    def _have_added_up(self, meter: Metering) -> None:
         """See to it that the list does not grow without end; 64 prices at once are 0.2 ms, which a call need not wait for."""
         adding_up = _adding_up
         if not self.is_relieved:
             self.is_relieved = True
             meter.do_later(self._be_relieved)
         # Not waiting, as the garbage collector may end a call within `_accounts`, which whoever adds up needs: the next one tries.
-        elif len(unpriced) >= _MOST_UNPRICED and adding_up.acquire(blocking=False):
+        elif len(self.unpriced) >= _MOST_UNPRICED and adding_up.acquire(blocking=False):
             try:
-                self._add_up(unpriced)
+                self._add_up()
             finally:
                 adding_up.release()
 
@@ -189,12 +175,11 @@ class Activity(msgspec.Struct, eq=False, weakref=True):
 
     def add_up(self) -> None:
         """Find the cost of all that ended. Never raises."""
-        if self.unpriced is None:  # no call was ever made; an empty list may be one that somebody is at
-            return
-        with _adding_up:
-            self._add_up(self.unpriced)
+        with _adding_up:  # also where there is nothing left to find: somebody may be at the last of it
+            self._add_up()
 
-    def _add_up(self, unpriced: list[Callable[[], Costed]]) -> None:
+    def _add_up(self) -> None:
+        unpriced = self.unpriced
         while True:
             with _accounts:
                 if not unpriced:

@@ -98,10 +98,7 @@ def open_call(
     if hold is None:  # else it is on record once its limits let it go out
         meter.spool.append(BEGUN + call_id + begun)
     if activity is not None:
-        flying = activity.flying
-        if flying is None:
-            flying = activity.first_call()
-        flying.add(call_id)
+        activity.flying.add(call_id)
     return call.Call(
         meter,
         activity,
