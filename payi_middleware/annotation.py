@@ -8,12 +8,14 @@ from typing import Any
 from .attribution import Given
 from .exceptions import UseCaseError
 
-__all__ = ["Annotation", "annotate", "annotation_of", "over"]
+__all__ = ["ROUTER", "Annotation", "annotate", "annotation_of", "over"]
 
 OWN = "__payi_use_case__"
 """The attribute of what a decorator made, or of the class it marked. Decorators that stand above copy it."""
 WITHIN = "__payi_use_case_within__"
 """The attribute of the function inside, which the framework holds where its own decorator stands below."""
+ROUTER = "payi_middleware.router"
+"""The key of an ASGI scope under which the use cases of routers stand, which have no function: the outermost first."""
 
 
 class Annotation:

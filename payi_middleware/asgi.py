@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from . import context, health
-from .annotation import Annotation, annotation_of
+from .annotation import ROUTER, Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
 from .events import Inbound
 from .face import Source
@@ -226,9 +226,6 @@ HEADERS = "payi_middleware.headers"
 """The key of the scope under which those headers stand."""
 _XPROXY = PREFIX.encode()
 _WANTED = frozenset(name.encode() for name in ("traceparent", *REQUEST_IDS))
-
-ROUTER = "payi_middleware.router"
-"""The key of the scope under which the use cases of routers stand, the outermost first."""
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from .asgi import ROUTER, PayiMiddleware
+from .annotation import ROUTER
+from .asgi import PayiMiddleware
 from .attribution import check_use_case, clean
 
 __all__ = ["PayiMiddleware", "UseCase"]

@@ -9,8 +9,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Unpack
 
 from . import context, health
-from .annotation import Annotation, annotation_of
-from .asgi import ROUTER
+from .annotation import ROUTER, Annotation, annotation_of
 from .attribution import NOTHING, Given, clean
 from .events import Inbound
 from .face import Source

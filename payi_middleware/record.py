@@ -6,10 +6,12 @@ call began; else in the order of `CallEvent`'s fields. The thread that drains th
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import struct
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -65,9 +67,15 @@ class Answered(msgspec.Struct, frozen=True, array_like=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
-_decode_answered = msgspec.msgpack.Decoder(Answered).decode
-_decode_event = msgspec.msgpack.Decoder(CallEvent).decode
-_decode_begun = msgspec.msgpack.Decoder(Begun).decode
+
+
+_T = TypeVar("_T")
+
+
+@functools.cache
+def _decode(kind: type[_T]) -> Callable[[memoryview], _T]:
+    """Made at first use, on the draining thread: it takes longer than the rest of this file."""
+    return msgspec.msgpack.Decoder(kind).decode
 
 
 class _Ids:
@@ -113,7 +121,7 @@ def event_of(payload: bytes) -> tuple[CallEvent, bool]:
     Raises:
         msgspec.MsgspecError: Another version wrote the record.
     """
-    return _decode_event(memoryview(payload)[17:]), payload[:1] == TO_PRICE
+    return _decode(CallEvent)(memoryview(payload)[17:]), payload[:1] == TO_PRICE
 
 
 def answered(payload: bytes) -> Answered:
@@ -122,7 +130,7 @@ def answered(payload: bytes) -> Answered:
     Raises:
         msgspec.MsgspecError: Another version wrote the record.
     """
-    answer = _decode_answered(memoryview(payload)[17:])
+    answer: Answered = _decode(Answered)(memoryview(payload)[17:])
     _whole(answer.begun)
     return answer
 
@@ -173,7 +181,7 @@ def _whole(facts: Begun) -> Attribution:
 
 def unfinished(payload: bytes) -> CallEvent:
     """The event of a call whose process ended before it did."""
-    facts = _decode_begun(memoryview(payload)[17:])
+    facts = _decode(Begun)(memoryview(payload)[17:])
     return CallEvent(
         event_id=payload[1:17],
         application=facts.application,

@@ -6,7 +6,6 @@ their own. Where the hosts differ in meaning, a `Dialect` says so. Sources: the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
@@ -90,8 +89,7 @@ class Usage(msgspec.Struct, gc=False):
     cost_in_usd_ticks: Count | None = None  # xAI
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """In what a host differs from OpenAI."""
 
     cached_may_be_extra: bool = False

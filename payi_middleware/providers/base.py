@@ -8,8 +8,10 @@ its reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from ..body import WHOLE
 from ..events import Part, Units, Unpriced
@@ -182,8 +184,7 @@ class StreamReader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, eq=False):
     """One kind of call of a provider's API."""
 
     template: str
@@ -234,8 +235,7 @@ FindRoute: TypeAlias = Callable[[str, str], Route | None]
 """(method, path without the query) -> the route, or None where the call consumes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(msgspec.Struct, frozen=True, eq=False):
     """One provider's API."""
 
     id: str
@@ -243,7 +243,7 @@ class Provider:
     category: str
     """Pay-i's category, for example `system.openai`."""
     find_route: FindRoute
-    routes: dict[tuple[str, str], Route | None] = field(default_factory=dict, compare=False, repr=False)
+    routes: dict[tuple[str, str], Route | None] = {}
 
     def route(self, method: str, path: str) -> Route | None:
         """The same as `find_route`, remembered."""
@@ -255,3 +255,6 @@ class Provider:
             if len(self.routes) < 4096:  # paths can carry ids, without end
                 self.routes[key] = found
             return found
+
+    def __repr__(self) -> str:
+        return f"Provider({self.id!r})"  # without its routes, which are many

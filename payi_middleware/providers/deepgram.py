@@ -7,8 +7,9 @@ redaction) has fees of its own, which no answer tells. Source: developers.deepgr
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from ..events import Units
 from ._json import last_object

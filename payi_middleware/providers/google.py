@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote
+
+from msgspec.structs import replace
 
 from ._asking import ask, ask_stream
 from ._claude import costs_more_in_a_region as claude_costs_more

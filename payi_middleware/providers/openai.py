@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from . import _batches, _chat, _fees, _images, _messages, _responses, _runs, _speech, _transcripts, _videos
 from ._openai_usage import OPENAI, Dialect

@@ -6,11 +6,11 @@ Source: cloud.ibm.com/apidocs/watsonx-ai, looked at on 2026-11-25.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from ..events import Units
 from . import _chat, _sse, openai

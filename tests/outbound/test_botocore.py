@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import dataclasses
 import gc
 import io
 import json
@@ -23,6 +22,7 @@ import pytest
 import urllib3
 from exchanges import ANSWER, REQUEST, Watched
 from loopback import Asked, Loopback, Reply
+from msgspec.structs import replace
 
 from payi_middleware import botocore as face
 from payi_middleware import health, track, uninstrument
@@ -80,8 +80,8 @@ class Seen(Watched):
                 return Route(self.streamed, "gpt-4o-mini")
             return Route(chat.endpoint, "gpt-4o-mini") if path.startswith("/model/") else None
 
-        self.streamed: Endpoint = dataclasses.replace(chat.endpoint, read=read, read_stream=read)
-        provider: Provider = dataclasses.replace(named("openai"), find_route=route, routes={})
+        self.streamed: Endpoint = replace(chat.endpoint, read=read, read_stream=read)
+        provider: Provider = replace(named("openai"), find_route=route, routes={})
         self.meter.hosts._known["127.0.0.1"] = provider
 
 

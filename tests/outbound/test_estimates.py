@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import threading
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +13,7 @@ import httpx2
 import pytest
 from exchanges import REQUEST, Watched, mock, request, send, stream_of
 from made import call
+from msgspec.structs import replace
 from pictures import encoded, png, wav
 
 from payi_middleware import health, record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +9,7 @@ import httpx2
 import msgspec
 import pytest
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, URL, Watched, mock, send
+from msgspec.structs import replace
 
 from payi_middleware import Limit, PayiTransport, _transport, call, current, health, opening, pending, track
 from payi_middleware.body import Body
@@ -103,7 +103,7 @@ def misread(monkeypatch: pytest.MonkeyPatch) -> None:
     routes = named("openai").routes
     route = named("openai").route("POST", "/v1/chat/completions")
     assert route is not None
-    broken = dataclasses.replace(route.endpoint, read=faulty, read_stream=faulty, read_cut=faulty)
+    broken = replace(route.endpoint, read=faulty, read_stream=faulty, read_cut=faulty)
     monkeypatch.setitem(routes, ("POST", "/v1/chat/completions"), route._replace(endpoint=broken))
 
 
@@ -215,7 +215,7 @@ def test_texts_that_our_reader_fails_on(watched: Watched, monkeypatch: pytest.Mo
     """The call keeps its rough counts."""
     route = named("openai").route("POST", "/v1/chat/completions")
     assert route is not None
-    broken = dataclasses.replace(route.endpoint, texts=faulty)
+    broken = replace(route.endpoint, texts=faulty)
     monkeypatch.setitem(named("openai").routes, ("POST", "/v1/chat/completions"), route._replace(endpoint=broken))
     send(httpx2, False, mock(httpx2, STREAM[:2]))
     assert (watched.one.reason or "").endswith("; counted by length")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import io
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +24,7 @@ from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched
 from google import genai
 from google.genai import types
 from loopback import PATH, Loopback, Reply
+from msgspec.structs import replace
 
 from payi_middleware import PayiTransport, instrument, track, uninstrument
 from payi_middleware import aiohttp as aiohttp_face
@@ -260,8 +260,8 @@ def test_what_a_face_tells_besides_the_answer(
 
     chat = named("openai").route("POST", PATH)
     assert chat is not None
-    route = Route(dataclasses.replace(chat.endpoint, refine=refine))
-    provider = dataclasses.replace(named("openai"), find_route=lambda method, path: route, routes={})
+    route = Route(replace(chat.endpoint, refine=refine))
+    provider = replace(named("openai"), find_route=lambda method, path: route, routes={})
     seen.meter.hosts._known["127.0.0.1"] = provider
     loopback.replies = [Reply(headers={"X-Amzn-Bedrock-Input-Token-Count": "100"})]
     ask(loopback)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from answers import body, endpoint
 from eventstreams import event, exception, spoiled
+from msgspec.structs import replace
 
 from payi_middleware.costing import Costed, cost_of
 from payi_middleware.events import Part, Unpriced

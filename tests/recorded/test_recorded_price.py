@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import gzip
 import json
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, URL, Watched, answer, mock, stream_of
+from msgspec.structs import replace
 from recordings import DATE_NS, recorded
 
 from payi_middleware import health, instrument
@@ -222,7 +222,7 @@ def test_usage_that_is_told_again_counts_once(tmp_path: Path) -> None:
 
     plain = named("openai").route("POST", "/v1/chat/completions")
     assert plain is not None
-    polled = Route(dataclasses.replace(plain.endpoint, refine=refine))
+    polled = Route(replace(plain.endpoint, refine=refine))
     pricer = Pricer({"polls.example": "openai"})
     pricer._meter.hosts._known["polls.example"] = Provider("openai", "system.openai", lambda *_: polled)
     bodies = '{"status": "queued"}', ANSWER.decode(), ANSWER.decode()
