@@ -40,9 +40,12 @@ def test_a_face_loads_no_reader(code: str) -> None:
     assert found == LIGHT
 
 
-def test_what_no_limit_and_no_loop_needs_is_not_loaded() -> None:
+@pytest.mark.parametrize(
+    "code", ["from payi_middleware.wsgi import PayiWSGIMiddleware", "from payi_middleware.flask import Payi"]
+)
+def test_what_no_limit_and_no_loop_needs_is_not_loaded(code: str) -> None:
     """A synchronous application has no event loop, and one without limits has nothing to size."""
-    found = loaded("from payi_middleware.wsgi import PayiWSGIMiddleware")
+    found = loaded(code)
 
     assert "payi_middleware.limits.limits" in found
     assert not found & {"asyncio", "payi_middleware.limits.sizing", "payi_middleware.manual.recording"}
