@@ -18,9 +18,17 @@ from .meter import Meter, default_meter, meters
 __all__ = ["PayiTransport", "hooked", "instrument", "uninstrument"]
 
 SEAM = "_transport_for_url"
-FACES = ("httpx2", "httpx")
-LATER = {"aiohttp": "aiohttp", "requests": "requests", "urllib3": "urllib3", "botocore": "botocore.endpoint"}
-"""Faces whose library is hooked when the application has imported it, and the module that is there then."""
+CLIENTS = ("httpx2", "httpx")
+"""Faces whose library has clients with that method."""
+FACES = {
+    "httpx2": "httpx2",
+    "httpx": "httpx",
+    "aiohttp": "aiohttp",
+    "requests": "requests",
+    "urllib3": "urllib3",
+    "botocore": "botocore.endpoint",
+}
+"""All faces, and the module that is there when the application has imported its library: none is imported for it."""
 
 T = TypeVar("T")
 
@@ -46,8 +54,6 @@ def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
     HOOK.active = True
     for name in FACES:
         meter.hooks[name] = _hook(name)
-    for name in LATER:
-        meter.hooks[name] = _hook_later(name)
     if threads:
         _threads.patch()
 
@@ -67,28 +73,12 @@ def hooked() -> bool:
 
 
 def _hook(name: str) -> str:
-    """Hook one library; returns what was done, for `payi doctor`."""
+    """Hook a library that is imported, or have it hooked when it is; returns what was done, for `payi doctor`."""
     if not _is_installed(name):
         return "absent"
-    try:
-        face = import_module(f".{name}", __package__)
-        if SEAM not in face.CLIENT.__dict__ or SEAM not in face.ASYNC_CLIENT.__dict__:
-            return _fall_back(name, face)
-        _put_seam(face.CLIENT, face.Seam)
-        _put_seam(face.ASYNC_CLIENT, face.AsyncSeam)
-    except Exception:
-        health.note("hook_import", "%s is installed but cannot be hooked; its calls are not seen", name, exc_info=True)
-        return "broken"
-    return "seam"
-
-
-def _hook_later(name: str) -> str:
-    """Hook a library that is imported, or have it hooked when it is; returns what was done."""
-    if not _is_installed(name):
-        return "absent"
-    if LATER[name] not in sys.modules:
-        _imports.when_imported(LATER[name], lambda: _hook_imported(name))
-        if LATER[name] not in sys.modules:  # no other thread began meanwhile
+    if FACES[name] not in sys.modules:
+        _imports.when_imported(FACES[name], lambda: _hook_imported(name))
+        if FACES[name] not in sys.modules:  # no other thread began meanwhile
             return "waiting"
     return _hook_now(name)
 
@@ -103,12 +93,21 @@ def _hook_imported(name: str) -> None:
 
 def _hook_now(name: str) -> str:
     try:
-        import_module(LATER[name])  # another thread may be at it: first its lock, then the face's, whoever asks
-        done: str = import_module(f".{name}", __package__).hook(_patches)
+        import_module(FACES[name])  # another thread may be at it: first its lock, then the face's, whoever asks
+        face = import_module(f".{name}", __package__)
+        done: str = _hook_clients(name, face) if name in CLIENTS else face.hook(_patches)
     except Exception:
         health.note("hook_import", "%s is installed but cannot be hooked; its calls are not seen", name, exc_info=True)
         return "broken"
     return done
+
+
+def _hook_clients(name: str, face: ModuleType) -> str:
+    if SEAM not in face.CLIENT.__dict__ or SEAM not in face.ASYNC_CLIENT.__dict__:
+        return _fall_back(name, face)
+    _put_seam(face.CLIENT, face.Seam)
+    _put_seam(face.ASYNC_CLIENT, face.AsyncSeam)
+    return "seam"
 
 
 def _is_installed(name: str) -> bool:
@@ -168,7 +167,7 @@ def PayiTransport(inner: T, meter: Meter | None = None) -> T:  # noqa: N802  # a
     Raises:
         TypeError: `inner` is a transport of neither library.
     """
-    for name in FACES:
+    for name in CLIENTS:
         if not _is_installed(name):
             continue
         library = import_module(name)

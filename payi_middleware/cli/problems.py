@@ -126,7 +126,7 @@ def _process_problems(processes: list[dict[str, Any]]) -> Problems:
             )
         if process["state"] not in ("running", "silent"):
             continue
-        if not process["hooks"] or set(process["hooks"].values()) <= {"absent", "waiting"}:
+        if set(process["hooks"].values()) <= {"absent"}:
             problems.append((f"{name} has nothing hooked", "add PayiMiddleware or call instrument()"))
         for library, how in process["hooks"].items():
             if how == "unsupported":

@@ -53,7 +53,7 @@ def test_put_in_and_put_back(unhooked: Watched) -> None:
         instrument(unhooked.meter)
     once = [owner.__dict__[name] for owner, name in SEAMS]
     assert not [ours for ours, theirs in zip(once, before, strict=True) if ours is theirs]
-    assert {unhooked.meter.hooks[name] for name in instrumentation.LATER} == {"seam"}
+    assert {unhooked.meter.hooks[name] for name in instrumentation.FACES} == {"seam"}
     uninstrument()
     assert [owner.__dict__[name] for owner, name in SEAMS] == before
 
@@ -90,6 +90,32 @@ def test_nothing_is_imported_that_the_application_has_not() -> None:
         "seam seam seam waiting",
         "seam seam seam seam",
         "payi_middleware.botocore payi_middleware.requests payi_middleware.aiohttp",
+    ]
+
+
+def test_clients_that_are_imported_later() -> None:
+    """No more do we import httpx or httpx2 for an application that has the other one, or neither; and its first call is seen."""
+    code = """
+        from payi_middleware import current, track
+        both = ["httpx2", "httpx"]
+        print(*(meter.hooks[name] for name in both), *({"httpx2", "httpx"} & set(sys.modules)))
+        import httpx2
+        print(*(meter.hooks[name] for name in both), "httpx" in sys.modules)
+        def answer(request):
+            usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+            return httpx2.Response(200, json={"model": "gpt-4o-mini", "choices": [], "usage": usage})
+        client = httpx2.Client(transport=httpx2.MockTransport(answer))
+        with track(user_id="jane", meter=meter):
+            client.post("https://api.openai.com/v1/chat/completions", json={"model": "gpt-4o-mini", "messages": []})
+            print(current().calls)
+        import httpx
+        print(*(meter.hooks[name] for name in both), httpx.AsyncClient._transport_for_url.__module__)
+    """
+    assert told(code).splitlines() == [
+        "waiting waiting",
+        "seam waiting False",
+        "1",
+        "seam seam payi_middleware._transport",
     ]
 
 
