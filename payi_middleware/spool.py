@@ -137,10 +137,10 @@ class Spool:
 
     def _next_segment(self, size: int) -> bool:
         """Open another segment, with room for `size` bytes; False if there can be none."""
-        self._seal()
         needed = size + HEADER.size
         if self.folder is None or fcntl is None or needed > self._largest:
             return False
+        self._seal()
         if not self.durable and time.monotonic() < self._retry_at:
             return False
         try:

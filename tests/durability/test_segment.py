@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,37 @@ def test_damage_in_our_own_segment_does_not_hold_up_the_rest(tmp_path: Path) -> 
     spool.append(ended(3))
 
     assert spool.take(9) == [ended(3)]
+
+
+class _Late(mmap.mmap):
+    """A map to which another thread writes as soon as it has told its end."""
+
+    late: tuple[bytes, ...] = ()
+
+    def tell(self) -> int:
+        end = super().tell()
+        for framed in self.late:
+            self.write(framed)
+        return end
+
+
+def test_what_is_written_while_a_segment_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever still had its `write` got in, and what came too late is told so."""
+    monkeypatch.setattr("payi_middleware.segment.mmap.mmap", _Late)
+    segment = Segment.create(tmp_path, "1-a", 4096)
+    monkeypatch.undo()
+    assert isinstance(segment.map, _Late)
+    payload = ended(1)
+    framed = FRAME.pack(len(payload), zlib.crc32(payload)) + payload + bytes(-len(payload) % 8)
+    segment.map.write(framed)
+    segment.map.late = (framed, framed)
+
+    segment.seal()
+    segment.seal()
+
+    assert segment.end == at(3)
+    assert calls(segment) == [1, 1, 1]
+    assert not segment.damaged
+    with pytest.raises(ValueError, match="out of range"):
+        segment.map.write(framed)
+    segment.remove()

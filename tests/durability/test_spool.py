@@ -6,6 +6,7 @@ import errno
 import gc
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -247,6 +248,34 @@ class TestFiles:
             writer.append(ended(1))
 
         assert all(writer.durable for writer in writers)
+
+    def test_many_threads_append_while_one_takes(self, tmp_path: Path) -> None:
+        """Records are written without a lock, and segments come and go meanwhile: each is taken once, whole."""
+        writer, each, threads = made(tmp_path, limit=64 << 20), 4_000, 8
+        barrier = threading.Barrier(threads + 1)
+
+        def work(number: int) -> None:
+            barrier.wait()
+            for call in range(number * each, (number + 1) * each):
+                writer.append(ended(call, call % 700))
+
+        workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        try:
+            for worker in workers:
+                worker.start()
+            barrier.wait()
+            taken: list[bytes] = []
+            while any(worker.is_alive() for worker in workers) or writer.waiting:
+                taken += writer.take(500)
+                writer.commit()
+        finally:
+            sys.setswitchinterval(before)
+
+        assert sorted(taken) == sorted(ended(call, call % 700) for call in range(threads * each))
+        assert writer.durable
+        assert health.counters() == {}
 
     def test_a_record_that_no_segment_can_hold_waits_in_memory(self, tmp_path: Path) -> None:
         """A record larger than a segment is delivered like any other, but only memory has it until then."""
