@@ -407,13 +407,11 @@ class AsyncTap(_Tap):
                     room = call.told_parts()
                 yield part
         except BaseException as error:
-            try:
-                if not isinstance(error, GeneratorExit):
-                    call.failed(error)
-                raise
-            finally:
-                if isinstance(parts, AsyncGenerator):  # as httpx2 does: it must not wait for the garbage collector
-                    await parts.aclose()
+            if not isinstance(error, GeneratorExit):  # else the reader stopped; aclose() tells when the call is over
+                call.failed(error)
+            if isinstance(parts, AsyncGenerator):  # as httpx2 does: it must not wait for the garbage collector
+                await parts.aclose()
+            raise
         call.end()
         self._over = True
 

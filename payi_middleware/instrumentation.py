@@ -168,7 +168,7 @@ def PayiTransport(inner: T, meter: Meter | None = None) -> T:  # noqa: N802  # a
         TypeError: `inner` is a transport of neither library.
     """
     for name in CLIENTS:
-        if not _is_installed(name):
+        if sys.modules.get(name) is None or not _is_installed(name):  # what nobody imported, nobody has a transport of
             continue
         library = import_module(name)
         face = import_module(f".{name}", __package__)

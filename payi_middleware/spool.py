@@ -76,18 +76,18 @@ class Spool:
     def append(self, payload: bytes) -> None:
         """Keep one record. Never raises and never waits for a disk but to open the next segment."""
         size = len(payload)
+        framed = _join((_pack_frame(size, crc32(payload)), payload, _PADDING[size & 7]))
         try:
             # A mapped file writes in one step of the interpreter's, at the end of what it has: no other thread comes between, and
             # no lock is needed, which would take twice as long as all of this.
-            self._write(_join((_pack_frame(size, crc32(payload)), payload, _PADDING[size & 7])))
+            self._write(framed)
         except ValueError:  # it does not fit, or there is no file
-            self._append_to_next(payload)
+            self._append_to_next(payload, framed)
         if not self._signalled:
             self._signal()
 
-    def _append_to_next(self, payload: bytes) -> None:
+    def _append_to_next(self, payload: bytes, framed: bytes) -> None:
         """Keep a record for which the file has no room: in the next one, else in memory."""
-        framed = _join((_pack_frame(len(payload), crc32(payload)), payload, _PADDING[len(payload) & 7]))
         with self.lock:
             if self._busy:  # the garbage collector ended a call in the middle of this, in this very thread
                 self._behind.append(payload)

@@ -96,9 +96,13 @@ def test_nothing_is_imported_that_the_application_has_not() -> None:
 def test_clients_that_are_imported_later() -> None:
     """No more do we import httpx or httpx2 for an application that has the other one, or neither; and its first call is seen."""
     code = """
-        from payi_middleware import current, track
+        from payi_middleware import PayiTransport, current, track
         both = ["httpx2", "httpx"]
         print(*(meter.hooks[name] for name in both), *({"httpx2", "httpx"} & set(sys.modules)))
+        try:
+            PayiTransport(object(), meter)
+        except TypeError:
+            print(*({"httpx2", "httpx"} & set(sys.modules)))
         import httpx2
         print(*(meter.hooks[name] for name in both), "httpx" in sys.modules)
         def answer(request):
@@ -113,6 +117,7 @@ def test_clients_that_are_imported_later() -> None:
     """
     assert told(code).splitlines() == [
         "waiting waiting",
+        "",
         "seam waiting False",
         "1",
         "seam seam payi_middleware._transport",
