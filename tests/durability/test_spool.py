@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from garbage import collect
 
 from payi_middleware import health, leftovers, spool
 from payi_middleware.leftovers import adopt, own_files, sweep
@@ -343,7 +344,7 @@ class TestReentrance:
             assert done.wait(30), "the thread waits for a lock that it holds itself"
         finally:
             gc.set_threshold(*thresholds)
-        gc.collect()
+        collect()
 
         assert sorted(int.from_bytes(payload[1:17], "big") for payload in writer.take(10_000)) == list(range(600))
 

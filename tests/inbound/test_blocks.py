@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import gc
 import inspect
 import threading
 import uuid
@@ -18,6 +17,7 @@ import pytest
 from asking import Asking, browser
 from fastapi import Depends, FastAPI
 from fastapi.responses import PlainTextResponse as FastPlainText
+from garbage import collect
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -468,7 +468,7 @@ def test_generator_closed_early() -> None:
     dropped = make(seen, user)
     next(dropped)
     del dropped
-    gc.collect()
+    collect()
     assert seen == [("closed", "jane")] * 2
     assert context.frame.get() is None
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asking import Asking, ids
 from flask import Flask, g, request, session
+from garbage import collect
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, EnvironBuilder
 
@@ -84,7 +85,7 @@ def test_requests_leave_no_cycles(meter: Meter, blocking_sdk: Asking) -> None:
         answer.close()  # type: ignore[attr-defined]
 
     serve()
-    gc.collect()
+    collect()
     gc.disable()
     try:
         serve()

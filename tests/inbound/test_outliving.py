@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import queue
 import threading
 import weakref
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from asking import Asking, browser, ids
+from garbage import collect
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -179,7 +179,7 @@ def test_block_that_starts_itself_again_keeps_nothing() -> None:
         while not tasks[-1].done():
             await asyncio.sleep(0)
         del tasks[:-1]
-        gc.collect()
+        collect()
         assert sum(block() is not None for block in blocks) < 5
 
     asyncio.run(run())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import multiprocessing
 import os
 import sys
@@ -20,6 +19,7 @@ from asking import Asking, browser
 from exchanges import ANSWER, REQUEST, mock
 from fastapi import FastAPI
 from flask import Flask, request
+from garbage import collect
 
 from payi_middleware import Meter, PayiMiddleware, context, current, instrument, track, uninstrument
 from payi_middleware.flask import Payi
@@ -164,7 +164,7 @@ async def test_requests_are_not_kept_by_worker_threads(meter: Meter) -> None:
     async with browser(app) as client:
         await asyncio.gather(*(client.get("/") for _ in range(5)))
     await asyncio.sleep(0)
-    gc.collect()
+    collect()
 
     assert len(scopes) == 5
     assert [scope for scope in scopes if scope() is not None] == []
@@ -179,7 +179,7 @@ def test_an_executors_threads_are_nobodys() -> None:
             activity = weakref.ref(frame.activity)
             assert pool.submit(user).result() == "jane"
         del frame
-        gc.collect()
+        collect()
         assert activity() is None
 
 

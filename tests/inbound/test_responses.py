@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from asking import COST, Asking, browser, ids
 from fastapi import FastAPI
+from garbage import collect
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -286,7 +286,7 @@ async def test_client_that_goes_away(meter: Meter, events: Events, sdk: Asking) 
         "client": ("127.0.0.1", 1),
     }
     await app_of(endpoint, meter)(scope, receive, send)
-    gc.collect()
+    collect()
 
     assert len(sent) < 100
     event = events.one()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import threading
@@ -17,6 +16,7 @@ import msgspec
 import openai
 import pytest
 from exchanges import ANSWER, Watched, answer
+from garbage import collect
 from loopback import Loopback, Reply
 
 from payi_middleware import Limit, LimitReached, PayiTransport, current, health, track
@@ -103,7 +103,7 @@ def test_every_failure_gives_its_hold_back(provider: Loopback, limited: Limited)
         left = client.send(client.build_request("POST", provider.url, json=body(stream=True)), stream=True)
         assert len(ledger.held()) == 1
         del left, response
-        gc.collect()
+        collect()
     assert len(watched.events) == 5
     assert ledger.held() == []
 

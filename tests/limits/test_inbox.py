@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import os
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 from forking import in_child
+from garbage import collect
 
 from payi_middleware.limits import inbox as inboxes
 from payi_middleware.limits.inbox import inbox
@@ -121,7 +121,7 @@ async def test_results_come_in_their_order() -> None:
 
 
 def test_each_loop_has_its_own_and_takes_it_along() -> None:
-    gc.collect()  # what other tests left may hold descriptors
+    collect()  # what other tests left may hold descriptors
     before = descriptors()
 
     async def ask() -> weakref.ref[Any]:
@@ -137,7 +137,7 @@ def test_each_loop_has_its_own_and_takes_it_along() -> None:
         return weakref.ref(waker)
 
     found = [asyncio.run(ask()) for _ in range(3)]
-    gc.collect()
+    collect()
     assert [one() for one in found] == [None, None, None]
     assert descriptors() == before
 
@@ -166,7 +166,7 @@ def test_a_loop_keeps_nobodys_context() -> None:
 
     with asyncio.Runner() as runner:
         found = runner.run(ask(), context=contextvars.copy_context())
-        gc.collect()
+        collect()
         assert found() is None
 
 

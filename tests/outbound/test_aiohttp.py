@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import gc
 import io
 import threading
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched, encoded, stream_of
+from garbage import collect
 from loopback import PATH, Asked, Loopback, Reply
 
 from payi_middleware import PayiMiddleware, health, track, uninstrument
@@ -185,8 +185,14 @@ async def test_the_first_part_of_what_is_read_at_once(loopback: Loopback, seen: 
     """Its moment is known, though the application gets all of it together."""
     gate = threading.Event()
     loopback.replies = [Reply(STREAM, gates=[gate])]
-    asyncio.get_running_loop().call_later(0.05, gate.set)
-    assert await post(loopback, lambda answer: answer.read()) == b"".join(STREAM)
+
+    async def read(answer: Any) -> Any:
+        while not answer.content.total_bytes:
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        return await answer.read()
+
+    assert await post(loopback, read) == b"".join(STREAM)
     assert seen.one.duration_ns - (seen.one.first_byte_ns or 0) > 20_000_000
 
 
@@ -234,7 +240,7 @@ async def test_dropped(loopback: Loopback, seen: Watched) -> None:
         await answer.content.readany()
         del answer
     await asyncio.sleep(0.01)
-    gc.collect()
+    collect()
     assert (seen.one.outcome, seen.one.error_type, seen.one.cost_source) == ("aborted", None, "estimate")
 
 
@@ -364,7 +370,7 @@ async def test_sending_that_fails(loopback: Loopback, seen: Watched, monkeypatch
     monkeypatch.setattr(aiohttp.ClientRequest, "send", fail)
     with pytest.raises(aiohttp.ClientOSError):
         await post(loopback, lambda answer: answer.read())
-    gc.collect()
+    collect()
     assert (seen.one.outcome, seen.one.http_status) == ("error", None)
 
 

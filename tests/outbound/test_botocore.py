@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-import gc
 import io
 import json
 import struct
@@ -21,6 +20,7 @@ import botocore.exceptions
 import pytest
 import urllib3
 from exchanges import ANSWER, REQUEST, Watched
+from garbage import collect
 from loopback import Asked, Loopback, Reply
 from msgspec.structs import replace
 
@@ -196,7 +196,7 @@ def test_a_stream_left_early(way: str, client: Any, loopback: Loopback, seen: Se
     if way == "close":
         answer["stream"].close()
     del answer
-    gc.collect()
+    collect()
     assert seen.one.outcome == "aborted"
     assert seen.bodies == [STREAM[0]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import random
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from exchanges import ANSWER, REQUEST, URL, Watched, encoded, mock, request, send, stream_of
+from garbage import collect
 
 from payi_middleware import body, call
 from payi_middleware.body import HEAD, MAX_DECODED, TAIL, WHOLE, Body
@@ -61,7 +61,7 @@ def peak() -> Iterator[Peak]:
         if thread.name == "payi-tokens":
             thread.join(60)
             assert not thread.is_alive()
-    gc.collect()
+    collect()
     measured = Peak()
     tracemalloc.start()
     try:

@@ -27,6 +27,7 @@ from exchanges import (
     send,
     stream_of,
 )
+from garbage import collect
 
 from payi_middleware import current, frames, health, track
 from payi_middleware.demo.standin import StandIn
@@ -155,7 +156,7 @@ def test_a_stream_abandoned_to_the_garbage_collector(lib: ModuleType, watched: W
     """Its call ends when nobody holds the answer any more."""
     with lib.Client(transport=mock(lib, STREAM)) as client:
         abandoned(lib, client)
-        gc.collect()
+        collect()
         assert (watched.one.outcome, watched.one.cost_source) == ("aborted", "estimate")
 
 
@@ -171,7 +172,7 @@ async def test_an_async_stream_abandoned_to_the_garbage_collector(lib: ModuleTyp
 
         await abandon()
         for _ in range(10):  # the loop finishes one generator inside another
-            gc.collect()
+            collect()
             await asyncio.sleep(0)
         assert watched.one.outcome == "aborted"
 
@@ -188,7 +189,7 @@ def test_the_garbage_collector_may_come_in_the_middle_of_another_call(lib: Modul
                 cycle.append(cycle)
                 del response, cycle
             client.post(URL, content=STREAMED_REQUEST)
-            gc.collect()
+            collect()
             assert current().pending == 0
     finally:
         gc.set_threshold(*before)
@@ -215,7 +216,7 @@ def test_the_garbage_collector_may_come_while_a_lock_is_held(lock: str, watched:
             next(parts)
             with locks[lock]:
                 del response, parts
-                gc.collect()
+                collect()
         ended.set()
 
     threading.Thread(target=abandon, daemon=True).start()
@@ -233,7 +234,7 @@ def test_close_and_error_and_collection_together_end_a_call_once(lib: ModuleType
         response.close()
         response.stream.close()
         del response
-        gc.collect()
+        collect()
     assert (watched.one.outcome, watched.one.error_type) == ("error", "ReadError")
 
 

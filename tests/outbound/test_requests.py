@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched, encoded, stream_of
+from garbage import collect
 from loopback import PATH, Loopback, Reply
 from requests.adapters import BaseAdapter, HTTPAdapter
 
@@ -103,7 +103,7 @@ def test_left_early(way: str, session: Any, loopback: Loopback, seen: Watched) -
         answer.close()
         answer.close()
     del answer
-    gc.collect()
+    collect()
     assert (seen.one.outcome, seen.one.error_type, seen.one.cost_source) == ("aborted", None, "estimate")
 
 
@@ -259,7 +259,7 @@ def test_a_file_that_is_dropped_or_breaks_in_iteration(session: Any, seen: Watch
         list(post(session, URL).raw)
     session.mount("https://api.openai.com", Own(io.BytesIO(b"".join(STREAM))))
     next(iter(post(session, URL).raw))
-    gc.collect()
+    collect()
     assert [(e.outcome, e.error_type) for e in seen.events] == [("error", "OSError"), ("aborted", None)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import groq
 import openai
 import pytest
 from exchanges import Watched
+from garbage import collect
 from google import genai
 from google.genai import types
 
@@ -224,7 +224,7 @@ def test_a_stream_left_early(standin: StandIn, watch: Any) -> None:
         ):
             if chunk.usage:
                 break
-        gc.collect()  # the SDK's stream and its generator hold each other
+        collect()  # the SDK's stream and its generator hold each other
     events = watched.events
     assert [(e.outcome, e.cost_source) for e in events] == [("aborted", "estimate"), ("ok", "usage")]
 

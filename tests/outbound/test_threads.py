@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from exchanges import ANSWER, REQUEST, URL, Watched, mock
+from garbage import collect
 
 from payi_middleware import context, current, frames, health, instrument, threads, track, uninstrument
 
@@ -102,7 +102,7 @@ def test_a_thread_that_is_kept_keeps_no_request(watched: Watched) -> None:
         thread.start()
     thread.join()
     del frame
-    gc.collect()
+    collect()
     assert request() is None
 
 

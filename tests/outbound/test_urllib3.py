@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched, encoded, stream_of
+from garbage import collect
 from loopback import PATH, Loopback, Reply
 
 from payi_middleware import current, health, track, uninstrument
@@ -118,7 +118,7 @@ def test_left_early(way: str, pool: Any, loopback: Loopback, seen: Watched) -> N
         parts.close()
     else:
         del raw, parts
-        gc.collect()
+        collect()
     assert (seen.one.outcome, seen.one.error_type, seen.one.cost_source) == ("aborted", None, "estimate")
 
 
