@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from . import carrier, context, health, identify
 from ._outbound import HOOK, meter_of
@@ -14,9 +14,7 @@ from .annotation import Annotation, annotate, over
 from .attribution import Given, check_use_case, clean
 from .decorating import decorated, inside, leave, wrapped
 from .frames import Activity, Block, continued, elsewhere, outward
-
-if TYPE_CHECKING:
-    from .meter import Meter
+from .meter import Meter, checked
 
 __all__ = ["track", "use_case"]
 
@@ -90,7 +88,7 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
             price_as=price_as,
             resource_scope=resource_scope,
         )
-        self._meter = meter
+        self._meter = None if meter is None else checked(meter)
 
     @classmethod
     def from_carrier(cls, mapping: Mapping[str, Any], *, meter: Meter | None = None) -> Self:
@@ -100,8 +98,8 @@ class track:  # noqa: N801  # a context manager and decorator is used like a fun
         signed with another key is ignored, counted and logged once.
         """
         made = cls.__new__(cls)
+        made._meter = None if meter is None else checked(meter)
         made._given = carrier.read(mapping, lambda: meter or HOOK.meter_for(context.frame.get()))
-        made._meter = meter
         made._alone = True
         return made
 
@@ -169,7 +167,7 @@ class use_case(track):  # noqa: N801  # as track
         version: The version of the use case's definition.
         step: The step inside the instance.
         properties: Text by text, of the instance.
-        tags: Request tags.
+        tags: Request tags; an empty list clears those of the sources below.
 
     Raises:
         UseCaseError: The name is not valid, or the function has a use case of another name.
@@ -193,7 +191,7 @@ class use_case(track):  # noqa: N801  # as track
             use_case_version=version,
             use_case_step=step,
             use_case_properties=properties,
-            request_tags=tags or None,
+            request_tags=None if tags == () else tags,
         )
 
     def __call__(self, function: F) -> F:

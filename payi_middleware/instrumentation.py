@@ -13,7 +13,7 @@ from . import threads as _threads
 from ._outbound import HOOK
 from ._patches import Patches
 from ._transport import InnerWrapper, SyncWrapper, wrapped_for_url
-from .meter import Meter, default_meter, meters
+from .meter import Meter, checked, default_meter, meters
 
 __all__ = ["PayiTransport", "hooked", "instrument", "uninstrument"]
 
@@ -45,9 +45,11 @@ def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
     Args:
         meter: For calls outside of a bound request or a `track` block with a meter; None for the process's own.
         threads: Carry the running request into threads and executors.
+
+    Raises:
+        SettingsError: `meter` is none.
     """
-    if meter is None:
-        meter = HOOK.meter or default_meter()
+    meter = (HOOK.meter or default_meter()) if meter is None else checked(meter)
     if meter.disabled:
         return
     HOOK.meter = meter
@@ -165,8 +167,11 @@ def PayiTransport(inner: T, meter: Meter | None = None) -> T:  # noqa: N802  # a
         meter: The meter; None for the running request's, `instrument`'s or the default one.
 
     Raises:
+        SettingsError: `meter` is none.
         TypeError: `inner` is a transport of neither library.
     """
+    if meter is not None:
+        checked(meter)
     for name in CLIENTS:
         if sys.modules.get(name) is None or not _is_installed(name):  # what nobody imported, nobody has a transport of
             continue

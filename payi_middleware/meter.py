@@ -372,12 +372,20 @@ def meter_of_face(meter: Meter | None, **settings: Unpack[StoreOptions]) -> Mete
     """
     if meter is None:
         return default_meter(**settings)
-    if not isinstance(meter, Meter):
-        raise SettingsError(
-            f"meter is no Meter but {type(meter).__name__}; settings are given by keyword, as in store=..."
-        )
+    checked(meter, "settings are given by keyword, as in store=...")
     if settings:
         _check_same(meter, "the meter has", "give them to the Meter", settings)
+    return meter
+
+
+def checked(meter: Meter, cure: str = "give one that Meter(...) made") -> Meter:
+    """A meter that somebody gave.
+
+    Raises:
+        SettingsError: It is none; the message ends with the cure.
+    """
+    if not isinstance(meter, Meter):
+        raise SettingsError(f"meter is no Meter but {type(meter).__name__}; {cure}")
     return meter
 
 

@@ -96,6 +96,17 @@ def test_use_case_of_a_script(events: Events, blocking_sdk: Asking) -> None:
     assert who.request_tags == ("nightly",)
 
 
+def test_an_empty_list_of_tags_clears(events: Events, blocking_sdk: Asking) -> None:
+    """A use case that has no tags leaves those around it, unless it says that there are none."""
+    with track(request_tags=["outer"]):
+        with use_case("Digest"):
+            blocking_sdk.ask()
+        with use_case("Digest", tags=[]):
+            blocking_sdk.ask()
+
+    assert [event.attribution.request_tags for event in events] == [("outer",), ()]
+
+
 def test_a_use_case_that_is_known_at_run_time(events: Events, blocking_sdk: Asking) -> None:
     """`track` names it, changes its step, or ends it; a malformed name stops nobody."""
     with use_case("Chat", step="one", version=2):

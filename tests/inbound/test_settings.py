@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 from asking import Asking, browser, ids
@@ -17,7 +18,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from payi_middleware import Limit, Meter, PayiMiddleware, SettingsError, current, health, instrument, track, use_case
+from payi_middleware import (
+    Limit,
+    Meter,
+    PayiMiddleware,
+    PayiTransport,
+    SettingsError,
+    current,
+    health,
+    instrument,
+    track,
+    use_case,
+)
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.flask import Payi
 from payi_middleware.instrumentation import hooked
@@ -287,6 +299,19 @@ def test_settings_beside_a_meter(face: str) -> None:
     with pytest.raises(SettingsError, match="identify='jane' cannot be called: give a function"):
         make(meter=meter, identify="jane")
     assert existing_default() is None
+
+
+def test_a_meter_that_is_none() -> None:
+    """It is refused where it is given, and not where a call would go unrecorded for it."""
+    wrong: Any = "sqlite:///x.db"
+    for give in (
+        lambda: instrument(wrong),
+        lambda: track(meter=wrong),
+        lambda: track.from_carrier({}, meter=wrong),
+        lambda: PayiTransport(httpx2.MockTransport(lambda sent: httpx2.Response(200)), wrong),
+    ):
+        with pytest.raises(SettingsError, match=r"meter is no Meter but str; give one that Meter\(\.\.\.\) made"):
+            give()
 
 
 def test_making_a_meter_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
