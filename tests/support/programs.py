@@ -31,7 +31,7 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on, for programs that cannot choose one themselves."""
+    """A port of loopback that nobody listens on, for programs that cannot choose one themselves, or choose one that another may choose too."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
     return port
