@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 import payi_middleware
 from payi_middleware.cli import app as command_line
+from payi_middleware.cli.cures import CURES
+from payi_middleware.cli.problems import NO_FAULT
 from payi_middleware.demo.standin import StandIn
 from payi_middleware.meter import default_meter, forget_default
 from payi_middleware.settings import Settings
@@ -119,11 +121,24 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
 
 
+def counted(under: Path) -> set[str]:
+    """The kinds of fault that code counts."""
+    kinds = set()
+    for file in under.rglob("*.py"):
+        kinds |= set(re.findall(r"(?:health|faults)\.(?:note|count)\(\s*\"(\w+)\"", file.read_text(encoding="utf-8")))
+    return kinds
+
+
+def test_every_fault_that_a_process_reports_has_a_cure() -> None:
+    """`payi doctor` names one for each kind: all but those of the server's and of a command's own log, and those that are no faults."""
+    package = Path(payi_middleware.__file__).parent
+    elsewhere = counted(package / "server") | counted(package / "recorded")
+
+    assert counted(package) - elsewhere - NO_FAULT <= set(CURES) <= counted(package)
+
+
 def test_every_fault_that_is_counted_is_documented() -> None:
     """docs/doctor.md tells what each kind of fault means, and no kind that is never counted."""
-    counted = set()
-    for file in Path(payi_middleware.__file__).parent.rglob("*.py"):
-        counted |= set(re.findall(r"(?:health|faults)\.(?:note|count)\(\s*\"(\w+)\"", file.read_text(encoding="utf-8")))
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8"), re.MULTILINE)
 
-    assert set(re.findall(r"\w+", " ".join(rows))) == counted
+    assert set(re.findall(r"\w+", " ".join(rows))) == counted(Path(payi_middleware.__file__).parent)

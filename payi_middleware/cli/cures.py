@@ -9,6 +9,9 @@ UNKNOWN = (
     "look for the log line of the logger `payi_middleware` that tells of it once",
 )
 
+_OURS = "report it with the traceback in the log; the application's calls went through"
+_AUDIT = "report it with the traceback in the log, then run `payi limits audit`"
+
 CURES: dict[str, tuple[str, str]] = {
     "dropped": (
         "{n} events were dropped, because the spool could not be written and the memory queue was full",
@@ -162,6 +165,98 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} alerts were given up after three days",
         "see the log, and whether the webhook's address is right",
     ),
+    "identify_awaited": (
+        "{n} calls of synchronous code on the event loop could not await the async `identify`; their users are unknown",
+        "make `identify` synchronous, or such calls in a thread",
+    ),
+    "identity_raised": (
+        "the framework could not tell its user {n} times",
+        "see the traceback in the log, or give `identify`",
+    ),
+    "properties_dropped": (
+        "{n} calls had more properties than are kept; the rest was dropped",
+        "give fewer properties",
+    ),
+    "second_face": (
+        "a middleware inside another one of the same meter was given `identify` or `cost_headers`, which nobody asks",
+        "give them to the outer middleware",
+    ),
+    "carrier_key": (
+        "no key for carriers could be kept, so only the process that made a carrier can read it",
+        "set PAYI_CARRIER_KEY, or let the application write the folder of its spool",
+    ),
+    "hosts_full": (
+        "{n} look-ups were of more hosts than are remembered, and took longer",
+        "nothing is lost; call fewer different hosts if it shows in your timings",
+    ),
+    "spool_kept": (
+        "{n} spool files could not be deleted after their delivery",
+        "let the application write the folder of its spool; what they hold is not stored twice",
+    ),
+    "flush": (
+        "the last events could not be delivered {n} times at shutdown",
+        "nothing is lost: they wait in the spool for the next start, or for `payi report`",
+    ),
+    "exit": (
+        "the last events could not be delivered {n} times at exit",
+        "nothing is lost: they wait in the spool for the next start, or for `payi report`",
+    ),
+    "thread_refused": (
+        "the process could not start a thread {n} times",
+        "raise its limit of threads; events wait in the spool",
+    ),
+    "prepare": ("rates could not be loaded {n} times", "see the traceback in the log, and repair the installation"),
+    "pricing": (
+        "{n} calls could not be priced and have no cost, by a fault of ours",
+        "report it, then run `payi reprice`",
+    ),
+    "include_usage": (
+        "{n} streams could not be asked for their usage, or the chunk that tells it not be hidden",
+        _OURS,
+    ),
+    "lesson": ("{n} calls could not be learned from; estimates of their models stay as they were", _OURS),
+    "texts": ("the texts of {n} calls could not be told apart, so that their tokens are counted by length", _OURS),
+    "count": ("{n} texts could not be counted, so that their tokens are taken by length", _OURS),
+    "ranks": (
+        "the tokenizer's ranks could not be had, so that tokens are counted by length",
+        "pip install 'payi-middleware[offline]', or let tiktoken download them (the log tells what failed)",
+    ),
+    "alerts": ("alerts could not be read from the ledger {n} times; they wait there", "see the log for the reason"),
+    "ledger_unreachable": (
+        "limits could not be counted {n} times, since the ledger was out of reach",
+        "see the log; check the setting ledger (PAYI_LEDGER), the network and the server there",
+    ),
+    "ledger_steps_lost": (
+        "{n} steps could not be kept until the ledger was back",
+        "run `payi limits audit`, which counts by the events",
+    ),
+    "ledger_lost": (
+        "the ledger came back without its data, or with another's: limits were put back, what was spent was not",
+        "run `payi limits audit`, which counts by the events; let Valkey or Redis keep its data (docs/valkey.md)",
+    ),
+    "ledger_went_back": (
+        "the ledger lost what was written last, as after a failover",
+        "run `payi limits audit`, which counts by the events",
+    ),
+    "ledger_evicts": (
+        "Valkey or Redis may drop what the ledger counts when its memory is full",
+        "set its `maxmemory-policy` to `noeviction`",
+    ),
+    "hook": ("{n} requests could not be looked at and went through unseen", _OURS),
+    "call_begin": ("{n} calls could not be looked at and went through unseen", _OURS),
+    "tap": ("{n} answers could not be watched; their calls are recorded without a cost", _OURS),
+    "call_feed": ("parts of {n} answers could not be kept", _OURS),
+    "call_end": ("{n} answers could not be read; their calls are recorded without a cost", _OURS),
+    "attribution": ("{n} calls could not be attributed", _OURS),
+    "record": ("{n} events that `Meter.record` was told could not be kept", _OURS),
+    "limit_dearest": ("the dearest model of a maker could not be found {n} times, by a fault of ours", _AUDIT),
+    "limit_terms": (
+        "where {n} calls were going to be processed could not be told beforehand, by a fault of ours",
+        _AUDIT,
+    ),
+    "limits_round": ("the leases of running calls could not be renewed {n} times, by a fault of ours", _AUDIT),
+    "ledger_step": ("{n} steps could not be counted by the ledger, by a fault of ours", _AUDIT),
+    "ledger_fault": ("{n} steps of the ledger failed, by a fault of ours", _AUDIT),
     "hook_import": (
         "{n} libraries are installed but cannot be imported",
         "repair the installation; the log names the library",

@@ -8,11 +8,12 @@ from typing import Any
 from ..events import format_time
 from .cures import CURES, UNKNOWN
 
-__all__ = ["problems_of"]
+__all__ = ["NO_FAULT", "problems_of"]
 
 Problems = list[tuple[str, str]]
 
-_NO_FAULT = frozenset({"estimate_rough", "unattributed"})
+NO_FAULT = frozenset({"estimate_rough", "unattributed"})
+"""Kinds that are counted and told elsewhere, and need no cure."""
 
 
 def problems_of(
@@ -173,7 +174,7 @@ def _limit_problems(processes: list[dict[str, Any]]) -> Problems:
 def _faults(counters: Counter[str]) -> Problems:
     problems: Problems = []
     for kind, n in sorted(counters.items()):
-        if kind not in _NO_FAULT:
+        if kind not in NO_FAULT:
             problem, cure = CURES.get(kind, UNKNOWN)
             problems.append((problem.format(n=n, kind=kind), cure))
     return problems
