@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .faults import WrongOption, told
+from .faults import WrongOption, told, warn
 from .server_tables import as_json as as_json_of
 from .server_tables import forgotten, text_of
 from .source import opened, opened_to_write, settings_of
@@ -45,6 +45,8 @@ def command(
         done = _would(store, people) if dry_run else _forget(store, people, settings)
         shown = _shown(people[-1], done, dry_run=dry_run) | _limits(settings, people, dry_run=dry_run)
         _print_json(shown) if as_json else _print(shown, done)
+        if not done.found.events and not settings.pseudonymize:
+            warn("no call has this id; if the application is given `pseudonymize`, set PAYI_PSEUDONYMIZE to its key")
     if done.found.left:
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ import typer
 
 from .faults import WrongOption, told
 from .needing import extra
+from .source import settings_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,16 +27,21 @@ _Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The part of the 
 def create(
     role: Annotated[str, typer.Option(metavar="ROLE", help="ingest: send events. read: look. admin: all, and manage.")],
     application: Annotated[
-        str, typer.Option(metavar="NAME", help="The application whose data it opens, and no other's.")
-    ] = "default",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The application whose data it opens, and no other's; else PAYI_APPLICATION, or default.",
+        ),
+    ] = None,
     store: _Store = None,
 ) -> None:
     """Make a key. It is shown once, alone in the last line of standard output."""
     with told(), _writing(store) as sql:
         from ..server import keys
 
-        key = keys.create(sql, application, role)
-    typer.echo(f"A key of role {role} for {application}. It is shown this once and kept nowhere:", err=True)
+        name = settings_of(store).application if application is None else application
+        key = keys.create(sql, name, role)
+    typer.echo(f"A key of role {role} for {name}. It is shown this once and kept nowhere:", err=True)
     typer.echo(key)
 
 
@@ -97,7 +103,5 @@ def _writing(store: str | None) -> Iterator[Connection]:
     """The server's tables within one transaction; made if need be."""
     with extra("server"):
         from ..server.database import over, prepare
-    from .source import settings_of
-
     with prepare(settings_of(store)) as opened, opened.batch() as batch:
         yield over(batch.connection)

@@ -135,6 +135,15 @@ def test_which_addresses_only_this_machine_reaches(host: str, only_here: bool) -
     assert is_loopback(host) is only_here
 
 
+def test_a_key_is_of_the_application_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYI_APPLICATION", "shop")
+    store = ("--store", url(tmp_path))
+    assert "of role ingest for shop" in run("keys", "create", "--role", "ingest", *store)[2]
+    assert "of role read for web" in run("keys", "create", "--role", "read", "--application", "web", *store)[2]
+
+
 def test_keys_are_made_listed_rotated_and_revoked(tmp_path: Path) -> None:
     """A key is the last line of standard output and nowhere else; a list has prefixes only."""
     store = ("--store", url(tmp_path))

@@ -281,6 +281,25 @@ class TestSetAside:
             assert server.users() == ["jane", "a b", "joe"]
         assert place(tmp_path).rejected == 0
 
+    @pytest.mark.parametrize("name", ["PAYI_BASE_URL", "PAYI_APPLICATION"])
+    def test_they_go_to_nobody_else(self, tmp_path: Path, name: str) -> None:
+        """With a key but without the application's other settings, nothing is sent to the place that those name."""
+        with PayiServer(ours=True) as server, PayiServer(ours=True) as other:
+            with meter_for(server, tmp_path) as meter:
+                self.refuse(server)
+                asked("a b", "jane")
+                assert meter.flush(PATIENCE)
+
+            env = {"PAYI_API_KEY": KEY, "PAYI_BASE_URL": server.url, "PAYI_APPLICATION": "default"}
+            env[name] = other.url if name == "PAYI_BASE_URL" else "shop"
+            told = CliRunner().invoke(app, ["spool", "retry", "--store", f"sqlite:///{tmp_path}/payi.db"], env=env)
+            assert told.stdout == "1 events are offered again; a running application sends them within half a minute.\n"
+            assert (
+                f"they are what {server.url} refused of default, and PAYI_BASE_URL is {env['PAYI_BASE_URL']}"
+                in told.stderr
+            )
+            assert (other.users(), server.users()) == ([], ["jane"])
+
     def test_a_server_that_is_away(self, tmp_path: Path, down: PayiServer) -> None:
         """They stay to be offered."""
         down.ours = True
