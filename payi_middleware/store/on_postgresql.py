@@ -206,7 +206,7 @@ class OnPostgreSQL:
         """
         raise StoreError(
             f"store {shown_store(self._url)} is copied by PostgreSQL's own program: pg_dump --schema={SCHEMA} "
-            f"--format=custom --file={to} URL; to restore: docs/postgresql.md"
+            f"--schema={SCHEMA}_ledger --format=custom --file={to} URL; to restore: docs/postgresql.md"
         )
 
     def is_current(self) -> bool:

@@ -19,6 +19,9 @@ from made import START_NS, call
 from postgres import ASKED, database, server
 
 from payi_middleware.exceptions import StoreError
+from payi_middleware.limits.ledger import Account, Settle
+from payi_middleware.limits.limit import Definition, Limit
+from payi_middleware.limits.postgresql import PostgresqlLedger
 from payi_middleware.settings import Settings
 from payi_middleware.store import Store, open_store
 from payi_middleware.store.compact import backup, vacuum
@@ -346,16 +349,29 @@ def test_space_is_given_back(store: Store) -> None:
     assert store.database.damage() == []
 
 
-def test_a_backup_is_restored(store: Store, url: str, tmp_path: Path) -> None:
-    """With PostgreSQL's own programs, as docs/store.md tells, while applications write."""
-    with pytest.raises(StoreError, match="pg_dump --schema=payi --format=custom"):
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_backup_is_restored(store: Store, url: str, tmp_path: Path, limited: bool) -> None:
+    """With PostgreSQL's own programs, as docs/postgresql.md tells, while applications write; what limits counted comes along."""
+    with pytest.raises(StoreError, match="pg_dump --schema=payi --schema=payi_ledger --format=custom"):
         backup(store, tmp_path / "payi.dump")
     assert not (tmp_path / "payi.dump").exists()
 
     store.write([call(user_id=f"user-{n % 7}") for n in range(50)])
-    server().program("pg_dump", "--schema=payi", "--format=custom", f"--file={tmp_path / 'payi.dump'}", url)
-    restored = database(empty=True)
+    if limited:
+        ledger = PostgresqlLedger(url)
+        ledger.define(Definition(limit_id="all", application="shop", limit=Limit("all", 5)))
+        ledger.run([Settle(bytes(16), "shop", (Account("all", ""),), 3, 3, 3, time.time_ns())])
+        ledger.close()
+    schemas = ("--schema=payi", "--schema=payi_ledger")
+    server().program("pg_dump", *schemas, "--format=custom", f"--file={tmp_path / 'payi.dump'}", url)
+    restored = database()  # where something is already
+    server().program("psql", restored, "-c", "DROP SCHEMA IF EXISTS payi, payi_ledger CASCADE")
     server().program("pg_restore", "--single-transaction", f"--dbname={restored}", str(tmp_path / "payi.dump"))
+    if limited:
+        ledger = PostgresqlLedger(restored)
+        assert [one.limit_id for one in ledger.definitions("shop").limits] == ["all"]
+        assert [totals.spent for totals in ledger.totals("shop", "all")] == [6]
+        ledger.close()
     with open_store(restored, create=True) as found:
         assert list(found.events()) == list(store.events())
         found.write([call(user_id="user-0")])
