@@ -14,7 +14,7 @@ from typing import Any
 
 from . import health
 
-__all__ = ["forget", "when_imported"]
+__all__ = ["forget", "is_incomplete", "look", "when_imported"]
 
 _waiting: dict[str, Callable[[], None]] = {}
 
@@ -41,9 +41,30 @@ class _Finder:
         return None
 
 
+class _Told:
+    """In place of a loader that is a class, as compiled and frozen applications have: it takes no method for one module alone."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module, put its own loader back, and tell."""
+        spec = module.__spec__
+        assert spec is not None
+        spec.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _imported(spec.name)
+
+
 def _tell(spec: ModuleSpec) -> None:
     loader: Any = spec.loader
-    if not hasattr(loader, "exec_module") or isinstance(loader, type):  # a namespace, or what is built in
+    if not hasattr(loader, "exec_module"):  # a namespace
+        return
+    if isinstance(loader, type):
+        spec.loader = _Told(loader)  # type: ignore[assignment]
         return
     known: dict[str, Any] = vars(loader)
     original, patched = loader.exec_module, known.get("exec_module")
@@ -76,6 +97,19 @@ def when_imported(name: str, ready: Callable[[], None]) -> None:
     _waiting[name] = ready
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
+
+
+def look() -> None:
+    """Tell of modules that are there and were missed: whose import had begun, in another thread, before they were waited for."""
+    for name in list(_waiting):
+        module = sys.modules.get(name)
+        if module is not None and not is_incomplete(module):
+            _imported(name)
+
+
+def is_incomplete(module: ModuleType) -> bool:
+    """Whether a module is being imported."""
+    return getattr(module.__spec__, "_initializing", False) is True
 
 
 def forget() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import forks, health, providers
+from . import _imports, forks, health, providers
 from .counting.estimates import Estimates
 from .events import CallEvent
 from .flush import Flusher
@@ -207,7 +207,8 @@ class Drainer:
         return self._told
 
     def look_around(self) -> None:
-        """Take in what other processes left behind when they died, and see whether the rates are old."""
+        """Take in what other processes left behind when they died, and see whether the rates are old, or an import was missed."""
+        _imports.look()
         self._limits.catch_up()
         self._limits.look()
         self._updates.fetch_if_due(self._prices.load)

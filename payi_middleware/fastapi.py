@@ -24,7 +24,7 @@ class UseCase:
         version: The version of the use case's definition.
         step: The step inside the instance.
         properties: Text by text, of the instance.
-        tags: Request tags.
+        tags: Request tags; an empty list clears those of the sources below.
 
     Raises:
         UseCaseError: The name is not valid.
@@ -44,7 +44,7 @@ class UseCase:
             use_case_version=version,
             use_case_step=step,
             use_case_properties=properties,
-            request_tags=tags or None,
+            request_tags=None if tags == () else tags,
         )
 
     async def __call__(self, connection: HTTPConnection) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from . import forks
 from .exceptions import PricesError
 from .ownership import give, make_folder
 
@@ -92,7 +93,8 @@ class Fetched:
         Raises:
             PricesError: They could not be had, or cannot be true; those in use stay.
         """
-        import genai_prices
+        with forks.loading():
+            import genai_prices
 
         now = datetime.datetime.now(datetime.UTC)
         kept = _File(genai_prices.__version__, now, _get(url))
@@ -106,7 +108,8 @@ class Fetched:
 
 
 def _get(url: str) -> Any:
-    import httpx2
+    with forks.loading():
+        import httpx2
 
     try:
         with httpx2.stream("GET", url, timeout=_TIMEOUT, follow_redirects=True) as answer:

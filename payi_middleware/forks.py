@@ -135,6 +135,7 @@ def hold(patience: float) -> bool:
     with gate.changed:
         gate.forking = True
         mine = 1 if _entered() is gate else 0
+        gate.quiet = False  # until it is known, as this may be broken off
         gate.quiet = gate.hold(mine, patience)
         return gate.quiet
 

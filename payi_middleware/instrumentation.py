@@ -13,7 +13,7 @@ from . import threads as _threads
 from ._outbound import HOOK
 from ._patches import Patches
 from ._transport import InnerWrapper, SyncWrapper, wrapped_for_url
-from .meter import Meter, checked, default_meter, meters
+from .meter import Meter, checked, default_meter
 
 __all__ = ["PayiTransport", "hooked", "instrument", "uninstrument"]
 
@@ -33,6 +33,9 @@ FACES = {
 T = TypeVar("T")
 
 _patches = Patches()
+
+_done: dict[str, str] = {}
+"""What was done to each library: every meter's `hooks`, as the libraries are the process's."""
 
 
 def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
@@ -54,8 +57,9 @@ def instrument(meter: Meter | None = None, *, threads: bool = True) -> None:
         return
     HOOK.meter = meter
     HOOK.active = True
+    meter.hooks = _done
     for name in FACES:
-        meter.hooks[name] = _hook(name)
+        _hook(name)
     if threads:
         _threads.patch()
 
@@ -74,29 +78,37 @@ def hooked() -> bool:
     return HOOK.active
 
 
-def _hook(name: str) -> str:
-    """Hook a library that is imported, or have it hooked when it is; returns what was done, for `payi doctor`."""
+def _hook(name: str) -> None:
+    """Hook a library that is imported, or have it hooked when it is."""
     if not _is_installed(name):
-        return "absent"
+        _done[name] = "absent"
+        return
     if FACES[name] not in sys.modules:
-        _imports.when_imported(FACES[name], lambda: _hook_imported(name))
-        if FACES[name] not in sys.modules:  # no other thread began meanwhile
-            return "waiting"
-    return _hook_now(name)
+        _done[name] = "waiting"
+        _wait_for(name)
+        if FACES[name] not in sys.modules:  # else another thread began meanwhile; whom this misses, `look` finds
+            return
+    _done[name] = _hook_now(name)
+
+
+def _wait_for(name: str) -> None:
+    _imports.when_imported(FACES[name], lambda: _hook_imported(name))
 
 
 def _hook_imported(name: str) -> None:
     if HOOK.active:
-        done = _hook_now(name)
-        for meter in meters():
-            if name in meter.hooks:
-                meter.hooks[name] = done
+        _done[name] = _hook_now(
+            name
+        )  # no lock: an import of ours may do this, for which a fork waits that has them all
 
 
 def _hook_now(name: str) -> str:
     try:
         import_module(FACES[name])  # another thread may be at it: first its lock, then the face's, whoever asks
         face = import_module(f".{name}", __package__)
+        if _imports.is_incomplete(face):  # somebody imports our face, and that its library: then later
+            _wait_for(name)
+            return "waiting"
         done: str = _hook_clients(name, face) if name in CLIENTS else face.hook(_patches)
     except Exception:
         health.note("hook_import", "%s is installed but cannot be hooked; its calls are not seen", name, exc_info=True)

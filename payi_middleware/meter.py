@@ -436,16 +436,24 @@ def _before_fork() -> None:
     _registry.acquire()
     forks.hold(FORK_PATIENCE)  # before the spools: while we wait, calls go on
     for meter in list(_meters):
-        meter.spool.lock.acquire()
         _held.append(meter)
+        meter.spool.lock.acquire()
 
 
 def _after_fork_in_parent() -> None:
     for meter in _held:
-        meter.spool.lock.release()
+        _let_go(meter.spool.lock)
     _held.clear()
     forks.release()
-    _registry.release()
+    _let_go(_registry)
+
+
+def _let_go(lock: threading.RLock) -> None:
+    """Python forks all the same where a signal's handler raised while we waited, so that a lock may not be ours."""
+    try:
+        lock.release()
+    except RuntimeError:
+        pass
 
 
 def _after_fork_in_child() -> None:
@@ -455,7 +463,7 @@ def _after_fork_in_child() -> None:
     forks.reset()
     frames.after_fork()
     context.frame.set(None)  # it may live on and work for others: what it does is nobody's, rather than somebody else's
-    for meter in _held:
+    for meter in list(_meters):  # not those held: there may have been no time for that
         meter.after_fork()
     _held.clear()
 

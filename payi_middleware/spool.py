@@ -94,11 +94,10 @@ class Spool:
                 return
             self._busy = True
             try:
-                if not self._is_written(framed):  # another thread may have been here before
-                    if self._next_segment(len(framed)):
-                        self._write(framed)
-                    else:
+                while not self._is_written(framed):  # others may have been here before, and may fill the next one too
+                    if not self._next_segment(len(framed)):
                         self._remember(payload)
+                        break
             finally:
                 self._busy = False
         if self._behind:
@@ -244,8 +243,9 @@ class Spool:
 
     def mark(self) -> Callable[[], bool]:
         """Remember what was written so far; the answer tells whether all of it was taken."""
-        last = self._segments[-1] if self._segments else None
-        end = 0 if last is None else last.end
+        with self.lock:  # while a file is sealed, it ends nowhere
+            last = self._segments[-1] if self._segments else None
+            end = 0 if last is None else last.end
         remembered = self._recalled + len(self._memory)
         return lambda: self._recalled >= remembered and (last is None or last.read >= end)
 

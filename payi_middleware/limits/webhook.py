@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from .. import context
+from .. import context, forks
 from ..exceptions import PayiError
 from ..frames import Activity
 from ..sinks.api import unseen
@@ -69,7 +69,8 @@ class Webhook:
             UndeliveredError: Try again later.
             RefusedError: Do not.
         """
-        import httpx2
+        with forks.loading():
+            import httpx2
 
         parts = urlsplit(self.url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from .. import context
+from .. import context, forks
 from ..frames import Activity
 from .remote_errors import KeyRefused, Unreachable
 
@@ -80,9 +80,10 @@ class Api:
 
     def prepare(self) -> None:
         """Load and make what a request needs, all of it: a fork must not find an import half done."""
-        import encodings.idna  # noqa: F401 - sockets look names up by it
+        with forks.loading():
+            import encodings.idna  # noqa: F401 - sockets look names up by it
 
-        self._opened()
+            self._opened()
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Send a request and read the answer.
@@ -96,7 +97,8 @@ class Api:
         Raises:
             Unreachable: There is no answer, or one that says "later".
         """
-        import httpx2
+        with forks.loading():
+            import httpx2
 
         frame = context.frame.set(Activity(unseen))
         try:

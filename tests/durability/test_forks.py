@@ -200,6 +200,75 @@ def test_a_fork_waits_for_an_import_as_long_as_it_takes(tmp_path: Path) -> None:
     assert found.cost is not None
 
 
+@pytest.mark.parametrize("thread", ["rates", "delivery", "updates"])
+def test_a_fork_while_a_thread_of_ours_imports_what_is_to_be_hooked(tmp_path: Path, thread: str) -> None:
+    """Who does not use httpx2 has it imported in our threads first: hooking it then waits for no lock that a fork holds."""
+    ended = run(
+        """
+        import os, sys, time
+        from payi_middleware import Meter, instrument
+        away = "http://127.0.0.1:9"
+        settings = {"rates": {}, "delivery": {"api_key": "k", "base_url": away}, "updates": {"update_prices": 3600}}
+        meter = Meter(f"sqlite:///{sys.argv[1]}/payi.db", flush_interval=0.01, **settings[sys.argv[2]])
+        meter._updates._url = away
+        instrument(meter)
+        meter.record("system.openai", "gpt-4o-mini", {"text": (10, 5)})
+        while "httpx2" not in sys.modules:
+            time.sleep(0.001)
+        pid = os.fork()
+        if not pid:
+            import httpx2
+            os._exit(0 if hasattr(httpx2, "Client") and meter.hooks["httpx2"] == "seam" else 1)
+        print(os.waitpid(pid, 0)[1], meter.hooks["httpx2"])
+        """,
+        tmp_path,
+        thread,
+        timeout=30,  # less than a fork waits for an import
+    )
+
+    assert ended.stdout == "0 seam\n", ended.stderr
+
+
+def test_a_fork_that_a_signal_breaks_into(tmp_path: Path) -> None:
+    """Python forks although a handler raised while we waited for our threads: the child has a spool of its own all the same."""
+    ended = run(
+        """
+        import os, signal, sys, threading
+        from mocked import ask, client, instrumented
+        from payi_middleware import forks
+        meter = instrumented(sys.argv[1], flush_interval=60)
+        asking = client()
+        ask(asking, "before")
+
+        def work():
+            with forks.at_work():
+                working.set()
+                over.wait(20)
+
+        def handler(*_):
+            over.set()
+            raise TimeoutError
+
+        working, over = threading.Event(), threading.Event()
+        threading.Thread(target=work).start()
+        working.wait()
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        pid = os.fork()
+        for n in range(5):
+            ask(asking, f"{'parent' if pid else 'child'}-{n}")
+        if not pid:
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1], meter.flush(20))
+        """,
+        tmp_path,
+    )
+
+    assert ended.stdout == "0 True\n", ended.stderr
+    assert "TimeoutError" in ended.stderr
+    assert taken_in(tmp_path) == ["before", *(f"child-{n}" for n in range(5)), *(f"parent-{n}" for n in range(5))]
+
+
 def test_forks_between_deliveries_leave_parent_and_child_able_to_deliver(tmp_path: Path) -> None:
     """Forks while events are delivered every millisecond break neither the parent's deliveries nor the child's."""
     ended = run(

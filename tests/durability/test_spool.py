@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -362,6 +362,49 @@ class TestReentrance:
         writer.append(ended(1, 50))
 
         assert writer.take(9) == [ended(1, 50), ended(2)]
+
+    def test_others_fill_the_next_file_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who opens a file may find it full when it comes to write, as others write without a lock: it opens another."""
+        writer = made(tmp_path, limit=64 << 10)
+        open_next = Spool._next_segment
+        others: list[bytes] = []
+
+        def opened(self: Spool, size: int) -> bool:
+            there = open_next(self, size)
+            segment = self._segments[-1]
+            while len(self._segments) == 1 and segment.size - segment.end > 2000:
+                others.append(ended(len(others), 1000))
+                writer.append(others[-1])
+            return there
+
+        monkeypatch.setattr(Spool, "_next_segment", opened)
+        writer.append(ended(99, 3000))
+
+        assert len(own_files(tmp_path, "")) == 2
+        assert writer.take(99) == [*others, ended(99, 3000)]
+
+    def test_what_is_remembered_while_a_file_is_sealed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For a moment a file that is sealed ends nowhere; a drain that remembered that moment would never be over."""
+        writer = made(tmp_path, limit=64 << 10)
+        records = Segment.records
+        marks: list[Callable[[], bool]] = []
+        drains: list[threading.Thread] = []
+
+        def looked(self: Segment, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+            if not drains:
+                drains.append(threading.Thread(target=lambda: marks.append(writer.mark())))
+                drains[0].start()
+                drains[0].join(0.2)
+            return records(self, start, stop)
+
+        monkeypatch.setattr(Segment, "records", looked)
+        while not drains:
+            writer.append(ended(1, 1000))
+        drains[0].join()
+        while writer.take(99):
+            pass
+
+        assert [is_over() for is_over in marks] == [True]
 
     def test_a_deferred_record_is_written_once(self, tmp_path: Path) -> None:
         """Where two threads find the same deferred record, one of them writes it."""

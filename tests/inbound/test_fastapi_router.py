@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from asking import Asking, browser, ids
@@ -296,3 +296,24 @@ def test_bad_name(name: object) -> None:
     """A name that is not valid is an error where the router is made, with a valid example."""
     with pytest.raises(UseCaseError, match="use 1 to 64 of"):
         UseCase(name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("tags", "left"), [((), ("from-a-header",)), ([], ())])
+async def test_a_router_that_clears_tags(
+    tags: Sequence[str], left: tuple[str, ...], meter: Meter, events: Events, sdk: Asking
+) -> None:
+    """As with the decorator, an empty list clears what a header tells, and no tags leave it."""
+    router = APIRouter(dependencies=[Depends(UseCase("Summary", tags=tags))])
+
+    @router.get("/")
+    async def endpoint() -> None:
+        await sdk.aask()
+
+    app = FastAPI()
+    app.include_router(router)
+    app.add_middleware(PayiMiddleware, meter)
+
+    async with browser(app) as client:
+        await client.get("/", headers={"xProxy-Request-Tags": "from-a-header"})
+
+    assert events.one().attribution.request_tags == left

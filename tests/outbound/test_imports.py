@@ -198,6 +198,18 @@ def test_a_forked_child_hooks_what_it_imports() -> None:
     assert told(code) == "payi_middleware.requests\nwaiting waiting waiting waiting"
 
 
+def test_a_face_that_is_imported_before_its_library() -> None:
+    """Whoever walks through our package imports the library with it: that is hooked as soon as our thread looks."""
+    code = """
+        import payi_middleware.httpx
+        print(meter.hooks["httpx"], health.counters())
+        meter.drainer.look_around()
+        import httpx
+        print(meter.hooks["httpx"], httpx.Client._transport_for_url.__module__)
+    """
+    assert told(code) == "waiting {}\nseam payi_middleware._transport"
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a module that can be imported until the test ends, with the finder away afterwards."""
@@ -288,6 +300,51 @@ def test_beside_other_finders(module: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert (ran, seen) == (["payi_shared_2", "payi_shared_1", "another"], ["it"])
     for name in ("payi_shared_1", "payi_shared_2"):
         del sys.modules[name]
+
+
+def test_a_loader_that_is_a_class(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compiled and frozen applications have: the import is told, and the loader is the module's own afterwards."""
+
+    class Loader:
+        NAME = "theirs"
+
+        @staticmethod
+        def create_module(spec: Any) -> None:
+            return None
+
+        @staticmethod
+        def exec_module(module: Any) -> None:
+            module.loaded_by = module.__spec__.loader.NAME
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+            return importlib.machinery.ModuleSpec(name, Loader) if name == "payi_frozen" else None  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    seen: list[str] = []
+    _imports.when_imported("payi_frozen", lambda: seen.append(sys.modules["payi_frozen"].loaded_by))
+    looked_for = importlib.util.find_spec("payi_frozen")
+    assert looked_for is not None
+    assert looked_for.loader.NAME == "theirs"  # type: ignore[union-attr]
+    frozen = importlib.import_module("payi_frozen")
+    assert (seen, frozen.__loader__, frozen.__spec__.loader) == (["theirs"], Loader, Loader)
+    del sys.modules["payi_frozen"]
+
+
+def test_what_was_missed_is_found(module: Any) -> None:
+    """An import that had begun before it was waited for; one that is not over is left alone."""
+    seen: list[str] = []
+    name = module("payi_missed", "import payi_middleware._imports as imports; imports.look()")
+    importlib.import_module(name)
+    del sys.modules[name]
+    _imports.when_imported(name, lambda: seen.append(name))
+    sys.meta_path.remove(_imports._Finder)
+    importlib.import_module(name)
+    assert seen == []
+    _imports.look()
+    _imports.look()
+    assert seen == [name]
 
 
 def test_a_loader_that_takes_no_attributes(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
