@@ -45,8 +45,8 @@ def command(
         done = _would(store, people) if dry_run else _forget(store, people, settings)
         shown = _shown(people[-1], done, dry_run=dry_run) | _limits(settings, people, dry_run=dry_run)
         _print_json(shown) if as_json else _print(shown, done)
-        if not done.found.events and not settings.pseudonymize:
-            warn("no call has this id; if the application is given `pseudonymize`, set PAYI_PSEUDONYMIZE to its key")
+        if not settings.pseudonymize and _is_nothing(shown):
+            warn("nothing has this id; if the application is given `pseudonymize`, set PAYI_PSEUDONYMIZE to its key")
     if done.found.left:
         raise typer.Exit(1)
 
@@ -106,6 +106,14 @@ def _limits(settings: Settings, people: list[Person], *, dry_run: bool) -> dict[
         if accounts + limits and not dry_run and isinstance(opened, Compacting):
             opened.vacuum()  # what was deleted still stands in free pages and in the log
     return {"limits": limits, "limit_accounts": accounts}
+
+
+def _is_nothing(shown: dict[str, Any]) -> bool:
+    counts = (
+        *(shown[name] for name in ("events", "cleared", "limits", "limit_accounts")),
+        *(shown["server"] or {}).values(),
+    )
+    return not any(counts)
 
 
 def _steps(target: Store, people: list[Person]) -> Iterator[Forgotten]:

@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 def run(server: Server, command: str, *arguments: str, code: int = 0) -> Any:
     result = CliRunner().invoke(app, [command, "--store", server.store, *arguments])
     assert result.exit_code == code, result.output
-    return json.loads(result.output) if "--json" in arguments else result.output
+    return json.loads(result.stdout) if "--json" in arguments else result.output
 
 
 def scored(http: Any, use_case_id: str) -> str:
