@@ -6,12 +6,14 @@ import datetime
 import itertools
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 from genai_prices.data import providers
+from genai_prices.types import TieredPrices
 
 from payi_middleware.pricing import Prices, Rate
 from payi_middleware.pricing.names import spellings
@@ -151,6 +153,70 @@ def test_no_entry_says_otherwise_than_the_list_without_a_word(listed_only: Price
                     if rate is not None and rate.doubt is None and rate.usd * per != usd * rate.per:
                         wrong.append((host.id, model.id, key, rate.usd / rate.per, usd / per))
     assert wrong == []
+
+
+def flat_variants() -> list[tuple[str, str, dict[str, str]]]:
+    """The variants of lists that give one price where the model's own depends on the length of the prompt."""
+    now = datetime.datetime(2026, 11, 25, 12, tzinfo=datetime.UTC)
+    return [
+        (host.id, model.id, dict(variant.when))
+        for host in providers
+        for model in host.models
+        for variant in model.price_variants or ()
+        for own in [vars(model.get_prices(now))]
+        if any(
+            isinstance(own.get(key), TieredPrices) and isinstance(price, Decimal)
+            for key, price in vars(variant.prices).items()
+        )
+    ]
+
+
+def test_long_prompts_of_a_tier_have_a_rate_or_a_doubt() -> None:
+    """A list's flat price under a tier is that of short prompts: for long ones an entry tells the rate, or says that none is known."""
+    prices = Prices()
+    prices.load()
+    found = flat_variants()
+    assert len(found) > 5
+
+    for provider, model, when in found:
+        tier = when.get("service_tier") or when.get("processing") or when.get("speed")
+        plan = prices.plan(provider, model, NOON, tier)
+        assert plan is not None
+        short, long = plan.tables[0].rates, plan.tables[-1].rates
+        for key in ("text", "input"), ("text", "output"):
+            assert long[key].usd > short[key].usd or long[key].doubt, (provider, model, when)
+
+
+@pytest.mark.parametrize(
+    ("model", "tier", "usd"),
+    [
+        ("gpt-5.5-pro", "flex", ("30", "135")),
+        ("gpt-5.5-pro-2026-04-23", "flex", ("30", "135")),
+        ("gpt-5.5-pro", "batch", ("30", "135")),
+        ("gpt-5.5-pro", None, ("60", "270")),
+    ],
+)
+def test_a_long_prompt_of_a_cheaper_tier(model: str, tier: str | None, usd: tuple[str, str]) -> None:
+    """Flex and batch are half the rates of long prompts, too."""
+    prices = Prices()
+    prices.load()
+    plan = prices.plan("openai", model, NOON, tier)
+
+    assert plan is not None
+    priced = plan.price({"text": (272_001, 1000)})
+    assert priced.cost is not None
+    assert [(line.rate, line.per) for line in priced.cost.lines] == [(rate, 10**6) for rate in usd]
+
+
+def test_long_prompts_of_priority_are_said() -> None:
+    """They have no price on any list."""
+    prices = Prices()
+    prices.load()
+    plan = prices.plan("openai", "gpt-5.5", NOON, "priority")
+
+    assert plan is not None
+    assert plan.price({"text": (272_000, 1)}).unpriced == ()
+    assert {doubt.unit for doubt in plan.price({"text": (272_001, 1)}).unpriced} == {"text"}
 
 
 def test_published_entries_are_read_once_and_quickly() -> None:
