@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from ..events import Unpriced
 from . import _gemini
-from ._json import BAD, Name, parse
+from ._json import BAD, Count, Name, parse
 from ._packing import packed, parts_of_line
 from .base import Asked, Endpoint, Facts, Reading, summed
 
@@ -34,9 +34,7 @@ class _Inlined(msgspec.Struct, gc=False):
 
 
 class _Embedding(msgspec.Struct, gc=False, rename="camel"):
-    token_count: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)] | str | None = (
-        None  # int64 is a string in Google's JSON
-    )
+    token_count: Count | str | None = None  # int64 is a string in Google's JSON
 
 
 class _Listed(msgspec.Struct, gc=False, rename="camel"):
@@ -107,7 +105,7 @@ def _embedding(body: bytes) -> Reading:
     except BAD:
         told = None
     if isinstance(told, str):
-        told = int(told) if told.isdecimal() and len(told) < 13 else None
+        told = int(told) if told.isdecimal() and len(told) < 9 else None
     return Reading(units=None if told is None else {"text": (told, 0)})
 
 

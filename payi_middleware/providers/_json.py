@@ -15,12 +15,18 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from ..events import TICKS_PER_USD
+
 __all__ = [
     "BAD",
+    "MOST_TICKS",
+    "MOST_TOKENS",
     "NOT_JSON",
     "Calls",
     "Count",
     "Name",
+    "Sum",
+    "Ticks",
     "arrays",
     "ends",
     "fill",
@@ -36,8 +42,19 @@ __all__ = [
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
-"""A number of tokens."""
+MOST_TOKENS: Final = 10**8
+"""Of one answer: a hundred times what the largest window holds. More is malformed, and would fill every limit at once."""
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+"""A number of tokens of one answer."""
+
+Sum: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+"""A number of tokens of many answers."""
+
+MOST_TICKS: Final = 10**6 * TICKS_PER_USD
+
+Ticks: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MOST_TICKS)]
+"""What a host says it took, in the ticks we use."""
 
 Calls: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 """A number of calls of a tool: each has a fee, so a malformed one would be a fortune."""

@@ -10,7 +10,7 @@ from ..events import Part, Units, Unpriced
 from ._claude import costs_more_in_the_us
 from ._json import Calls, Count, Name
 
-__all__ = ["Usage", "merged", "parts_of", "terms_of", "tier_of", "units_of"]
+__all__ = ["Creation", "Usage", "merged", "parts_of", "terms_of", "tier_of", "units_of"]
 
 _IN_THE_US: Final = ("geo:us",)
 _NAMELESS: Final = Unpriced(
@@ -18,7 +18,9 @@ _NAMELESS: Final = Unpriced(
 )
 
 
-class _Creation(msgspec.Struct, gc=False):
+class Creation(msgspec.Struct, gc=False):
+    """Cache writes by how long they are kept."""
+
     ephemeral_5m_input_tokens: Count | None = None
     ephemeral_1h_input_tokens: Count | None = None
 
@@ -47,7 +49,7 @@ class _Tokens(msgspec.Struct, gc=False):
     input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
     cache_read_input_tokens: Count | None = None
-    cache_creation: _Creation | None = None
+    cache_creation: Creation | None = None
     output_tokens: Count | None = None
     output_tokens_details: _OutputDetails | None = None
 

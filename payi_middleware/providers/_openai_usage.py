@@ -13,7 +13,7 @@ import msgspec
 
 from ..events import Side, Units, Unpriced
 from ..values import MONEY, ticks_of
-from ._json import Calls, Count, Name
+from ._json import MOST_TOKENS, Calls, Count, Name, Ticks
 
 __all__ = ["COUNTS_NOTHING", "OPENAI", "Dialect", "Usage", "stated", "told"]
 
@@ -22,7 +22,6 @@ COUNTS_NOTHING: Final = "usage counts nothing"
 
 _MOST_USD: Final = Decimal(10**6)
 _MOST_SECONDS: Final = 10**6
-_MOST_TOKENS: Final = 1 << 40
 
 
 class _WriteDetails(msgspec.Struct, gc=False):
@@ -86,7 +85,7 @@ class Usage(msgspec.Struct, gc=False):
     cost: Decimal | _CostParts | None = None  # OpenRouter: a number; Perplexity: an object
     cost_details: _CostParts | None = None
     is_byok: bool | None = None
-    cost_in_usd_ticks: Count | None = None  # xAI
+    cost_in_usd_ticks: Ticks | None = None  # xAI
 
 
 class Dialect(msgspec.Struct, frozen=True):
@@ -267,7 +266,7 @@ def _is_extra(usage: Usage, dialect: Dialect) -> bool:
 
 def _beside(told: object) -> int:
     """Thoughts that a host counts beside the other tokens; 0 for anything that is no count."""
-    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MOST_TOKENS else 0
+    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= MOST_TOKENS else 0
 
 
 def _part(parts: dict[str, int | None], rest: int, side: Side, units: Units, faults: list[str], cached: int = 0) -> int:

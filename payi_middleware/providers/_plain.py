@@ -16,7 +16,7 @@ from ..values import ticks_of
 from . import _sse
 from ._asking import ask
 from ._errors import Error, error_type
-from ._json import NOT_JSON, ends, key_string, last_object, parse
+from ._json import MOST_TOKENS, NOT_JSON, ends, key_string, last_object, parse
 from ._texts import Texter
 from .base import Asked, Endpoint, Facts, Reading
 
@@ -25,7 +25,6 @@ __all__ = ["Counts", "answered", "dollars", "name_of", "plain", "told"]
 Tells: TypeAlias = Callable[[dict[str, Any]], Reading]
 
 _LARGE: Final = 1 << 18
-_MOST: Final = 1 << 40
 _MOST_USD: Final = 10**6
 _LONGEST: Final = 256
 _MOST_FAULTS: Final = 4
@@ -48,7 +47,7 @@ class Counts:
     def __iter__(self) -> Iterator[str]:
         return iter([key for key in self._value if isinstance(key, str)][:_MOST_KEYS])
 
-    def get(self, key: str, most: int = _MOST) -> int:
+    def get(self, key: str, most: int = MOST_TOKENS) -> int:
         """A whole number, which may be written as 5.0; a broken one is rounded up, as what is begun is billed."""
         given = self._value.get(key)
         if given is None:

@@ -15,7 +15,7 @@ import msgspec
 from ..events import Units, Unpriced
 from ._asking import ask_nothing
 from ._errors import Error, error_type
-from ._json import BAD, NOT_JSON, Count, fill, lenient, parse
+from ._json import BAD, MOST_TOKENS, NOT_JSON, Count, fill, lenient, parse
 from .base import Endpoint, Facts, Reading
 
 __all__ = ["predict"]
@@ -33,7 +33,7 @@ _NOT_PRICED: Final = "what this model's predictions cost is not told by their an
 _AS_ASKED: Final = "the answer is too large to be kept; counted as many as were asked for"
 _UPSCALED: Final = Unpriced("upscale", 1, "images were made larger, which has a rate of its own")
 
-_Rounded = Annotated[float, msgspec.Meta(ge=0, le=1 << 40)]
+_Rounded = Annotated[float, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
 class _Statistics(msgspec.Struct, gc=False):

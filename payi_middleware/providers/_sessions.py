@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from ..events import TICKS_PER_USD, Unpriced
-from ._json import BAD, Name, lenient
-from ._messages_usage import Usage, units_of
+from ._json import BAD, Name, Sum, lenient
+from ._messages_usage import Creation, Usage, units_of
 from ._openai_usage import COUNTS_NOTHING
 from .base import Asked, Endpoint, Reading
 
@@ -31,7 +31,19 @@ class _Money(msgspec.Struct, gc=False):
     currency: Name | None = None
 
 
+class _Written(Creation, gc=False):
+    ephemeral_5m_input_tokens: Sum | None = None
+    ephemeral_1h_input_tokens: Sum | None = None
+
+
 class _Sums(Usage, gc=False):
+    """The counts of all answers of a session, each of which reads the cache anew."""
+
+    input_tokens: Sum | None = None
+    cache_creation_input_tokens: Sum | None = None
+    cache_read_input_tokens: Sum | None = None
+    cache_creation: _Written | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    output_tokens: Sum | None = None
     active_seconds: Annotated[float, msgspec.Meta(ge=0, le=_MOST_SECONDS)] | None = None
     list_cost: _Money | None = None
 

@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 from ..events import Units
-from ._json import parse
+from ._json import MOST_TICKS, parse
 from ._plain import Counts, name_of, plain, told
 from ._polls import begun, poll
 from .base import Facts, Reading
@@ -25,7 +25,7 @@ _DEFERRED: Final = re.compile(rb'"deferred"\s*:\s*true')
 
 def _stated(value: dict[str, Any]) -> int | None:
     counts = Counts(value.get("usage"))
-    ticks = counts.get("cost_in_usd_ticks")
+    ticks = counts.get("cost_in_usd_ticks", MOST_TICKS)
     return ticks if "cost_in_usd_ticks" in counts and not counts.faults else None
 
 

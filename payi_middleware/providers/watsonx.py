@@ -24,7 +24,7 @@ __all__ = ["find_route"]
 
 _END: Final = 1 << 12
 _COUNT: Final = re.compile(rb'"input_token_count"\s*:\s*(\d{1,12})\b')
-_NUMBER: Final = re.compile(rb"\s*:\s*(\d{1,12})(?![\d.eE])")
+_NUMBER: Final = re.compile(rb"\s*:\s*(\d{1,8})(?![\d.eE])")
 _NAMES: Final = (b'"generated_token_count"', b'"input_token_count"')
 _STOPPED: Final = re.compile(rb'"stop_reason"\s*:\s*"(\w+)"')
 _ERRORS: Final = re.compile(rb'"errors"\s*:\s*[\["]')

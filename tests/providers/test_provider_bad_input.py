@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from answers import body, endpoint
@@ -50,7 +51,8 @@ OPENAI_FAULTS = [
     (b'{"usage":{"prompt_tokens":1.5,"completion_tokens":2}}', "usage.prompt_tokens: expected int, got float"),
     (b'{"usage":{"prompt_tokens":NaN,"completion_tokens":2}}', "usage.prompt_tokens: expected int, got float"),
     (b'{"usage":{"prompt_tokens":1e400,"completion_tokens":2}}', "usage.prompt_tokens: expected int, got float"),
-    (b'{"usage":{"prompt_tokens":99999999999999999999}}', "usage.prompt_tokens: expected int <= 1099511627776"),
+    (b'{"usage":{"prompt_tokens":99999999999999999999}}', "usage.prompt_tokens: expected int <= 100000000"),
+    (b'{"usage":{"prompt_tokens":100000001}}', "usage.prompt_tokens: expected int <= 100000000"),
     (
         b'{"usage":{"prompt_tokens":4,"prompt_tokens_details":[1]}}',
         "usage.prompt_tokens_details: expected object, got array",
@@ -143,6 +145,54 @@ def test_an_absurd_number_of_calls_is_malformed(name: str, raw: bytes) -> None:
 
     assert reading.units is None
     assert (reading.reason or "").endswith("expected int <= 1000000")
+
+
+ABSURD = 10**8 + 1
+ABSURD_COUNTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "chat": ("api.openai.com", "/v1/chat/completions", {"usage": {"prompt_tokens": ABSURD, "completion_tokens": 1}}),
+    "responses": ("api.openai.com", "/v1/responses", {"usage": {"input_tokens": ABSURD, "output_tokens": 1}}),
+    "messages": ("api.anthropic.com", "/v1/messages", {"usage": {"input_tokens": ABSURD, "output_tokens": 1}}),
+    "gemini": (
+        "generativelanguage.googleapis.com",
+        "/v1beta/models/gemini-2.5-flash:generateContent",
+        {"usageMetadata": {"promptTokenCount": ABSURD, "candidatesTokenCount": 1}},
+    ),
+    "converse": (
+        "bedrock-runtime.us-east-1.amazonaws.com",
+        "/model/amazon.nova-pro-v1:0/converse",
+        {"usage": {"inputTokens": ABSURD, "outputTokens": 1}},
+    ),
+    "cohere": (
+        "api.cohere.com",
+        "/v2/chat",
+        {"usage": {"billed_units": {"input_tokens": ABSURD, "output_tokens": 1}}},
+    ),
+    "cloudflare": (
+        "api.cloudflare.com",
+        "/client/v4/accounts/a/ai/run/@cf/meta/llama-3.1-8b-instruct",
+        {"result": {"response": "hi", "usage": {"prompt_tokens": ABSURD, "completion_tokens": 1}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ABSURD_COUNTS)
+def test_more_tokens_than_an_answer_can_have_are_malformed(name: str) -> None:
+    """A hundred times the largest window in one answer would be a fortune, and fill every limit: none of it is counted."""
+    host, path, answer = ABSURD_COUNTS[name]
+
+    reading = endpoint(host, path).read(body({"model": "m", **answer}))
+
+    assert not reading.units or not any(map(any, reading.units.values()))
+    assert "malformed" in (reading.reason or "") or "<= 100000000" in (reading.reason or "")
+
+
+def test_the_largest_of_answers_is_believed() -> None:
+    """A hundred million tokens are no fault; nor are a batch's, which are many answers'."""
+    raw = {"model": "gpt-5", "usage": {"prompt_tokens": 10**8, "completion_tokens": 1}}
+    line = body({"custom_id": "a", "response": {"status_code": 200, "body": {"object": "chat.completion", **raw}}})
+
+    assert CHAT.read(body(raw)).units == {"text": (10**8, 1)}
+    assert ENDPOINTS["batches"].read(b"\n".join([line] * 3)).units == {"text": (3 * 10**8, 3)}
 
 
 def test_an_absurd_number_of_searches_of_a_response_is_dropped() -> None:

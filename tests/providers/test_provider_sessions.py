@@ -48,6 +48,22 @@ def test_a_session_that_is_over() -> None:
     assert read(session("idle", archived_at="2026-11-25T00:00:00Z")).once == "sess_1"
 
 
+def test_the_sums_of_a_long_session() -> None:
+    """It may read a large cache for weeks: its sums are believed where those of one answer are not."""
+    many = 1 << 34
+    cached = {"ephemeral_5m_input_tokens": many, "ephemeral_1h_input_tokens": 2 * many}
+    usage = {"input_tokens": many, "output_tokens": many, "cache_read_input_tokens": 9 * many, "cache_creation": cached}
+
+    reading = read(session(usage=usage))
+
+    assert reading.units == {
+        "text": (many, many),
+        "text_cache_read": (9 * many, 0),
+        "text_cache_write": (many, 0),
+        "text_cache_write_1h": (2 * many, 0),
+    }
+
+
 def test_a_session_that_goes_on() -> None:
     """Its sums change, so nothing is counted yet."""
     for status in ("running", "idle", "rescheduling"):

@@ -134,6 +134,7 @@ def test_one_count_for_all_inputs(path: str) -> None:
         ({"errors": [{"code": "A Secret"}]}, "the answer is an error", "error"),
         ({"errors": "x"}, "the answer is an error", "error"),
         ({"results": [{"generated_token_count": "7"}]}, "results: a count is malformed", None),
+        ({"results": [{"input_token_count": 1 << 40}]}, "results: a count is malformed", None),
         ({"results": [{"input_token_count": -7}]}, "results: a count is malformed", None),
         ({"results": [{"input_token_count": 7.5}]}, "results: a count is malformed", None),
         ({"results": [{"input_token_count": 0}]}, "usage counts nothing", None),

@@ -23,6 +23,19 @@ def test_pictures_state_what_they_cost() -> None:
     assert reading.terms == ("resolution:2k",)
 
 
+def test_a_large_charge_that_is_stated() -> None:
+    """Ticks are of a ten-thousand-millionth of a dollar: a large number of them is no malformed count."""
+    usage = {"cost_in_usd_ticks": 250 * 10**10}
+
+    pictures = reads(HOST, "/v1/images/generations", {"data": [{}], "usage": usage}, {"model": "grok-imagine-image"})
+    chat = reads(HOST, CHAT, {"id": "c", "model": "grok-4.3", "usage": openai_usage(10, 3) | usage})
+
+    assert (pictures.stated_ticks, chat.stated_ticks) == (250 * 10**10, 250 * 10**10)
+    for absurd in (-1, 10**16 + 1):
+        usage = {"cost_in_usd_ticks": absurd}
+        assert reads(HOST, CHAT, {"id": "c", "model": "grok-4.3", "usage": openai_usage() | usage}).stated_ticks is None
+
+
 def test_a_video_is_billed_when_it_is_done() -> None:
     """Ordering tells an id, asking tells nothing until the end, and the end counts once."""
     done = {

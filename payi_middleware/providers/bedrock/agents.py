@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ...events import Part, Units
 from .. import _eventstream
-from .._json import parse
+from .._json import MOST_TOKENS, parse
 from ..base import Facts, Reading, summed
 from .names import model_of, terms_of
 
@@ -70,7 +70,7 @@ def _units(step: dict[str, Any]) -> Units | None:
 
 
 def _count(told: Any) -> int | None:
-    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= 1 << 40 else None
+    return told if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= MOST_TOKENS else None
 
 
 def read_agent(body: bytes) -> Reading:

@@ -15,7 +15,7 @@ import msgspec
 
 from ...events import Units
 from .. import _chat, _eventstream, _messages
-from .._json import BAD, NOT_JSON, Count, Name, lenient, parse
+from .._json import BAD, MOST_TOKENS, NOT_JSON, Count, Name, lenient, parse
 from .._openai_usage import COUNTS_NOTHING
 from ..base import Reading
 from . import converse
@@ -261,5 +261,7 @@ def _talked(value: Any) -> Units | None:
 
 def _side(told: Any) -> tuple[int, int]:
     counts = [told.get(name) if isinstance(told, dict) else None for name in ("speechTokens", "textTokens")]
-    speech, text = (n if isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= 1 << 40 else 0 for n in counts)
+    speech, text = (
+        n if isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= MOST_TOKENS else 0 for n in counts
+    )
     return speech, text
