@@ -23,6 +23,7 @@ __all__ = ["embeddings", "endpoint", "read", "read_cut", "read_stream"]
 _KEY: Final = b'"usage"'
 _TAIL: Final = 1 << 16
 _BEHIND: Final = 512
+_NEAR: Final = 1 << 12
 _FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
 _RECEIVED: Final = strings("content", "reasoning_content", "reasoning", "arguments", "refusal", "text")
 
@@ -118,15 +119,34 @@ def _usage(answer: _Answer) -> Usage | None:
     return answer.usage
 
 
+def _counts(answer: _Answer) -> object:
+    """Whether a chunk's usage tells anything: an empty one, or one of zeros, may follow the one that counts."""
+    usage = _usage(answer)
+    return usage is not None and (
+        usage.total_tokens
+        or usage.prompt_tokens
+        or usage.completion_tokens
+        or usage.input_tokens
+        or usage.output_tokens
+        or usage.cost
+        or usage.cost_in_usd_ticks
+    )
+
+
+def _last_usage(data: bytes) -> _Answer | None:
+    """The last chunk whose usage counts something, or else the last with a usage."""
+    return _sse.last_with(data, _KEY, _decode, _counts) or _sse.last_with(data, _KEY, _decode, _usage)
+
+
 def read_stream(head: bytes, tail: bytes = b"", cut: int = 0, dialect: Dialect = OPENAI) -> Reading:
-    """Reads a stream: the last chunk that carries usage, or else the last chunk of all."""
+    """Reads a stream: the last chunk that carries usage, or else the last chunk of all; what it leaves out others told."""
     if head[:1] == b"{":
         return read_cut(head, tail, dialect) if tail else read(head, dialect)
     data = tail or head
-    answer = _sse.last_with(data, _KEY, _decode, _usage)
+    answer = _last_usage(data)
     if answer is not None:
         complete = data[-64:].rstrip().endswith(b"[DONE]") or _is_last(data)
-        reading = _reading(answer, dialect, complete)
+        reading = _reading(_completed(answer, head, data), dialect, complete)
     else:
         reading = _read_patiently_stream(head, tail, dialect)
     if reading.complete and reading.error_type is None:
@@ -153,16 +173,39 @@ def _read_patiently_stream(head: bytes, tail: bytes, dialect: Dialect) -> Readin
     """A stream whose usage is missing, malformed, within the choice (Moonshot), or on the line where the tail begins."""
     data = tail or head
     complete = _finished(data)
-    answer, wrong = _sse.last_patiently(data, _KEY, _Answer, _decode, _usage)
+    answer, wrong = _sse.last_patiently(data, _KEY, _Answer, _decode, _counts)
     if answer is not None:
-        return _reading(answer, dialect, complete, wrong)
+        return _reading(_completed(answer, head, data), dialect, complete, wrong)
     usage = last_object(data, _KEY)
     if usage is not None:
         return _told_apart(usage, head, data, dialect)._replace(complete=complete)
-    if tail and (early := _sse.last_with(head, _KEY, _decode, _usage)) is not None:
-        return _reading(early, dialect, False)
+    if tail and (early := _last_usage(head)) is not None:
+        return _reading(_completed(early, head, data), dialect, False)
     last = _sse.last_event(data, _decode) or _sse.last_event(head, _decode) or _Answer()
-    return _reading(last, dialect, complete)
+    return _reading(_completed(last, head, data), dialect, complete)
+
+
+def _completed(answer: _Answer, head: bytes, data: bytes) -> _Answer:
+    """A chunk with the model, the id and the tier that others told where it tells none, or empty ones.
+
+    Azure's annotations of an asynchronous content filter come behind the last chunk of the answer, and name no model.
+    Source: https://learn.microsoft.com/en-us/azure/ai-foundry/openai/concepts/content-streaming.
+    """
+    if not answer.model:
+        answer.model = last_string(data, "model") or last_string(head, "model")
+    if not answer.id:
+        answer.id = key_string(head, "id") or key_string(data, "id")
+    if not answer.service_tier:
+        answer.service_tier = _served_at_ends(head, data)
+    return answer
+
+
+def _served_at_ends(head: bytes, data: bytes) -> str | None:
+    """The tier as the last chunks tell it, or else the first: who tells it does so in each, so not all is searched."""
+    tier = last_string(data[-_NEAR:], "service_tier")
+    if tier is None and (data is not head or len(head) > _NEAR):
+        tier = last_string(head[:_NEAR], "service_tier")
+    return None if tier == "auto" else tier
 
 
 def read_cut(head: bytes, tail: bytes, dialect: Dialect = OPENAI) -> Reading:

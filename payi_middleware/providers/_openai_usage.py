@@ -128,7 +128,8 @@ def told(usage: Usage, dialect: Dialect) -> Told:
         not prompt
         or cached is None
         or cached > prompt
-        or (reasoning and (reasoning > completion or usage.total_tokens != prompt + completion))
+        or (reasoning and reasoning > completion)
+        or usage.total_tokens != prompt + completion
         or inputs.audio_tokens
         or inputs.cache_write_tokens
         or inputs.image_tokens
@@ -234,7 +235,12 @@ def _output(
     rest = completion
     if dialect.rest_is_reasoning and total is not None and total > prompt + completion:
         reasoning = total - prompt - completion
-    elif not reasoning and total is not None and total > prompt + completion and not _is_extra(usage, dialect):
+    elif (
+        not reasoning
+        and total is not None
+        and total > prompt + completion
+        and not _is_extra(usage, prompt, dialect, units)
+    ):
         faults.append(
             f"usage tells {total} tokens, {total - prompt - completion} more than it names: those are not counted"
         )
@@ -259,9 +265,10 @@ def _output(
 _SEEN: Final = ("vision", "video")
 
 
-def _is_extra(usage: Usage, dialect: Dialect) -> bool:
+def _is_extra(usage: Usage, prompt: int, dialect: Dialect, units: Units) -> bool:
     """Whether what a total has more than its parts is counted elsewhere: audio that was heard, cached tokens on top."""
-    return dialect.rest_is_audio or dialect.cached_may_be_extra or bool(usage.prompt_audio_seconds)
+    on_top = dialect.cached_may_be_extra and units.get("text_cache_read", (0, 0))[0] > prompt
+    return on_top or dialect.rest_is_audio or bool(usage.prompt_audio_seconds)
 
 
 def _beside(told: object) -> int:

@@ -122,6 +122,47 @@ def test_a_total_that_is_more_than_its_parts_is_said() -> None:
     assert (passed_on.units, passed_on.reason) == ({"text": (8, 10), "reasoning": (0, 33)}, None)
 
 
+@pytest.mark.parametrize("details", [{}, openai_usage()], ids=["without details", "with details"])
+@pytest.mark.parametrize(
+    ("host", "path", "units", "said"),
+    [
+        ("api.openai.com", "/v1/chat/completions", {"text": (8, 10)}, "33 more than it names"),
+        ("x.openai.azure.com", "/openai/deployments/d/chat/completions", {"text": (8, 10)}, "33 more than it names"),
+        ("api.x.ai", "/v1/chat/completions", {"text": (8, 10)}, "33 more than it names"),
+        ("api.portkey.ai", "/v1/chat/completions", {"text": (8, 10), "reasoning": (0, 33)}, None),
+        (
+            "generativelanguage.googleapis.com",
+            "/v1beta/openai/chat/completions",
+            {"text": (8, 10), "reasoning": (0, 33)},
+            None,
+        ),
+    ],
+)
+def test_a_total_says_the_same_with_details_and_without(
+    details: dict[str, Any], host: str, path: str, units: dict[str, Any], said: str | None
+) -> None:
+    """Details that are all zero explain nothing of what the total has more."""
+    counts = {"prompt_tokens": 8, "completion_tokens": 10, "total_tokens": 51}
+
+    reading = endpoint(host, path).read(body({"model": "m", "usage": {**details, **counts}}))
+
+    assert reading.units == units
+    assert (said in reading.reason) if said and reading.reason else reading.reason is said
+
+
+@pytest.mark.parametrize("details", [{}, openai_usage()], ids=["without details", "with details"])
+def test_audio_that_only_the_total_counts(details: dict[str, Any]) -> None:
+    """Voxtral's: 3 + 375 + 11 = 389, whether or not there are details of the rest."""
+    counts = {"prompt_tokens": 3, "completion_tokens": 11, "total_tokens": 389}
+
+    reading = endpoint("api.mistral.ai", "/v1/chat/completions").read(
+        body({"model": "m", "usage": {**details, **counts}})
+    )
+
+    assert reading.units == {"text": (3, 11)}
+    assert [(left.unit, left.quantity) for left in reading.unpriced] == [("audio", 375)]
+
+
 @pytest.mark.parametrize(
     ("prompt", "total"),
     [(100, 100 + 200 + 50_000 + 7), (50_107, 50_107 + 200)],
@@ -346,6 +387,66 @@ def test_azure_stream_names_the_model_late() -> None:
     reading = AZURE.read_stream(events(first, chunk("hi"), chunk(choices=[], usage=openai_usage())))
 
     assert (reading.model, reading.units) == ("gpt-4o", {"text": (100, 30)})
+
+
+FILTERED = {
+    "id": "",
+    "object": "",
+    "created": 0,
+    "model": "",
+    "choices": [
+        {"index": 0, "finish_reason": None, "content_filter_results": {}, "content_filter_offsets": {"check_offset": 5}}
+    ],
+    "usage": None,
+}
+"""What Azure's asynchronous content filter says of a piece of the answer, at any time and behind its end too."""
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "head and tail"])
+def test_an_annotation_at_the_end_names_no_model(cut: bool) -> None:
+    """The model, the id and the tier are those of the chunks before it: Azure would be priced by the deployment's name."""
+    stop = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    head = events(chunk("hi", service_tier="priority"), done=False)
+    tail = events(chunk("", choices=[stop], model="gpt-4o-mini-2024-07-18"), FILTERED)
+
+    reading = AZURE.read_stream(head, tail, 9) if cut else AZURE.read_stream(head + tail)
+
+    told = (reading.model, reading.response_id, reading.service_tier, reading.complete)
+    assert told == ("gpt-4o-mini-2024-07-18", "chatcmpl-1", "priority", True)
+    assert (reading.units, reading.reason) == (None, "usage is missing")
+
+
+@pytest.mark.parametrize("model", [{}, {"model": ""}, {"model": None}])
+@pytest.mark.parametrize(("tier", "served"), [("flex", "flex"), ("auto", None)])
+@pytest.mark.parametrize("between", [0, 200], ids=["short", "long"])
+def test_a_usage_without_what_the_other_chunks_tell(
+    model: dict[str, Any], tier: str, served: str | None, between: int
+) -> None:
+    """A chunk with the usage alone is of the model and the tier that the others name; what was asked for is none."""
+    data = events(chunk("hi", service_tier=tier), *[chunk("there")] * between, {"usage": openai_usage(), **model})
+
+    reading = CHAT.read_stream(data)
+
+    told = (reading.model, reading.response_id, reading.service_tier, reading.units)
+    assert told == ("gpt-4o", "chatcmpl-1", served, {"text": (100, 30)})
+
+
+@pytest.mark.parametrize("empty", [{}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}])
+@pytest.mark.parametrize("newline", ["\n", "\r"])
+def test_an_empty_usage_behind_the_real_one(empty: dict[str, Any], newline: str) -> None:
+    """What counts nothing takes nothing back."""
+    data = events(chunk(), chunk(choices=[], usage=openai_usage()), chunk(choices=[], usage=empty))
+
+    reading = CHAT.read_stream(data.replace(b"\n", newline.encode()))
+
+    assert (reading.model, reading.units, reading.complete) == ("gpt-4o", {"text": (100, 30)}, True)
+
+
+def test_no_usage_that_counts() -> None:
+    """Where all are of zeros, the last is what was told: nothing."""
+    reading = CHAT.read_stream(events(chunk(), *[chunk(choices=[], usage=openai_usage(0, 0))] * 2))
+
+    assert (reading.units, reading.reason) == (None, "usage counts nothing")
 
 
 def test_stream_without_usage() -> None:
