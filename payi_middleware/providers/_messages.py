@@ -181,7 +181,11 @@ def read_stream(head: bytes, tail: bytes = b"", cut: int = 0) -> Reading:
     if answer is None:
         answer, wrong = (_Answer(), wrong) if delta is not None else _stream_apart(head, data)
     if delta is not None and delta.usage is not None:
-        answer.usage = delta.usage if answer.usage is None else merged(answer.usage, delta.usage)
+        if answer.usage is None:
+            answer.usage = delta.usage
+        else:
+            answer.usage, untold = merged(answer.usage, delta.usage)
+            wrong = wrong or untold
         if delta.delta is not None:
             answer.container = delta.delta.container or answer.container
             answer.stop_reason, answer.stop_details = delta.delta.stop_reason, delta.delta.stop_details

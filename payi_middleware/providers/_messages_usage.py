@@ -13,6 +13,7 @@ from ._json import Calls, Count, Name
 __all__ = ["Creation", "Usage", "merged", "parts_of", "terms_of", "tier_of", "units_of"]
 
 _IN_THE_US: Final = ("geo:us",)
+_INPUT: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _NAMELESS: Final = Unpriced(
     "model", 1, "a pass before the fallback names no model; the rate of the model that answered used"
 )
@@ -152,10 +153,41 @@ def _is_top_level(tokens: _Tokens, usage: Usage, model: str | None) -> bool:
     )
 
 
-def merged(first: Usage, last: Usage) -> Usage:
-    """The last figures replace the first, member by member: they are cumulative, and null says nothing."""
+def merged(first: Usage, last: Usage) -> tuple[Usage, str | None]:
+    """The last figures replace the first, member by member, null telling nothing; and what neither tells.
+
+    They are cumulative. So 0 replaces no count of the input, unless the other counts have grown by as much (what was told as input
+    turned out to be cached). Source: Claude's reference of streaming, "token counts in the usage field are cumulative".
+    """
+    untold = _grown(first, last)
+    shrunk = _taken(last) < _taken(first)
     for name in first.__struct_fields__:
         value = getattr(last, name)
-        if value is not None:
-            setattr(first, name, value)
-    return first
+        if value is None or (shrunk and value == 0 and name in _INPUT and getattr(first, name)):
+            continue
+        setattr(first, name, value)
+    return first, untold
+
+
+def _taken(usage: Usage) -> int:
+    return sum(getattr(usage, name) or 0 for name in _INPUT)
+
+
+def _grown(first: Usage, last: Usage) -> str | None:
+    """Puts cache writes that came later with the rest, if all of that is kept for an hour; says so where it is not known.
+
+    A turn with tools of the server has several passes, each of which may write: the last event tells the sum alone.
+    """
+    split, total = first.cache_creation, last.cache_creation_input_tokens
+    if split is None or total is None or last.cache_creation is not None:
+        return None
+    short, hour = split.ephemeral_5m_input_tokens or 0, split.ephemeral_1h_input_tokens or 0
+    grown = total - short - hour
+    if grown <= 0 or (short and not hour):
+        return None
+    if hour and not short:
+        split.ephemeral_1h_input_tokens = hour + grown
+        return None
+    if last.iterations:  # each pass tells its own
+        return None
+    return f"how long {grown} tokens written to the cache are kept is not told: counted as 5 minutes"

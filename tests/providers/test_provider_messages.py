@@ -180,6 +180,83 @@ def test_stream_replaces_cumulative_figures() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "units"),
+    [
+        ({"input_tokens": 1000}, {"input_tokens": 0}, {"text": (1000, 50)}),
+        ({"input_tokens": 0}, {"input_tokens": 1000}, {"text": (1000, 50)}),
+        ({"input_tokens": 900}, {"input_tokens": 1000}, {"text": (1000, 50)}),
+        ({"input_tokens": 1000}, {"input_tokens": 900}, {"text": (900, 50)}),
+        ({"input_tokens": 0}, {"input_tokens": 0, "output_tokens": 7}, {"text": (0, 7)}),
+        (
+            {"input_tokens": 1000, "cache_read_input_tokens": 30, "cache_creation_input_tokens": 20},
+            {"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0},
+            {"text": (1000, 50), "text_cache_read": (30, 0), "text_cache_write": (20, 0)},
+        ),
+        (
+            {"input_tokens": 1000},
+            {"input_tokens": 0, "cache_read_input_tokens": 1000},
+            {"text": (0, 50), "text_cache_read": (1000, 0)},
+        ),
+        (
+            {"input_tokens": 1000, "cache_read_input_tokens": 30},
+            {"input_tokens": 0, "cache_read_input_tokens": 30},
+            {"text": (1000, 50), "text_cache_read": (30, 0)},
+        ),
+        ({"cache_read_input_tokens": 30}, {"input_tokens": 0}, {"text": (0, 50), "text_cache_read": (30, 0)}),
+    ],
+)
+def test_a_zero_takes_no_input_back(first: dict[str, Any], last: dict[str, Any], units: dict[str, Any]) -> None:
+    """Figures are cumulative: 0 at the end is no input that was not told there, save where it is told as cached instead."""
+    data = named_events(start(**first, output_tokens=1), TEXT, delta(**{"output_tokens": 50, **last}), STOP)
+
+    reading = MESSAGES.read_stream(data)
+
+    assert (reading.units, reading.reason) == (units, None)
+
+
+@pytest.mark.parametrize(
+    ("split", "written", "said"),
+    [
+        ((0, 10_000), (0, 110_000), False),
+        ((10_000, 0), (110_000, 0), False),
+        ((4_000, 6_000), (104_000, 6_000), True),
+        ((0, 0), (110_000, 0), True),
+    ],
+)
+def test_cache_writes_that_grow_in_a_stream(split: tuple[int, int], written: tuple[int, int], said: bool) -> None:
+    """What tools of the server add is kept as the first pass's is; where that tells no one answer, it is said."""
+    kept = {"ephemeral_5m_input_tokens": split[0], "ephemeral_1h_input_tokens": split[1]}
+    data = named_events(
+        start(input_tokens=50, cache_creation_input_tokens=sum(split), cache_creation=kept, output_tokens=1),
+        TEXT,
+        delta(input_tokens=120, cache_creation_input_tokens=110_000, output_tokens=500),
+        STOP,
+    )
+
+    reading = MESSAGES.read_stream(data)
+
+    assert reading.units is not None
+    short, hour = (reading.units.get(unit, (0, 0))[0] for unit in ("text_cache_write", "text_cache_write_1h"))
+    assert (short, hour) == written
+    why = f"how long {110_000 - sum(split)} tokens written to the cache are kept is not told: counted as 5 minutes"
+    assert reading.reason == (why if said else None)
+
+
+def test_a_split_at_the_end_is_the_one_that_holds() -> None:
+    """Nothing is guessed of what the last event tells itself, or each of its passes."""
+    first = start(input_tokens=5, cache_creation={"ephemeral_5m_input_tokens": 0}, output_tokens=1)
+    last = {"input_tokens": 5, "output_tokens": 7, "cache_creation_input_tokens": 9}
+    passes = [{"type": "message", **last, "cache_creation": {"ephemeral_1h_input_tokens": 9}}] * 2
+
+    for more in ({"cache_creation": {"ephemeral_1h_input_tokens": 9}}, {"iterations": passes}):
+        reading = MESSAGES.read_stream(named_events(first, TEXT, delta(**last, **more), STOP))
+
+        assert reading.units is not None
+        assert (reading.units["text_cache_write_1h"][0] % 9, reading.reason) == (0, None)
+        assert "text_cache_write" not in reading.units
+
+
 def test_stream_with_a_container() -> None:
     """A container shows in the last delta."""
     last = delta(output_tokens=3)
