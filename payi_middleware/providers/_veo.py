@@ -6,11 +6,11 @@ A video that fails, or is filtered out, is not billed, which only a later poll t
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Any, Final
 
 import msgspec
 
-from ._asking import ask_nothing, text_of
+from ._asking import ask_nothing, number_of, text_of
 from ._errors import Error, error_type
 from ._json import BAD, NOT_JSON, Name, lenient
 from .base import Endpoint, Facts, Reading
@@ -18,6 +18,8 @@ from .base import Endpoint, Facts, Reading
 __all__ = ["veo"]
 
 _SECONDS: Final = 8  # where the request does not say; source: Vertex's reference of Veo, `durationSeconds`
+_MOST_SECONDS: Final = 600
+_MOST_VIDEOS: Final = 64
 _RESOLUTION: Final = "720p"
 _SILENT: Final = re.compile(r"veo-2")
 _IS_VEO: Final = re.compile(r"veo-")
@@ -32,8 +34,8 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 class _Parameters(msgspec.Struct, gc=False, rename="camel"):
-    duration_seconds: Annotated[int, msgspec.Meta(ge=1, le=600)] | None = None
-    sample_count: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    duration_seconds: Any = None  # as text too, as Google's SDK for JavaScript and its examples with curl write it
+    sample_count: Any = None
     resolution: Name | None = None
     generate_audio: bool | None = None
 
@@ -80,15 +82,22 @@ def _refine(reading: Reading, facts: Facts) -> Reading:
     if not _IS_VEO.match(model):
         return reading._replace(reason=_UNKNOWN)
     asked = _asked(facts.request)
-    if asked is None:
+    seconds = None if asked is None else _seconds(asked)
+    if asked is None or seconds is None:
         return reading._replace(reason="the request cannot be read, so the seconds of the video are unknown")
-    seconds = (asked.duration_seconds or _SECONDS) * (asked.sample_count or 1)
     terms: tuple[str, ...] = ()
     if not _SILENT.match(model):
         audio = "no" if asked.generate_audio is False else "yes"
         terms = (f"resolution:{text_of(asked.resolution) or _RESOLUTION}", f"audio:{audio}")
     units = {"generated_video_second": (0, seconds)}
     return reading._replace(units=units, estimated=True, reason=_AS_ASKED, terms=terms)
+
+
+def _seconds(asked: _Parameters) -> int | None:
+    """The seconds of all videos; None if the request says what is no number of them."""
+    length = _SECONDS if asked.duration_seconds is None else number_of(asked.duration_seconds, _MOST_SECONDS)
+    videos = 1 if asked.sample_count is None else number_of(asked.sample_count, _MOST_VIDEOS)
+    return None if length is None or videos is None else length * videos
 
 
 def _asked(request: bytes | None) -> _Parameters | None:

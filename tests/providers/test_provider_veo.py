@@ -37,6 +37,7 @@ def read(model: str, parameters: Any = None, raw: bytes = BEGUN) -> Reading:
             ("resolution:1080p", "audio:no"),
         ),
         ("veo-2.0-generate-001", {"durationSeconds": 5, "sampleCount": 4}, 20, ()),
+        ("veo-2.0-generate-001", {"durationSeconds": "4", "sampleCount": "2"}, 8, ()),
     ],
 )
 def test_seconds_and_what_they_cost_by(model: str, parameters: Any, seconds: int, terms: tuple[str, ...]) -> None:
@@ -55,8 +56,9 @@ def test_what_is_not_counted() -> None:
 
     assert read("veo-3", raw=b'{"error":{"status":"RESOURCE_EXHAUSTED"}}').units is None
     assert read("unknown-video-model").units is None
-    assert read("veo-3", {"durationSeconds": "8"}).units is None
-    assert read("veo-3", {"durationSeconds": 10**9}).units is None
+    for malformed in ("8s", 0, -4, 4.5, True, 10**9, "9" * 30):
+        assert read("veo-3", {"durationSeconds": malformed}).units is None
+        assert read("veo-3", {"sampleCount": malformed}).units is None
     for sent in (None, b"[", b""):
         assert veo.refine(veo.read(BEGUN), facts(sent, path)).units is None
     for end in range(len(BEGUN)):
