@@ -19,7 +19,7 @@ import msgspec
 
 from . import attempts, health, record
 from .body import WHOLE, Body
-from .costing import Costed, cost_answered, cost_read
+from .costing import Costed, cost_answered, cost_read, is_absurd
 from .counting.estimates import BY_LENGTH
 from .events import NO_LEDGER, CallEvent, Cost, CostSource, Outcome, Units
 from .exchange import Exchange
@@ -386,6 +386,8 @@ class Call(msgspec.Struct, eq=False):
             outcome,
             self.hold is not None,
         )
+        if costed.cost is None and is_absurd(costed):
+            reading, units = reading._replace(units=None, parts=()), None
         told = reading.units
         if source == "estimate" and costed.cost is None and not reading.parts and (told is None or reading.by_length):
             # counted better by the draining thread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,13 +14,13 @@ from .pricing import Prices, cost_of_lines
 from .providers import PROVIDERS
 from .providers.base import Reading
 
-__all__ = ["Costed", "conditions", "cost_answered", "cost_of", "cost_read", "provider_of"]
+__all__ = ["Costed", "conditions", "cost_answered", "cost_of", "cost_read", "is_absurd", "provider_of"]
 
 _MOST_TICKS = (
     10**6 * TICKS_PER_USD
 )  # a million dollars: counts that come to more are malformed, and would flood the sums
 _MANY = 64  # parts: more than one answer has, so they are lines of a batch
-_ABSURD = "the counts come to more than a million dollars: malformed"
+_ABSURD: Final = "the counts come to more than a million dollars: malformed"
 _BY_CATEGORY = {provider.category: provider.id for provider in reversed(PROVIDERS)}
 
 
@@ -85,9 +85,16 @@ def cost_of(
         unpriced = (*unpriced, *seen)
     if cost is None:
         return Costed(None, "none", unpriced, reason or f"no rate for any unit of {model[:128]}")
+    if seen and not cost.lines:  # 0 is a cost only where nothing was consumed
+        return Costed(None, "none", unpriced, reason or f"no rate for anything that {model[:128]} took")
     if cost.total_ticks > _MOST_TICKS:
         return Costed(None, "none", unpriced, _ABSURD)
     return _new(Costed, (cost, source, unpriced, reason))
+
+
+def is_absurd(costed: Costed) -> bool:
+    """Whether the counts are malformed, as their cost shows: then none of them is to be kept, nor counted to a limit."""
+    return costed.reason == _ABSURD
 
 
 def cost_answered(prices: Prices, provider: str, at_ns: int, who: Attribution, reading: Reading) -> Costed:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from . import health, record
-from .costing import Costed, conditions, cost_answered, cost_of
+from .costing import Costed, conditions, cost_answered, cost_of, is_absurd
 from .counting.estimates import BY_LENGTH, IF_CACHED, IF_WRITTEN, NOT_COUNTED, Estimates
 from .events import CallEvent, Units
 from .pricing import Prices
@@ -52,6 +52,8 @@ def _answered(payload: bytes, prices: Prices) -> CallEvent:
     except Exception:
         health.note("pricing", "a call could not be priced; it is kept without a cost", exc_info=True)
         costed = Costed(None, "none", reading.unpriced, _FAULT)
+    if costed.cost is None and is_absurd(costed):
+        answer = msgspec.structs.replace(answer, reading=reading._replace(units=None, parts=()))
     return record.event_answered(payload[1:17], answer, costed, prices.version)
 
 
@@ -82,6 +84,9 @@ def _priced(event: CallEvent, prices: Prices, estimates: Estimates | None) -> Ca
     if reason is not None and reason.endswith((IF_CACHED, IF_WRITTEN)):
         costed = _bounded(costed, event, units, prices)
     # It was decoded just now, and nobody else has it: to copy it takes as long as to price it.
+    if costed.cost is None and is_absurd(costed):
+        units = {}
+        _set(event, "parts", ())
     _set(event, "units", units)
     _set(event, "cost", costed.cost)
     _set(event, "cost_source", costed.source)

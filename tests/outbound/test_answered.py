@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from exchanges import STREAM, STREAMED_REQUEST, URL, Watched, answer, mock, request
 
-from payi_middleware import CallEvent, current, track, use_case
-from payi_middleware.spool import ANSWERED, BEGUN
+from payi_middleware import CallEvent, costing, current, track, use_case
+from payi_middleware.spool import ANSWERED, BEGUN, ENDED, TO_PRICE
 
 MESSAGES = "https://api.anthropic.com/v1/messages"
 _CLAUDE = {
@@ -97,6 +97,24 @@ def test_both_records_tell_the_same(
         assert event.use_case_name == "Tales"
         assert event.duration_ns >= (event.first_byte_ns or 0) > 0
         assert event.call_group == event.event_id
+
+
+@pytest.mark.parametrize("priced", ["by what was told", "as an event", "as it ends"])
+def test_counts_of_an_absurd_cost_are_not_kept(priced: str, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are malformed, so nothing may count them: no limit, no price that somebody makes of them later."""
+    meter = watched.meter
+    meter.estimates.settled |= {"gpt-4o-mini-2024-07-18"}
+    monkeypatch.setattr(costing, "_MOST_TICKS", 1)
+    meter.prices.may_wait = priced == "by what was told"
+    monkeypatch.setattr(meter.prices, "owned", priced == "as it ends")
+    written = kinds(watched, monkeypatch)
+    with httpx2.Client(transport=mock(httpx2, answer())) as client:
+        client.post(URL, content=request())
+
+    event = watched.one
+    assert (event.cost, event.cost_source, event.units, event.parts) == (None, "none", {}, ())
+    assert event.reason == "the counts come to more than a million dollars: malformed"
+    assert written[1] == {"by what was told": ANSWERED, "as an event": TO_PRICE, "as it ends": ENDED}[priced]
 
 
 def test_a_model_that_is_still_learned_of(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,21 @@ def test_a_part_of_an_unknown_model_is_unpriced(prices: Prices) -> None:
     assert [entry.reason for entry in none.unpriced] == [reason, "no rates for model  of openai"]
 
 
+def test_what_has_no_unit_at_all_is_not_free(prices: Prices) -> None:
+    """Pictures that Cohere counts by the piece: 0 would say that nothing was taken. A refusal, of which nothing is, costs 0."""
+    pictures = (Unpriced("image", 3, "images are billed by the piece"),)
+
+    taken = cost_of(prices, "cohere", "embed-v4.0", {}, NOON, seen=pictures)
+    zeros = cost_of(prices, "cohere", "embed-v4.0", {"text": (0, 0)}, NOON, seen=pictures)
+    refused = cost_of(prices, "anthropic", "claude-opus-4-8", {"text": (0, 0)}, NOON, reason="refused")
+
+    for costed in (taken, zeros):
+        assert (costed.cost, costed.source, costed.unpriced) == (None, "none", pictures)
+        assert costed.reason == "no rate for anything that embed-v4.0 took"
+    assert refused.cost is not None
+    assert (refused.cost.total_ticks, refused.source) == (0, "usage")
+
+
 def test_absurd_parts_have_no_cost(prices: Prices) -> None:
     """The bound holds for their sum."""
     parts = (Part(None, {"text": (1 << 40, 0)}), Part(None, {"text": (1 << 40, 0)}))
