@@ -65,9 +65,21 @@ def choices(asked: Mapping[str, Any]) -> int:
 
 
 def tier(asked: Mapping[str, Any]) -> str | None:
-    """The service tier that is asked for; which one serves is known afterwards."""
-    found = asked.get("service_tier")
-    return found if isinstance(found, str) and found not in ("auto", "default", "standard_only") else None
+    """The service tier that is asked for, `default` included; None if the provider is to choose. Which serves is known afterwards.
+
+    By `service_tier`, as Gemini and Bedrock spell it (there it is an object), or Anthropic's speed, which is priced as one.
+    """
+    if asked.get("speed") == "fast":
+        return "fast"
+    given = asked.get("service_tier")
+    if given is None:
+        given = asked.get("serviceTier")
+    if isinstance(given, dict):
+        given = given.get("type")
+    if not isinstance(given, str) or given == "auto":
+        return None
+    named = given.lower().removeprefix("service_tier_")
+    return "standard" if named == "standard_only" else named
 
 
 def _number(asked: Mapping[str, Any], names: tuple[str, ...]) -> tuple[int, str] | None:

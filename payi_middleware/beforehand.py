@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +15,10 @@ from . import answer_bound, providers
 from .costing import Costed, conditions, cost_of
 from .events import Attribution, Units, Unpriced
 from .exceptions import RequestError
+from .limits.beyond import beyond
+from .limits.outline import MAX_READ, outline
+from .limits.quoting import WRITES_UNASKED
+from .providers._claude import costs_more_in_the_us
 from .usual import Usual, usual_answer
 
 if TYPE_CHECKING:
@@ -24,6 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Figure", "RequestEstimate", "beforehand"]
 
+_TEXT: Final = "text"
+_FEE: Final = "a use of a tool that the provider runs may have a fee, and what it finds is input"
+# Quotes inside strings are escaped: no match. Anthropic's, which others take over, and Bedrock's Converse.
+_CACHED: Final = re.compile(rb'"cache_control"\s*:\s*\{|"cachePoint"\s*:\s*\{')
+_FOR_AN_HOUR: Final = re.compile(rb'"ttl"\s*:\s*"1h"')
 _NO_ANSWER: Final[tuple[int | None, str]] = (0, "there is no answer to pay for")
 
 
@@ -52,7 +62,7 @@ class RequestEstimate(msgspec.Struct, frozen=True, kw_only=True):
     likely: Figure
     """With an answer as long as earlier ones."""
     most: Figure
-    """With an answer as long as it may become."""
+    """With an answer as long as it may become, and by the rate of cache writes where the prompt may be written to one."""
     unpriced: tuple[Unpriced, ...]
     """What the figures leave out."""
     price_version: str
@@ -96,37 +106,95 @@ def beforehand(
     model = route.model or route.endpoint.ask(body).model
     units, how, uncounted = estimates.of_request(route.endpoint, body, model)
     prices.load()
-    now, tier, terms = time.time_ns(), answer_bound.tier(asked), conditions(prices, who, ())
-
-    def priced(made: int) -> Costed:
-        taken = units.get("text", (0, 0))[0]
-        whole = {**units, "text": (taken, made)}
-        return cost_of(
-            prices, maker.id, model, whole, now, tier, None, who.price_as, "estimate", uncounted, terms=terms
-        )
-
-    def figure(made: int | None, how: str) -> Figure:
-        costed = None if made is None else priced(made)
-        if costed is None or costed.cost is None:
-            return Figure(None, made, how if costed is None else costed.reason or how)
-        return Figure(costed.cost.total, made, how)
-
+    tier, terms = answer_bound.tier(asked), conditions(prices, who, _places(asked, model))
+    fees = _fees(body)
+    counted = _Counted(prices, maker.id, model, units, uncounted + fees, time.time_ns(), tier, terms, who.price_as)
     most = likely = _NO_ANSWER
+    prompts: tuple[str, ...] = (_TEXT,)
     if "embed" not in route.endpoint.template.lower():
         most = answer_bound.bound(prices.window(maker.id, model), asked, units)
         likely = _likely(usual_answer(settings, use_case, model), most[0])
+        prompts = _prompts(maker.id, body)
     return RequestEstimate(
         provider=maker.id,
         endpoint=route.endpoint.template,
         model=model,
         units=units,
         how=how,
-        low=figure(0, "the input alone"),
-        likely=figure(*likely),
-        most=figure(*most),
-        unpriced=priced(0).unpriced,
+        low=counted.figure(0, "the input alone"),
+        likely=counted.figure(*likely),
+        most=counted.dearest(*most, prompts),
+        unpriced=counted.priced(0).unpriced,
         price_version=prices.version,
     )
+
+
+class _Counted(NamedTuple):
+    """A request whose input is counted."""
+
+    prices: Prices
+    provider: str
+    model: str | None
+    units: Units
+    unpriced: tuple[Unpriced, ...]
+    at_ns: int
+    tier: str | None
+    terms: tuple[str, ...]
+    price_as: str | None
+
+    def priced(self, made: int, prompt: str = _TEXT) -> Costed:
+        """With an answer of so many tokens, the text of the prompt being of a unit."""
+        whole = {**self.units, _TEXT: (0, made)}
+        whole[prompt] = (self.units.get(_TEXT, (0, 0))[0], whole.get(prompt, (0, 0))[1])
+        return cost_of(
+            self.prices,
+            self.provider,
+            self.model,
+            whole,
+            self.at_ns,
+            self.tier,
+            None,
+            self.price_as,
+            "estimate",
+            self.unpriced,
+            terms=self.terms,
+        )
+
+    def figure(self, made: int | None, how: str, prompt: str = _TEXT) -> Figure:
+        costed = None if made is None else self.priced(made, prompt)
+        if costed is None or costed.cost is None:
+            return Figure(None, made, how if costed is None else costed.reason or how)
+        return Figure(costed.cost.total, made, how)
+
+    def dearest(self, made: int | None, how: str, prompts: tuple[str, ...]) -> Figure:
+        """By the dearest of the units that the prompt's text may be charged as."""
+        plain = self.figure(made, how)
+        for prompt in prompts:
+            written = self.figure(made, f"{how}, and all of the prompt written to a cache", prompt)
+            if plain.cost is not None and written.cost is not None and written.cost > plain.cost:
+                plain = written
+        return plain
+
+
+def _places(asked: Mapping[str, Any], model: str | None) -> tuple[str, ...]:
+    """Where the request asks to be processed, if that changes the price (Anthropic)."""
+    return ("geo:us",) if asked.get("inference_geo") == "us" and costs_more_in_the_us(model) else ()
+
+
+def _prompts(provider: str, body: bytes) -> tuple[str, ...]:
+    """As what units the prompt's text may be charged: written to a cache, if the request or the provider wants that."""
+    if _CACHED.search(body) is None:
+        return (_TEXT, "text_cache_write") if provider in WRITES_UNASKED else (_TEXT,)
+    if _FOR_AN_HOUR.search(body) is None:
+        return (_TEXT, "text_cache_write")
+    return (_TEXT, "text_cache_write", "text_cache_write_1h")
+
+
+def _fees(body: bytes) -> tuple[Unpriced, ...]:
+    """The fees of tools that the provider runs, as often as the request lets it."""
+    seen = body if len(body) <= MAX_READ else outline(body, MAX_READ)
+    uses = beyond(seen).uses
+    return (Unpriced("tool_use", uses, _FEE),) if uses else ()
 
 
 def _encoded(request: Mapping[str, Any]) -> bytes:

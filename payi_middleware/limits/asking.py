@@ -74,7 +74,7 @@ def asked_of(body: bytes | None) -> Asking:
         return Asking(told.max_tokens if told.max_tokens >= 0 else None, 1, None)
     asked = {name: value for name in _Told.__struct_fields__ if (value := getattr(told, name)) is not None}
     found = answer_bound.limit(asked)
-    return Asking(None if found is None else found[0], _choices(told, asked), _tier(told))
+    return Asking(None if found is None else found[0], _choices(told, asked), answer_bound.tier(asked))
 
 
 def _choices(told: _Told, asked: dict[str, Any]) -> int:
@@ -90,16 +90,3 @@ def _choices(told: _Told, asked: dict[str, Any]) -> int:
     prompts = _decode_prompts(prompt)
     is_one = not prompts or bytes(prompts[0])[:1].isdigit()  # its tokens
     return choices if is_one else choices * len(prompts)
-
-
-def _tier(told: _Told) -> str | None:
-    """By `service_tier`, as Gemini and Bedrock spell it (there it is an object), or Anthropic's speed, which is priced as one."""
-    if told.speed == "fast":
-        return "fast"
-    given = told.serviceTier if told.service_tier is None else told.service_tier
-    if isinstance(given, dict):
-        given = given.get("type")
-    if not isinstance(given, str) or given == "auto":
-        return None
-    tier = given.lower().removeprefix("service_tier_")
-    return "standard" if tier == "standard_only" else tier

@@ -197,6 +197,104 @@ def test_a_tier_that_is_asked_for(meter: Meter) -> None:
     assert auto.most == plain.most
 
 
+CLAUDE = {"model": "claude-opus-5-5", "max_tokens": 1000, "messages": [{"role": "user", "content": "word " * 2000}]}
+GEMINI = {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 1000}}
+NOVA = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], "inferenceConfig": {"maxTokens": 1000}}
+WHERE = {
+    "claude": ("anthropic", "/v1/messages", CLAUDE),
+    "gemini": ("google", "/v1beta/models/gemini-3.8-flash:generateContent", GEMINI),
+    "nova": ("aws", "/model/amazon.nova-pro-v1:0/converse", NOVA),
+}
+
+
+@pytest.mark.parametrize(
+    ("which", "more", "times"),
+    [
+        ("claude", {"speed": "fast"}, "2"),
+        ("claude", {"inference_geo": "us"}, "1.1"),
+        ("claude", {"inference_geo": "us", "speed": "fast"}, "2.2"),
+        ("claude", {"inference_geo": "global", "service_tier": "standard_only"}, "1"),
+        ("gemini", {"serviceTier": "priority"}, "1.8"),
+        ("gemini", {"service_tier": "SERVICE_TIER_PRIORITY"}, "1.8"),
+        ("nova", {"serviceTier": {"type": "priority"}}, "1.75"),
+        ("nova", {"serviceTier": {"type": 7}}, "1"),
+    ],
+)
+def test_a_tier_and_a_place_in_each_maker_s_words(which: str, more: dict[str, Any], times: str, meter: Meter) -> None:
+    """What the request asks for is what it would cost, as where limits hold money for it."""
+    provider, endpoint, body = WHERE[which]
+    plain = meter.estimate(body, provider=provider, endpoint=endpoint)
+    dearer = meter.estimate({**body, **more}, provider=provider, endpoint=endpoint)
+
+    assert plain.low.cost is not None
+    assert plain.most.cost is not None
+    assert (dearer.low.cost, dearer.most.cost) == (plain.low.cost * Decimal(times), plain.most.cost * Decimal(times))
+    assert dearer.unpriced == plain.unpriced == ()
+
+
+def test_an_old_model_of_claude_costs_the_same_in_the_us(meter: Meter) -> None:
+    """The surcharge is of Opus and Sonnet 4.6 and later."""
+    body = {**CLAUDE, "model": "claude-sonnet-4-5"}
+    plain, there = (
+        meter.estimate({**body, **more}, provider="anthropic", endpoint="/v1/messages")
+        for more in ({}, {"inference_geo": "us"})
+    )
+
+    assert there == plain
+
+
+@pytest.mark.parametrize(
+    ("control", "times"),
+    [
+        ({"type": "ephemeral"}, "1.25"),
+        ({"type": "ephemeral", "ttl": "5m"}, "1.25"),
+        ({"type": "ephemeral", "ttl": "1h"}, "2"),
+    ],
+)
+def test_a_prompt_that_is_to_be_cached(control: dict[str, str], times: str, meter: Meter) -> None:
+    """At most all of it is written, for as long as the request says; the other figures know nothing of that."""
+    told = meter.estimate({**CLAUDE, "cache_control": control}, provider="anthropic", endpoint="/v1/messages")
+    plain = meter.estimate(CLAUDE, provider="anthropic", endpoint="/v1/messages")
+
+    assert told.low == plain.low
+    assert plain.low.cost is not None
+    assert plain.most.cost is not None
+    assert told.most.cost == plain.most.cost + plain.low.cost * (Decimal(times) - 1)
+    assert told.most.how == "max_tokens of the request, and all of the prompt written to a cache"
+    assert plain.most.how == "max_tokens of the request"
+
+
+def test_caches_that_are_written_unasked(meter: Meter) -> None:
+    """OpenAI takes a fee for that since GPT-5.6; a text that speaks of caching is no wish for it."""
+    spoken = {**CLAUDE, "system": 'write "cache_control": {"ttl": "1h"}'}
+    body = {"model": "gpt-5.6", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+
+    claude = meter.estimate(spoken, provider="anthropic", endpoint="/v1/messages")
+
+    assert meter.estimate(body).most.how.endswith("and all of the prompt written to a cache")
+    assert meter.estimate({**body, "model": "gpt-5"}).most.how == "max_tokens of the request"
+    assert claude.most.how == "max_tokens of the request"
+
+
+@pytest.mark.parametrize("size", [1, 400_000], ids=["short", "over a megabyte"])
+def test_fees_of_tools_are_said(size: int, meter: Meter) -> None:
+    """As often as the request lets the provider use them; a function of the application's own has none."""
+    function = {"name": "f", "input_schema": {"type": "object"}}
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
+    messages = [{"role": "user", "content": "word " * size}]
+    fees = [
+        [entry.quantity for entry in told.unpriced if entry.unit == "tool_use"]
+        for tools in ([function, search], [function])
+        for told in [
+            meter.estimate(
+                {**CLAUDE, "messages": messages, "tools": tools}, provider="anthropic", endpoint="/v1/messages"
+            )
+        ]
+    ]
+
+    assert fees == [[5], []]
+
+
 @pytest.mark.parametrize(
     ("body", "where", "message"),
     [
