@@ -98,13 +98,19 @@ class Call(msgspec.Struct, eq=False):
 
         Not so what a transport asks beside it (a guard, a token), nor what was begun in there and lives on. Of two known bodies
         both are the same, as a guard may ask at the same path; a gateway may be at another one.
+
+        Args:
+            provider: At whose host the request is; a gateway's path may name another one, as it did to this call.
         """
         if not self.sending:
             return False
         exchange = self.exchange
         if body and exchange.body:
             return body == exchange.body
-        return method == exchange.method and path == exchange.path and provider.id == self.provider.id
+        if method != exchange.method or path != exchange.path:
+            return False
+        route = provider.route(method, path)
+        return route is not None and (route.provider or provider).id == self.provider.id
 
     def give_way(self) -> None:
         """An inner face is about to begin this exchange anew: it shall find what is known of earlier attempts."""

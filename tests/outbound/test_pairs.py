@@ -26,7 +26,7 @@ from google.genai import types
 from loopback import PATH, Loopback, Reply
 from msgspec.structs import replace
 
-from payi_middleware import PayiTransport, instrument, track, uninstrument
+from payi_middleware import PayiTransport, current, instrument, track, uninstrument
 from payi_middleware import aiohttp as aiohttp_face
 from payi_middleware import urllib3 as urllib3_face
 from payi_middleware.demo.standin import StandIn, usage_for
@@ -245,6 +245,60 @@ def by_aiohttp(loopback: Loopback) -> None:
 
 def by_httpx(loopback: Loopback) -> None:
     httpx.post(loopback.url + "?key=secret", content=REQUEST, trust_env=False)
+
+
+TRANSCRIPT = b'{"text": "hi", "usage": {"type": "duration", "seconds": 60}}'
+GATEWAYS = {
+    "cloudflare-gateway": "/v1/account/gateway/openai/audio/transcriptions",
+    "litellm": "/openai/v1/audio/transcriptions",
+    "portkey": "/v1/proxy/openai/v1/audio/transcriptions",
+    "pydantic-gateway": "/proxy/openai/v1/audio/transcriptions",
+}
+
+
+class StreamingTransport(AiohttpTransport):
+    """httpx over aiohttp, with a body that aiohttp reads as it sends it."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self.session.post(str(request.url), data=request.stream, headers=request.headers)
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Parts(answer))
+
+
+def form_by_httpx_over_aiohttp(url: str) -> None:
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=StreamingTransport()) as client:
+            await client.post(url, data={"model": "whisper-1"}, files={"file": ("a.wav", b"RIFF", "audio/wav")})
+
+    asyncio.run(ask())
+
+
+def parts_by_requests(url: str) -> None:
+    assert requests.post(url, data=iter([b"RIFF"]), timeout=5).content == TRANSCRIPT
+
+
+def file_by_urllib3_tried_again(url: str) -> None:
+    target = urllib3.util.parse_url(url)
+    retries = urllib3.Retry(2, backoff_factor=0, allowed_methods=None, status_forcelist=[503])
+    with urllib3.HTTPConnectionPool(str(target.host), target.port, retries=retries) as pool:
+        assert pool.urlopen("POST", str(target.path), io.BytesIO(b"RIFF")).data == TRANSCRIPT
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize("ask", [form_by_httpx_over_aiohttp, parts_by_requests, file_by_urllib3_tried_again])
+def test_a_body_that_cannot_be_seen_on_its_way_through_a_gateway(
+    ask: Callable[[str], None], gateway: str, loopback: Loopback
+) -> None:
+    """The path names whose the exchange is to the inner face as it did to the outer one: it is one event."""
+    seen = Watched(hosts={loopback.host: gateway})
+    instrument(seen.meter)
+    loopback.replies = [Reply([TRANSCRIPT])]
+    if ask is file_by_urllib3_tried_again:
+        loopback.replies.insert(0, Reply([], status=503))
+    with track(user_id="jane"):
+        ask(f"http://{loopback.host}{GATEWAYS[gateway]}")
+        assert (current().calls, current().pending) == (1, 0)
+    assert (seen.one.provider, seen.one.units) == ("openai", {"audio_second": (60, 0)})
+    seen.meter.close()
 
 
 @pytest.mark.parametrize("ask", [by_requests, by_urllib3, by_botocore, by_aiohttp, by_httpx])
