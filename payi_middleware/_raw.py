@@ -19,7 +19,7 @@ from .limits.places import REASON, STATUS
 if TYPE_CHECKING:
     from .limits.answer import Refused
 
-__all__ = ["ended_with", "is_watched", "made", "watch"]
+__all__ = ["ended_with", "is_told", "is_watched", "made", "watch"]
 
 _CALL = "_payi_call"
 _ROOM = "_payi_room"
@@ -31,9 +31,27 @@ def is_watched(raw: Any) -> bool:
     return issubclass(type(raw), _Watched | _File)
 
 
+def is_told(raw: Any, call: Call) -> bool:
+    """Whether an inner face's call of this answer has ended: it has the event, and `call` none.
+
+    An inner face takes a request whose body was changed between the two for another one.
+    """
+    if not is_watched(raw) or _call_of(raw).once:
+        return False
+    call.take_over()
+    return True
+
+
 def watch(raw: Any, call: Call) -> Any:
-    """Watch an answer that is to be read. Returns what is to be read instead, for nearly all the same object."""
+    """Watch an answer that is to be read. Returns what is to be read instead, for nearly all the same object.
+
+    One that an inner face's call watches, as the body was changed between the two, is this call's from now on.
+    """
     kind: Any = type(raw)
+    if is_watched(raw):
+        _call_of(raw).take_over()
+        raw.__dict__[_CALL] = call
+        return raw
     if not (hasattr(kind, "_raw_read") and hasattr(kind, "_handle_chunk")):
         return _File(raw, call)
     raw.__dict__[_CALL] = call
@@ -41,6 +59,11 @@ def watch(raw: Any, call: Call) -> Any:
     raw.__dict__[_READING] = False
     raw.__class__ = _watched(kind)
     return raw
+
+
+def _call_of(raw: Any) -> Call:
+    call: Call = raw.__dict__[_CALL]
+    return call
 
 
 def ended_with(call: Call, body: Any, encoding: str | None) -> None:
@@ -153,7 +176,7 @@ class _File:
 
     def __init__(self, inner: Any, call: Call) -> None:
         self._inner = inner
-        self._call = call
+        self._payi_call = call
         self._room = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -179,8 +202,8 @@ class _File:
     def data(self) -> Any:
         """All of it, decoded, as urllib3's answers have it."""
         data = self._inner.data
-        if not self._call.parts:
-            ended_with(self._call, data, None)
+        if not self._payi_call.parts:
+            ended_with(self._payi_call, data, None)
         return data
 
     @property
@@ -190,7 +213,7 @@ class _File:
 
         def stream(*args: Any, **more: Any) -> Iterator[bytes]:
             if more.get("decode_content"):
-                self._call.encoding = ""
+                self._payi_call.encoding = ""
             return self._each(inner(*args, **more))
 
         return stream
@@ -203,40 +226,40 @@ class _File:
         except GeneratorExit:
             raise  # the reader stopped; close() tells when the call is over
         except BaseException as error:
-            self._call.failed(error)
+            self._payi_call.failed(error)
             raise
-        self._call.end()
+        self._payi_call.end()
 
     def _reading(self, read: Any, whole: bool) -> Any:
         def reading(*args: Any, **more: Any) -> Any:
             try:
                 data = read(*args, **more)
             except BaseException as error:
-                self._call.failed(error)
+                self._payi_call.failed(error)
                 raise
             amount = args[0] if args else more.get("amt")
             if data:
                 self._keep(data)
             if (not data and amount != 0) or (whole and (amount is None or amount < 0)):
-                self._call.end()
+                self._payi_call.end()
             return data
 
         return reading
 
     def _keep(self, data: bytes) -> None:
-        self._call.parts.append(bytes(data))
+        self._payi_call.parts.append(bytes(data))
         self._room -= len(data) + OVERHEAD
         if self._room < 0:
-            self._room = self._call.told_parts()
+            self._room = self._payi_call.told_parts()
 
     def close(self) -> None:
         """Close what is read from, which ends the call."""
         try:
             self._inner.close()
         finally:
-            self._call.end("aborted")
+            self._payi_call.end("aborted")
 
     def __del__(self) -> None:
-        call = self.__dict__.get("_call")
+        call = self.__dict__.get(_CALL)
         if call is not None:
             call.end("aborted")

@@ -116,6 +116,8 @@ def _tap(call: Call, response: Any) -> Any:
     if call.taken:
         return response
     try:
+        if _raw.is_told(response.raw, call):
+            return response
         headers = response.headers
         encoding = headers.get("content-encoding")
         call.answered(response.status_code, encoding, headers)

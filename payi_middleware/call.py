@@ -81,6 +81,8 @@ class Call(msgspec.Struct, eq=False):
     """Whether an inner face took this exchange over."""
     sending: bool = False
     """Whether the face is waiting for the head of the answer: who sends the same meanwhile, sends this very exchange."""
+    body_now: Callable[[], bytes | None] | None = None
+    """Tells the request's body as it is by now, while what sends it may change it."""
     first_byte: int | None = None
     encoding: str = ""
     """The answer's content-encoding."""
@@ -106,7 +108,7 @@ class Call(msgspec.Struct, eq=False):
             return False
         exchange = self.exchange
         if body and exchange.body:
-            return body == exchange.body
+            return body == exchange.body or (self.body_now is not None and body == self.body_now())
         if method != exchange.method or path != exchange.path:
             return False
         route = provider.route(method, path)

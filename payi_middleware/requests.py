@@ -7,6 +7,7 @@ mocked, the application's own) is seen, redirect by redirect. urllib3 beneath it
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -79,6 +80,7 @@ class _Adapter(BaseAdapter):
         token = None
         try:
             token = owner.set(call)
+            call.body_now = partial(_body, request)
             call.sending = True
             response = self._send(request, *args, **options)
         except BaseException as error:
@@ -86,6 +88,7 @@ class _Adapter(BaseAdapter):
             raise
         finally:
             call.sending = False  # before any call, where a signal's handler may raise
+            call.body_now = None
             sent(token)
         return _tap(call, request, response)
 
@@ -114,9 +117,14 @@ _maker = HTTPAdapter()
 """Makes answers of requests' own class; it sends nothing."""
 
 
+def _body(request: Any) -> bytes | None:
+    """The body as it is: an adapter may change the very request that it was given."""
+    return body_of(request.body, request.headers)
+
+
 def _seen(request: Any, provider: Provider) -> Seen | None:
     try:
-        method, path, body = request.method, path_of(request.url), body_of(request.body, request.headers)
+        method, path, body = request.method, path_of(request.url), _body(request)
         if is_owned(provider, method, path, body):
             return None
         own, hop = getattr(request.hooks, "kept", _Hooks.kept)
@@ -135,6 +143,8 @@ def _tap(call: Call, request: Any, response: Any) -> Any:
     if call.taken:
         return response
     try:
+        if _raw.is_told(response.raw, call):
+            return response
         status, headers = response.status_code, response.headers
         encoding = headers.get("content-encoding")
         call.answered(status, encoding, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
@@ -14,6 +15,7 @@ import boto3
 import botocore.awsrequest
 import botocore.config
 import botocore.endpoint
+import botocore.httpsession
 import httpx
 import openai
 import pytest
@@ -26,7 +28,7 @@ from google.genai import types
 from loopback import PATH, Loopback, Reply
 from msgspec.structs import replace
 
-from payi_middleware import PayiTransport, current, instrument, track, uninstrument
+from payi_middleware import Limit, PayiTransport, current, instrument, track, uninstrument
 from payi_middleware import aiohttp as aiohttp_face
 from payi_middleware import urllib3 as urllib3_face
 from payi_middleware.demo.standin import StandIn, usage_for
@@ -447,3 +449,67 @@ def test_an_adapter_that_asks_another(loopback: Loopback, seen: Watched) -> None
         session.mount("http://", Guarded())
         session.post(loopback.url, data=REQUEST)
     assert sorted(e.endpoint for e in seen.events) == [PATH, "/v1/embeddings"]
+
+
+class Tagging(requests.adapters.HTTPAdapter):
+    """Adds a field to what it sends: to the very request, or to a copy; it may read the answer itself."""
+
+    def __init__(self, *, copies: bool = False, reads: bool = False) -> None:
+        super().__init__()
+        self.copies = copies
+        self.reads = reads
+
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        request = request.copy() if self.copies else request
+        request.prepare_body(json.dumps(json.loads(request.body) | {"user": "team"}), None)
+        answer = super().send(request, *args, **options)
+        if self.reads:
+            assert answer.content
+        return answer
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("copies", [False, True])
+def test_an_adapter_that_changes_the_body(
+    copies: bool, reads: bool, stream: bool, loopback: Loopback, seen: Watched
+) -> None:
+    """urllib3 beneath takes it for another request, but the answer is one: it is one event, and nothing stays in flight."""
+    loopback.replies = [Reply(STREAM if stream else [ANSWER])]
+    with requests.Session() as session, track(user_id="jane"):
+        session.mount("http://", Tagging(copies=copies, reads=reads))
+        session.post(loopback.url, data=STREAMED_REQUEST if stream else REQUEST, stream=stream).content
+        assert (current().calls, current().pending) == (1, 0)
+        assert str(current().cost) == "0.0000270000"
+    assert b'"team"' in loopback.asked[0].body
+    assert (seen.one.outcome, seen.one.units, seen.one.user_id) == ("ok", {"text": (100, 20)}, "jane")
+
+
+def test_a_limit_of_calls_whose_body_an_adapter_changes(loopback: Loopback) -> None:
+    """Each call is held and counted once: as many go out as the limit allows."""
+    seen = Watched(hosts={loopback.host: "openai"}, limits=[Limit("three", 3, unit="calls")])
+    instrument(seen.meter)
+    with requests.Session() as session:
+        session.mount("http://", Tagging())
+        told = [session.post(loopback.url, data=REQUEST).status_code for _ in range(4)]
+    assert (told[:3], len(loopback.asked)) == ([200] * 3, 3)
+    assert [e.outcome for e in seen.events] == ["ok"] * 3 + ["blocked"]
+    seen.meter.close()
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_session_of_botocore_that_changes_the_body(reads: bool, loopback: Loopback, seen: Watched) -> None:
+    """The same with botocore's own sessions, which read what is no stream."""
+
+    class Session(botocore.httpsession.URLLib3Session):
+        def send(self, request: Any) -> Any:
+            request.body = json.dumps(json.loads(request.body) | {"user": "team"}).encode()
+            request.headers["content-length"] = str(len(request.body))
+            answer = super().send(request)
+            return answer if not reads or answer.content == ANSWER else None
+
+    client = bedrock(loopback)
+    client._endpoint.http_session = Session()
+    assert client.invoke_model(modelId="m", body=REQUEST)["body"].read() == (b"" if reads else ANSWER)
+    client.close()
+    assert (seen.one.outcome, seen.one.units) == ("ok", {"text": (100, 20)})
