@@ -49,6 +49,8 @@ OVERHEAD = 48
 
 
 _NO_HEADERS: Headers = MappingProxyType({})
+_LET_GO = Exchange("", "", None)
+"""In place of what an ended call sent."""
 
 
 class Call(msgspec.Struct, eq=False):
@@ -313,7 +315,10 @@ class Call(msgspec.Struct, eq=False):
             health.note("call_end", "an answer could not be read; its call is recorded without a cost", exc_info=True)
             self._end_unread(ended, outcome, error_type)
         finally:
-            self.parts.clear()  # an answer may be kept long after it was read
+            # An answer may be kept long after it was read. And asyncio keeps the context in which a connection was made, with the
+            # call that was the `owner` there, as long as that connection.
+            self.parts.clear()
+            self.exchange, self.headers = _LET_GO, _NO_HEADERS
             if self.body is not None:
                 self.body = None
 

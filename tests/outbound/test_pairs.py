@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import Context, copy_context
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,7 @@ from msgspec.structs import replace
 from payi_middleware import Limit, PayiTransport, current, instrument, track, uninstrument
 from payi_middleware import aiohttp as aiohttp_face
 from payi_middleware import urllib3 as urllib3_face
+from payi_middleware.call import owner as sending
 from payi_middleware.demo.standin import StandIn, usage_for
 from payi_middleware.providers import Reading, Route, named
 from payi_middleware.providers.base import Facts
@@ -144,6 +146,28 @@ def asked(unhooked: Watched, standin: StandIn) -> Iterator[Watched]:
     instrument(unhooked.meter)
     yield unhooked
     standin.clear()
+
+
+@pytest.mark.parametrize("read_later", [False, True])
+async def test_what_a_connection_keeps(read_later: bool, loopback: Loopback, seen: Watched) -> None:
+    """asyncio keeps the context in which it made a connection as long as the connection: nothing asked is kept with it."""
+    kept: list[Context] = []
+
+    class Keeping(AiohttpTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            kept.append(copy_context())  # as `loop.add_reader` does
+            return await super().handle_async_request(request)
+
+    if read_later:  # results of a batch, too many to be read at once
+        line = {"custom_id": "1", "response": {"status_code": 200, "body": json.loads(ANSWER)}, "error": None}
+        loopback.replies = [Reply([json.dumps(line).encode() + b"\n"] * 1000)]
+    async with httpx.AsyncClient(transport=Keeping()) as client:
+        method, path = ("GET", "/v1/files/file-1/content") if read_later else ("POST", PATH)
+        await client.request(method, f"http://{loopback.host}{path}", content=REQUEST)
+        assert seen.one.units == {"text": (100_000, 20_000) if read_later else (100, 20)}
+        call = kept[0][sending]
+        assert call is not None
+        assert (call.exchange.body, dict(call.headers)) == (None, {})
 
 
 async def test_the_openai_sdk_over_aiohttp(asked: Watched, standin: StandIn, inner: list[Any]) -> None:
