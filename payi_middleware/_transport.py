@@ -94,6 +94,8 @@ def begin(request: Requestlike, meter: Metering, provider: Provider, outer: Call
         if type(content) is not bytes or content[:1] != b"{":  # it is a form, say, or packed
             content = _content(request)
         exchange = Exchange(method, path, content, own, retry, extensions.get(_HOP), host)
+        if outer is not None:
+            exchange.original = outer.exchange.original
         return open_call(meter, provider, route, exchange, outer)
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)

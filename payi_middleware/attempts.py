@@ -64,7 +64,7 @@ def joined(exchange: Exchange, activity: Activity | None, spool: Spool, now: int
 
 
 def _fingerprint(exchange: Exchange) -> int:
-    return hash((exchange.method, exchange.path, exchange.body))
+    return hash((exchange.method, exchange.path, exchange.original or exchange.body))
 
 
 def _ref(activity: Activity | None) -> weakref.ref[Activity] | None:

@@ -24,4 +24,7 @@ class Exchange(msgspec.Struct, gc=False):
     host: str = ""
     """Without the port; needed only where the endpoint has a `refine`."""
 
+    original: bytes | None = None
+    """The body as the application has it, where we changed it: by it another attempt is known."""
+
     __repr__ = object.__repr__  # a log that shows one must not show what was asked

@@ -55,7 +55,8 @@ def with_usage(request: Any, call: Call) -> Any:
         asking = type(request)(
             request.method, request.url, headers=headers, content=body, extensions=request.extensions
         )
-        call.exchange.body = body
+        exchange = call.exchange
+        exchange.original, exchange.body = exchange.original or exchange.body, body
     except Exception:
         health.note("include_usage", "a stream could not be asked for its usage; it goes as it was", exc_info=True)
         return request

@@ -232,6 +232,32 @@ def test_a_retrying_transport(lib: ModuleType, asking: Watched) -> None:
     assert asking.one.cost_source == "usage"
 
 
+@pytest.mark.parametrize("wrapped", [False, True], ids=["hook", "PayiTransport"])
+def test_another_attempt(lib: ModuleType, wrapped: bool, asking: Watched) -> None:
+    """The same request again is another attempt of the call that failed, whoever sends it again."""
+    answers = [lib.Response(503, content=b"{}") for _ in range(2)]
+
+    def handler(sent: Any) -> Any:
+        return answers.pop() if answers else lib.Response(200, content=b"".join(STREAM))
+
+    sends = lib.MockTransport(handler)
+
+    class Twice(lib.BaseTransport):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            self.inner = PayiTransport(sends, asking.meter)
+
+        def handle_request(self, sent: Any) -> Any:
+            got = self.inner.handle_request(sent)
+            return got if got.status_code < 500 else self.inner.handle_request(sent)
+
+    with lib.Client(transport=Twice() if wrapped else sends) as client:
+        while client.post(URL, content=request(stream=True)).status_code >= 500:
+            pass
+
+    assert [(told.http_status, told.attempt) for told in asking.events] == [(503, 1), (503, 2), (200, 3)]
+    assert len({told.call_group for told in asking.events}) == 1
+
+
 def test_an_early_end(lib: ModuleType, asking: Watched) -> None:
     """An application that stops reading closes the stream, and the call is aborted as ever."""
     with lib.Client(transport=mock(lib, STREAM, content_type=SSE)) as client:
