@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import aiohttp
 from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from yarl import URL
 
 from . import context, forms, health, identify
 from ._outbound import HOOK, Seen, begin, body_of, find, is_owned, path_of, redirected, refused_async, take_own
@@ -47,6 +50,8 @@ def _watching(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
             return original(self, req, *args, **more)
         found = find(req.url)
         if found is None:
+            if _last.get() is not None:
+                _sent_on(req)
             return original(self, req, *args, **more)
         return _connect(partial(original, self, req, *args, **more), req, *found)
 
@@ -61,6 +66,8 @@ async def _connect(connecting: Callable[[], Awaitable[Any]], req: Any, meter: Me
     seen = _seen(req, provider)
     call = None if seen is None else begin(meter, provider, seen)
     if call is None:
+        if seen is not None and seen.own:
+            req.response_class = _Maker(req.response_class, None, has_own=True)
         return await connecting()
     refusal = await refused_async(call)
     if refusal is not None:
@@ -71,7 +78,7 @@ async def _connect(connecting: Callable[[], Awaitable[Any]], req: Any, meter: Me
         call.failed(error)
         raise
     try:
-        req.response_class = maker = _Maker(req.response_class, call)
+        req.response_class = maker = _Maker(req.response_class, call, has_own=bool(call.exchange.own_headers))
         _learn(connection.protocol, maker)
     except Exception:
         health.note("tap", "an answer could not be watched; it goes through unseen", exc_info=True)
@@ -128,10 +135,51 @@ def _seen(req: Any, provider: Provider) -> Seen | None:
         method, path, body = req.method, path_of(url.raw_path), _body(req)
         if is_owned(provider, method, path, body):
             return None
-        return Seen(method, path, body, req.headers, url.host, take_own(req.headers))
+        return Seen(method, path, body, req.headers, url.host, _own(req))
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
         return None
+
+
+def _own(req: Any) -> dict[str, str]:
+    """The xProxy headers of a request, taken off, and kept with it: a middleware may send it again."""
+    own = take_own(req.headers)
+    if own:
+        req._payi_own = own
+        return own
+    kept: dict[str, str] = getattr(req, "_payi_own", own)
+    return kept
+
+
+_last: ContextVar[weakref.ref[Any] | None] = ContextVar("payi_last_answer", default=None)
+"""The last answer of this context to a request whose xProxy headers were taken off: where it redirects to gets them anew."""
+
+
+def _remember(answer: Any) -> None:
+    try:
+        _last.set(weakref.ref(answer))
+    except TypeError:  # whatever an application has for a class
+        pass
+
+
+def _sent_on(req: Any) -> None:
+    """A request to a host that is no provider's goes without xProxy headers where a provider's answer led to it."""
+    try:
+        last = _last.get()
+        answer = None if last is None else last()
+        if answer is None:
+            _last.set(None)
+        elif _leads_to(answer, req.url) and _own(req):
+            req.response_class = _Maker(req.response_class, None, has_own=True)
+    except Exception:
+        health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
+
+
+def _leads_to(answer: Any, url: URL) -> bool:
+    if not 300 <= (answer.status or 0) < 400:
+        return False
+    location = answer.headers.get("location") or answer.headers.get("uri")  # as aiohttp does
+    return location is not None and answer.url.join(URL(location)).origin() == url.origin()
 
 
 def _body(req: Any) -> bytes | None:
@@ -168,12 +216,20 @@ def _learn(protocol: Any, maker: _Maker) -> None:
 class _Maker:
     """Makes the one answer of a request, in place of the session's class of answers."""
 
-    def __init__(self, kind: Any, call: Call) -> None:
+    def __init__(self, kind: Any, call: Call | None, *, has_own: bool) -> None:
         self._kind: Any = kind._kind if isinstance(kind, _Maker) else kind  # a middleware sends the same request again
-        self._call: Call | None = call
+        self._call = call
+        self._has_own = has_own
+        """Whether xProxy headers of the request were taken off."""
         self.is_decoded = True
 
     def __call__(self, *args: Any, **more: Any) -> Any:
+        answer = self._made(*args, **more)
+        if self._has_own:
+            _remember(answer)
+        return answer
+
+    def _made(self, *args: Any, **more: Any) -> Any:
         call, self._call = self._call, None
         if call is None:
             return self._kind(*args, **more)
@@ -183,7 +239,11 @@ class _Maker:
             health.note("tap", "an answer could not be watched; it goes through unseen", exc_info=True)
             call.end("unknown")
             return self._kind(*args, **more)
-        answer = kind(*args, **more)
+        try:
+            answer = kind(*args, **more)
+        except BaseException as error:
+            call.failed(error)
+            raise
         answer._payi_call = call
         answer._payi_is_decoded = self.is_decoded
         return answer

@@ -15,7 +15,7 @@ from exchanges import ANSWER, REQUEST, STREAM, STREAMED_REQUEST, Watched, encode
 from garbage import collect
 from loopback import PATH, Asked, Loopback, Reply
 
-from payi_middleware import PayiMiddleware, health, track, uninstrument
+from payi_middleware import PayiMiddleware, current, health, track, uninstrument
 from payi_middleware import aiohttp as face
 
 UNTOLD = stream_of(["The ", "fox"], usage=False, finish=False, done=False)
@@ -403,6 +403,67 @@ async def test_middlewares_that_try_again(loopback: Loopback, seen: Watched) -> 
     with track(user_id="jane"):
         assert await post(loopback, lambda answer: answer.read(), REQUEST, middlewares=(again,)) == ANSWER
     assert [(e.error_type, e.outcome, e.attempt) for e in seen.events] == [("slow_down", "error", 1), (None, "ok", 2)]
+
+
+@pytest.mark.skipif(
+    not hasattr(aiohttp, "ClientMiddlewareType"), reason="newer than the oldest aiohttp that we support"
+)
+@pytest.mark.parametrize("first", [Reply([b"{}"], status=401), Reply(silent=True)])
+async def test_who_a_call_is_for_that_a_middleware_sends_again(first: Reply, loopback: Loopback, seen: Watched) -> None:
+    """It is for the same user each time, though the header that told was taken off the first time."""
+
+    async def again(request: Any, handler: Any) -> Any:
+        try:
+            answer = await handler(request)
+        except aiohttp.ServerDisconnectedError:
+            return await handler(request)
+        return await handler(request) if answer.status == 401 else answer
+
+    loopback.replies = [first, Reply()]
+    headers = {"xProxy-User-ID": "jane"}
+    assert await post(loopback, lambda answer: answer.read(), REQUEST, headers=headers, middlewares=(again,)) == ANSWER
+    assert [(e.user_id, e.attempt) for e in seen.events] == [("jane", 1), ("jane", 2)]
+    assert not [name for sent in loopback.asked for name in sent.headers if name.lower().startswith("xproxy")]
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/models"])
+async def test_a_redirect_to_who_is_no_provider(path: str, loopback: Loopback, seen: Watched) -> None:
+    """Who a call is for is not told to whatever host a provider leads to, nor to where that one leads; to others it is."""
+    headers = {"xProxy-User-ID": "jane", "x-other": "1"}
+    with Loopback() as other, Loopback() as third, Loopback() as own:
+        loopback.replies = [Reply([], status=307, headers={"location": other.url}, framing="length")]
+        other.replies = [Reply([], status=302, headers={"location": third.url}, framing="length")]
+        async with aiohttp.ClientSession() as client:
+            url = f"http://{loopback.host}{path}"
+            async with client.post(url, data=REQUEST, headers=headers) as answer:
+                assert await answer.read() == ANSWER
+            async with client.post(url, headers=headers, allow_redirects=False), client.post(own.url, headers=headers):
+                pass  # beside an answer that leads elsewhere
+            async with client.post(own.url, headers=headers):
+                pass
+        told = [host.asked[0].headers.get("xproxy-user-id") for host in (loopback, other, third)]
+        assert told == [None, None, None]
+        assert {host.asked[0].headers["x-other"] for host in (loopback, other, third)} == {"1"}
+        assert [sent.headers["xproxy-user-id"] for sent in own.asked] == ["jane", "jane"]
+    assert [e.user_id for e in seen.events] == (["jane", "jane"] if path == PATH else [])
+
+
+async def test_a_class_of_answers_that_raises(loopback: Loopback, seen: Watched) -> None:
+    """The application gets its own error, and the call has ended with it."""
+
+    class Broken(aiohttp.ClientResponse):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            raise RuntimeError("theirs")
+
+        def __del__(self, *args: Any) -> None:
+            """It has nothing of what aiohttp's own needs here."""
+
+    with track(user_id="jane"):
+        async with aiohttp.ClientSession(response_class=Broken) as client:
+            with pytest.raises(RuntimeError, match="theirs"):
+                await client.post(loopback.url, data=REQUEST)
+        assert (current().calls, current().pending) == (1, 0)
+    assert (seen.one.outcome, seen.one.error_type) == ("error", "RuntimeError")
 
 
 async def test_a_session_with_a_class_of_answers_of_its_own(loopback: Loopback, seen: Watched) -> None:
