@@ -195,7 +195,13 @@ def _signed(authorization: str) -> set[str]:
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    """What is bytes goes out as it is, so that it says what httpx, too, reads in it."""
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def is_owned(provider: Provider, method: str, path: str, body: bytes | None) -> bool:

@@ -51,6 +51,7 @@ def _watching(original: Callable[..., Any]) -> Callable[..., Any]:
         # What goes through a proxy has its whole URL as the target.
         found = find(self) if url[:1] == "/" else find_at(url)
         if found is None:
+            headers = _sent_on(headers, more.get("retries"))
             return original(self, method, url, body, headers, *args, **more)
         seen, headers = _seen(self, found[1], method, url, body, headers)
         call = None if seen is None else begin(*found, seen)
@@ -85,7 +86,7 @@ def _seen(pool: Any, provider: Provider, method: str, url: str, body: Any, heade
         if is_owned(provider, method, path, content):
             return None, headers
         own: dict[str, str] = {}
-        if any(_is_own(name) for name in sending):
+        if any(map(_is_own, sending)):
             sending = headers = sending.copy()
             own = take_own(headers)
         host = pool.host if url.startswith("/") else place_of(url).host
@@ -93,6 +94,20 @@ def _seen(pool: Any, provider: Provider, method: str, url: str, body: Any, heade
     except Exception:
         health.note("call_begin", "a call could not be looked at; it goes through unseen", exc_info=True)
         return None, headers
+
+
+def _sent_on(headers: Any, retries: Any) -> Any:
+    """Headers for a host that is no provider's: without xProxy's where a provider redirected to it, as a manager sends all on."""
+    try:
+        if not isinstance(retries, urllib3.Retry) or not retries.history or not any(map(_is_own, headers or ())):
+            return headers
+        if not any(hop.redirect_location and find_at(hop.url) for hop in retries.history):
+            return headers
+        headers = headers.copy()
+        take_own(headers)
+    except Exception:
+        health.note("hook", "a request could not be looked at; it goes through unseen", exc_info=True)
+    return headers
 
 
 def _is_own(name: Any) -> bool:

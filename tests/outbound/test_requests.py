@@ -301,6 +301,13 @@ def test_a_send_of_the_applications_own(session: Any, loopback: Loopback, seen: 
     assert [event.outcome for event in seen.events] == ["ok", "ok"]
 
 
+@pytest.mark.parametrize("value", [b"Strau\xc3\x9f", b"Strau\xdf", "Strauß"])
+def test_a_name_beyond_ascii(value: Any, session: Any, loopback: Loopback, seen: Watched) -> None:
+    """As bytes it is UTF-8, or else what HTTP once had."""
+    session.post(loopback.url, data=REQUEST, headers={"xProxy-User-ID": value})
+    assert seen.one.user_id == "Strauß"
+
+
 @pytest.mark.parametrize("headers", [{}, {"xProxy-User-ID": "jane"}])
 def test_hooks_of_a_request(headers: dict[str, str], session: Any, loopback: Loopback, seen: Watched) -> None:
     """A request's hooks have nothing in them but the application's, so that another request can be made with them."""

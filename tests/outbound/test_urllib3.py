@@ -198,6 +198,32 @@ def test_redirects(loopback: Loopback, seen: Watched) -> None:
     assert all(sent.headers["x-other"] == "1" for sent in loopback.asked)
 
 
+@pytest.mark.parametrize("path", [PATH, "/v1/models"])
+def test_a_redirect_to_who_is_no_provider(path: str, loopback: Loopback, seen: Watched) -> None:
+    """Who a call is for is not told to whatever host a provider leads to, nor to where that one leads; to others it is."""
+    headers = {"xProxy-User-ID": "jane", "x-other": "1"}
+    with Loopback() as other, Loopback() as third, Loopback() as own, urllib3.PoolManager() as pool:
+        loopback.replies = [Reply([], status=307, headers={"location": other.url}, framing="length")]
+        other.replies = [Reply([], status=302, headers={"location": third.url}, framing="length")]
+        for url in (f"http://{loopback.host}{path}", own.url):
+            assert post(pool, url, REQUEST, headers=headers, preload_content=True).data == ANSWER
+        own.replies = [Reply([], status=307, headers={"location": PATH + "/again"}, framing="length"), Reply()]
+        assert post(pool, own.url, REQUEST, headers=headers, preload_content=True).data == ANSWER
+        told = [host.asked[0].headers.get("xproxy-user-id") for host in (loopback, other, third)]
+        assert told == [None, None, None]
+        assert {host.asked[0].headers["x-other"] for host in (loopback, other, third)} == {"1"}
+        assert [sent.headers["xproxy-user-id"] for sent in own.asked] == ["jane"] * 3
+    assert headers == {"xProxy-User-ID": "jane", "x-other": "1"}
+    assert [e.user_id for e in seen.events] == (["jane"] if path == PATH else [])
+
+
+@pytest.mark.parametrize("value", [b"Strau\xc3\x9f", b"Strau\xdf", "Strauß"])
+def test_a_name_beyond_ascii(value: Any, pool: Any, loopback: Loopback, seen: Watched) -> None:
+    """As bytes it is UTF-8, or else what HTTP once had."""
+    post(pool, loopback.url, REQUEST, headers={"xProxy-User-ID": value}, preload_content=True)
+    assert seen.one.user_id == "Strauß"
+
+
 def test_a_redirect_inside_a_pool(loopback: Loopback, seen: Watched) -> None:
     """A pool that follows a redirect by itself: whoever watches the answer has it, once."""
     loopback.replies = [Reply([], status=303, headers={"location": "/v1/chat/completions/1"}), Reply()]
