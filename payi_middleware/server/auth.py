@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final
 
 from fastapi import Request
-from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +16,7 @@ from ..exceptions import StoreError
 from .errors import Answer, ApiError, away
 from .keys import Caller, Role, known
 from .rates import Budget, Rates
+from .readers import Readers
 
 __all__ = ["MANAGE", "OWN", "READ", "SEND", "Auth", "Keyring", "allowed", "budget", "needs"]
 
@@ -38,7 +38,7 @@ _BUDGET = "payi.budget"
 class Keyring:
     """Who a key speaks for, remembered for a second."""
 
-    def __init__(self, readers: Engine) -> None:
+    def __init__(self, readers: Readers) -> None:
         self._readers = readers
         self._seen: dict[bytes, tuple[float, Caller]] = {}
 

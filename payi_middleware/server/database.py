@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import QueuePool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -20,6 +20,7 @@ from ..settings import Settings, load
 from ..store import Store, open_store
 from ..store.connection import Connection as StoreConnection
 from ..store_url import is_postgresql, shown_store
+from .readers import Readers
 from .tables import METADATA, VERSION, version
 
 __all__ = ["kept", "over", "plainly", "prepare", "reading"]
@@ -101,7 +102,7 @@ class _Lent:
         pass
 
 
-def reading(store: Settings) -> Engine:
+def reading(store: Settings) -> Readers:
     """Connections that cannot write."""
     if is_postgresql(store.store):
         from ..store.postgresql import connect
@@ -112,8 +113,8 @@ def reading(store: Settings) -> Engine:
     return _pool(_SQLITE, _reader_of(store.store_path), most=44)
 
 
-def _pool(name: str, connect: Callable[[], Any], *, most: int, **options: Any) -> Engine:
-    return sqlalchemy.create_engine(
+def _pool(name: str, connect: Callable[[], Any], *, most: int, **options: Any) -> Readers:
+    engine = sqlalchemy.create_engine(
         name,
         creator=connect,
         poolclass=QueuePool,
@@ -122,6 +123,7 @@ def _pool(name: str, connect: Callable[[], Any], *, most: int, **options: Any) -
         pool_reset_on_return=None,
         **options,
     )
+    return Readers(engine, most)
 
 
 def _reader_of(path: Path) -> Callable[[], sqlite3.Connection]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, NamedTuple, TypeAlias
 
 from fastapi import Depends, Request
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from ..limits.ledger import Ledger
 from ..pricing import Prices
@@ -17,6 +17,7 @@ from .keys import Caller
 from .managed import Managed
 from .metrics import Metrics
 from .rates import Rates
+from .readers import Readers
 from .writer import Writer
 
 __all__ = ["Counting", "Manager", "Managing", "Owner", "Reader", "Reading", "Sender", "Serving", "Writing", "serving"]
@@ -26,7 +27,7 @@ class Serving(NamedTuple):
     """The parts of a running server."""
 
     writer: Writer
-    readers: Engine
+    readers: Readers
     events: Store
     """Open for reading."""
     prices: Prices
@@ -44,8 +45,8 @@ def serving(request: Request) -> Serving:
     return found
 
 
-def _reading(request: Request) -> Iterator[Connection]:
-    with serving(request).readers.connect() as sql:
+async def _reading(request: Request) -> AsyncIterator[Connection]:
+    async with serving(request).readers.lent() as sql:
         yield sql
 
 
