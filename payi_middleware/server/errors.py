@@ -18,7 +18,7 @@ from starlette.responses import Response
 from .. import health
 from ..exceptions import LedgerError, StoreError
 
-__all__ = ["HANDLERS", "MALFORMED", "Answer", "ApiError", "away", "not_found", "problem"]
+__all__ = ["HANDLERS", "MALFORMED", "Answer", "ApiError", "away", "not_found", "problem", "refusal"]
 
 MALFORMED = "request_processing_error"
 """The code of a request that is wrong in a way without a code of its own."""
@@ -58,6 +58,15 @@ def not_found(what: str, name: str, code: str | None = None) -> ApiError:
     return ApiError(404, f"there is no {what} {health.shown(name)}", code)
 
 
+def refusal(error: Exception) -> ApiError:
+    """What an error is to whoever sent something that was not stored."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, StoreError):
+        return ApiError(503, f"the store cannot be used now: {error}", "unexpected_error", retry_after=1)
+    return ApiError(500, "a fault of the server's own; its log tells more", "unexpected_error")
+
+
 def problem(status: int, title: str, detail: str | None = None, headers: dict[str, str] | None = None) -> Response:
     """A Problem Details answer."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
@@ -90,11 +99,7 @@ async def away(request: Request, error: Exception) -> Response:
     if isinstance(error, DBAPIError):  # of a reader; without the statement and its values
         error = StoreError(" ".join(str(error.orig).split()))
     health.note("server_store", "the store cannot be used: %s", error)
-    return Answer(
-        ApiError(503, f"the store cannot be used now: {error}", "unexpected_error", retry_after=1).body(),
-        503,
-        {"Retry-After": "1"},
-    )
+    return await _refused(request, refusal(error))
 
 
 async def _ledger(request: Request, error: Exception) -> Response:
@@ -110,7 +115,7 @@ async def _ledger(request: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, error: Exception) -> Response:
     """A fault of ours, of which nothing is told but that it is one; the server's log has it."""
-    return Answer(ApiError(500, "a fault of the server's own; its log tells more", "unexpected_error").body(), 500)
+    return await _refused(request, refusal(error))
 
 
 HANDLERS: dict[Any, Any] = {

@@ -8,11 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
+import payi
 import pytest
 from servers import Server
 from stores import kept_bytes
 
 from payi_middleware.events import CallEvent
+from payi_middleware.exceptions import StoreError
+from payi_middleware.manual.items import Draft
+from payi_middleware.server.errors import ApiError
+from payi_middleware.server.settling import Load, Outcome
 from payi_middleware.store import open_store
 
 UNITS = {"text": {"input": 1000, "output": 100}}
@@ -333,6 +338,55 @@ def test_the_good_items_of_a_bulk_are_stored(server: Server) -> None:
     assert (only_bad.status_code, only_bad.json()["ingest_count"]) == (400, 0)
     assert (none.status_code, none.json()["ingest_count"]) == (200, 0)
     assert len(stored(server, "partial")) == 2
+
+
+FAULTS = [
+    (ApiError(503, "too many events are waiting"), 503),
+    (StoreError("the disk is full"), 503),
+    (ZeroDivisionError(), 500),
+]
+
+
+@pytest.mark.parametrize(("fault", "status"), FAULTS)
+def test_a_bulk_whose_later_part_cannot_be_written(
+    server: Server, monkeypatch: pytest.MonkeyPatch, fault: Exception, status: int
+) -> None:
+    """What was written is told so, and the rest by its indexes: a client that sends again what fails stores nothing twice."""
+    name = f"parts-{type(fault).__name__}"
+    writer, loads = server.app.state.serving.writer, list[Load]()
+    write = writer.ingest
+
+    async def first(load: Load) -> list[Outcome]:
+        loads.append(load)
+        if len(loads) % 2 == 0:
+            raise fault
+        found: list[Outcome] = await write(load)
+        return found
+
+    monkeypatch.setattr(writer, "ingest", first)
+    monkeypatch.setattr("payi_middleware.server.api.ingest._AT_ONCE", 3)
+    items: list[Any] = [CALL, {}, CALL, CALL, {}, CALL, CALL]
+    with payi.Payi(base_url=server.url, api_key=server.key("ingest", name), max_retries=2) as client:
+        told = client.ingest.bulk(events=items)
+
+    assert (told.ingest_count, told.total_count) == (2, 7)
+    refused = [(error.item_index, error.xproxy_result) for error in told.errors or ()]
+    statuses = [(index, why and why.status_code) for index, why in refused]
+    assert statuses == [(1, 400), (3, status), (4, 400), (5, status), (6, status)]
+    assert len(stored(server, name)) == 2
+
+
+def test_a_bulk_of_which_nothing_is_written_is_refused_whole(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is sent again, though a part of it, which had nothing to store, was done with."""
+
+    async def none(load: Load) -> list[Outcome]:
+        if any(isinstance(one, Draft) for one in load.events):
+            raise StoreError("the disk is full")
+        return [one for one in load.events if isinstance(one, ApiError)]
+
+    monkeypatch.setattr(server.app.state.serving.writer, "ingest", none)
+    monkeypatch.setattr("payi_middleware.server.api.ingest._AT_ONCE", 2)
+    assert refusal(server, [{}, {}, CALL], "/bulk") == (503, "unexpected_error")
 
 
 @pytest.mark.parametrize(("body", "code"), [(b"{}", "request_processing_error"), (b"[{]", "invalid_json")])

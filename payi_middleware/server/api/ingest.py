@@ -19,13 +19,14 @@ from starlette.responses import Response
 from ...events import format_id, format_time
 from ...manual.items import BulkItem, Draft, Item
 from ..auth import SEND, allowed, budget
-from ..errors import MALFORMED, Answer, ApiError
+from ..errors import MALFORMED, Answer, ApiError, refusal
 from ..items import draft_of, refusal_of
 from ..keys import Caller
 from ..results import result_of
 from ..rows import new_request_id
 from ..serving import serving
-from ..settling import Load, Outcome
+from ..settling import Load, Outcome, Settled
+from ..writer import Writer
 
 __all__ = ["bulk", "bulk_upsert", "single"]
 
@@ -105,9 +106,7 @@ async def _bulk(request: Request, *, upsert: bool) -> Response:
         whole = {"ingest_count": 0, "error_count": 1, "item_error_count": 0, "total_count": 0, "errors": None}
         return Answer(_times() | whole | read.body(), 400)
     left.bring(len(read))
-    outcomes: list[Outcome] = []
-    for start in range(0, len(read), _AT_ONCE):
-        outcomes += await running.writer.ingest(Load(caller, read[start : start + _AT_ONCE], upsert))
+    outcomes = await _written(running.writer, caller, read, upsert)
     running.metrics.counted(outcomes)
     errors = [
         {"item_index": n, "xproxy_result": outcome.body()}
@@ -124,6 +123,23 @@ async def _bulk(request: Request, *, upsert: bool) -> Response:
     if not errors or len(errors) < len(outcomes):
         return Answer(_times() | answer)
     return Answer(_times() | answer | ApiError(400, "no item could be ingested; `errors` tells why").body(), 400)
+
+
+async def _written(writer: Writer, caller: Caller, read: Sequence[Draft | ApiError], upsert: bool) -> list[Outcome]:
+    """What became of the items, which are written in parts.
+
+    Once some are stored, the failure of a later part is told of each of the items that are not: were the whole refused, it
+    would be sent again, and what has no `provider_response_id` be stored twice.
+    """
+    outcomes: list[Outcome] = []
+    for start in range(0, len(read), _AT_ONCE):
+        try:
+            outcomes += await writer.ingest(Load(caller, read[start : start + _AT_ONCE], upsert))
+        except Exception as error:  # the writer has told of a fault of ours
+            if not any(isinstance(one, Settled) for one in outcomes):
+                raise
+            return outcomes + [one if isinstance(one, ApiError) else refusal(error) for one in read[start:]]
+    return outcomes
 
 
 def _times() -> dict[str, Any]:
