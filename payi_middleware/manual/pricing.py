@@ -10,7 +10,7 @@ from ..costing import Costed, conditions, cost_of, provider_of
 from ..events import CallEvent, Inbound, Line, Side, Units, Unpriced
 from ..pricing import Prices, cost_of_lines
 from .items import Draft
-from .naming import model_of, plain
+from .naming import model_of, plain, unmarked
 
 __all__ = ["Price", "event_of", "unknown_units"]
 
@@ -25,13 +25,17 @@ class Price(NamedTuple):
     units: dict[str, dict[str, str | None]]
     """Unit -> `input_price` and `output_price`, USD for a single unit as decimal strings."""
 
+    def rate(self, unit: str, side: Side) -> str | None:
+        """USD for a single unit under that very name; None if it has no price."""
+        return self.units.get(unit, {}).get(f"{side}_price")
+
 
 def event_of(draft: Draft, prices: Prices, own: tuple[Price, ...]) -> CallEvent:
     """The event of a draft, priced; `own` are the versions of its resource, the latest first."""
     units = plain(draft.units)
     provider = provider_of(draft.category)
     if own:
-        costed, version = _own_cost(units, own, draft)
+        units, costed, version = _by_own(own, draft)
     elif not units:
         costed, version = Costed(None, "none", (), None if draft.error_type else "no units were told"), None
     else:
@@ -86,26 +90,36 @@ def unknown_units(event: CallEvent) -> Units:
     return unknown
 
 
-def _own_cost(units: Units, versions: tuple[Price, ...], draft: Draft) -> tuple[Costed, str | None]:
-    """The cost by the version that holds at the event's time."""
+def _by_own(versions: tuple[Price, ...], draft: Draft) -> tuple[Units, Costed, str | None]:
+    """(units, cost, version) by the version that holds at the event's time.
+
+    Units of a long prompt keep their names where it has a price for them, as Pay-i's own versions do.
+    """
     price = next((one for one in versions if one.start_ns <= draft.started_ns), None)
     if price is None:
-        day = _day(draft.started_ns)
-        return Costed(None, "none", (), f"no price of {draft.category}/{draft.resource} holds on {day}"), None
+        why = f"no price of {draft.category}/{draft.resource} holds on {_day(draft.started_ns)}"
+        return plain(draft.units), Costed(None, "none", (), why), None
+    kept = {unit for unit, both in draft.units.items() if any(price.rate(unit, side) for side, _ in _sides(both))}
+    units = plain(draft.units, kept)
+    return units, _own_cost(units, price, draft), price.resource_id
+
+
+def _own_cost(units: Units, price: Price, draft: Draft) -> Costed:
+    """What units cost by a version; a side of a long prompt without a price costs what one of a short prompt does."""
     lines: list[Line] = []
     unpriced: list[Unpriced] = []
     since = _day(price.start_ns)
     for unit, both in units.items():
         for side, quantity in _sides(both):
-            rate = price.units.get(unit, {}).get(f"{side}_price")
+            rate = price.rate(unit, side) or price.rate(unmarked(unit), side)
             if rate is None:
                 unpriced.append(Unpriced(unit, quantity, f"no {side} price for {unit} of {draft.resource}"))
             else:
                 lines.append(Line(unit, side, quantity, format(Decimal(rate), "f"), 1, "own resource", since))
     if not lines:
         reason = f"no price for any unit of {draft.resource}" if units else "no units were told"
-        return Costed(None, "none", tuple(unpriced), None if draft.error_type else reason), price.resource_id
-    return Costed(cost_of_lines(lines), "usage", tuple(unpriced), None), price.resource_id
+        return Costed(None, "none", tuple(unpriced), None if draft.error_type else reason)
+    return Costed(cost_of_lines(lines), "usage", tuple(unpriced), None)
 
 
 def _sides(both: tuple[int, int]) -> list[tuple[Side, int]]:

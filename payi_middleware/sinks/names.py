@@ -17,6 +17,7 @@ _MOST_SMALL = (
     ("gemini-2.5-pro", 200_000),
     ("gemini-1.", 128_000),
 )
+_LARGE = "_large_context"
 _SIZED = ("text", "vision", "reasoning")
 """Units that have a second name for large prompts, as have those of caches."""
 
@@ -39,7 +40,7 @@ def named(event: CallEvent) -> tuple[str, str]:
 
 def named_units(event: CallEvent, resource: str) -> dict[str, dict[str, int]]:
     """The units; those of a prompt that Pay-i counts as large context have names of their own."""
-    suffix = "_large_context" if _is_large(event.units, resource) else ""
+    suffix = _LARGE if _is_large(event.units, resource) else ""
     return {
         (unit + suffix if is_sized(unit) else unit): {"input": sides[0], "output": sides[1]}
         for unit, sides in event.units.items()
@@ -54,4 +55,4 @@ def _is_large(units: Units, resource: str) -> bool:
 
 def is_sized(unit: str) -> bool:
     """Whether a unit has a second name for large prompts."""
-    return unit in _SIZED or "_cache_" in unit
+    return unit in _SIZED or ("_cache_" in unit and not unit.endswith(_LARGE))

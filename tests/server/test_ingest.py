@@ -255,6 +255,35 @@ def test_an_applications_own_prices_hold_at_the_events_time(server: Server) -> N
     assert late.provider == "planets"
 
 
+def test_own_prices_of_long_prompts(server: Server) -> None:
+    """They price units of their names, which are kept; a side without one costs what it does in a short prompt."""
+    key = server.key("admin", "long")
+    units = {
+        "text": {"input_price": 1, "output_price": 5},
+        "text_large_context": {"input_price": 2},
+        "text_cache_read": {"input_price": 0.25},
+        "image_large_context": {"input_price": 9},
+    }
+    with server.http(key) as http:
+        http.post("/api/v1/categories/moon/resources/Io", json={"units": units}).raise_for_status()
+
+    def told(units: dict[str, Any]) -> tuple[float, Any]:
+        result = sent(server, {"category": "moon", "resource": "Io", "units": units}, key)["xproxy_result"]
+        return result["cost"]["total"]["base"], result.get("unknown_units")
+
+    assert told({"text": {"input": 10}, "text_large_context": {"input": 10, "output": 1}}) == (35, None)
+    assert told({"text_large_context": {"output": 1}, "text_cache_read_large_context": {"input": 4}}) == (6, None)
+    assert told({"image_large_context": {"input": 1, "output": 3}}) == (
+        9,
+        {"image_large_context": {"input": 0, "output": 3}},
+    )
+    assert [event.units for event in stored(server, "long")] == [
+        {"text": (10, 0), "text_large_context": (10, 1)},
+        {"text": (0, 1), "text_cache_read": (4, 0)},
+        {"image_large_context": (1, 3)},
+    ]
+
+
 BAD: list[tuple[Any, str]] = [
     (b"", "invalid_json"),
     (b"{", "invalid_json"),

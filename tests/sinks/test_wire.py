@@ -274,6 +274,13 @@ def test_large_prompts(model: str, prompt: int, is_large: bool) -> None:
     }  # fmt: skip
 
 
+def test_units_that_were_told_as_large_stay_so() -> None:
+    """As events have them that a resource of one's own has priced."""
+    units = {"text_large_context": (300_000, 5), "text_cache_read_large_context": (300_000, 0)}
+
+    assert list(named_units(call(units=units), "claude-sonnet-4-5")) == list(units)
+
+
 def test_a_cost_in_ticks_is_told_exactly() -> None:
     """A cost is a plain decimal string."""
     told = sent(call(cost=Cost(1, 0, 1), units={"text": (1, 0)}))
