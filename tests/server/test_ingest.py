@@ -263,6 +263,7 @@ def test_own_prices_of_long_prompts(server: Server) -> None:
         "text_large_context": {"input_price": 2},
         "text_cache_read": {"input_price": 0.25},
         "image_large_context": {"input_price": 9},
+        "dust": {"input_price": "1e-40"},
     }
     with server.http(key) as http:
         http.post("/api/v1/categories/moon/resources/Io", json={"units": units}).raise_for_status()
@@ -277,10 +278,12 @@ def test_own_prices_of_long_prompts(server: Server) -> None:
         9,
         {"image_large_context": {"input": 0, "output": 3}},
     )
+    assert told({"dust": {"input": 1}}) == (0, None)
     assert [event.units for event in stored(server, "long")] == [
         {"text": (10, 0), "text_large_context": (10, 1)},
         {"text": (0, 1), "text_cache_read": (4, 0)},
         {"image_large_context": (1, 3)},
+        {"dust": (1, 0)},
     ]
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from ...events import format_id
@@ -31,7 +31,17 @@ router = APIRouter(prefix="/api/v1/categories", tags=["categories"])
 _MOST_UNITS = 64
 _MOST_VERSIONS = 1000
 
-_Price = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+_PLACES = 40  # of a price; a tiny one in exponents would be spelt out to millions of zeros
+
+
+def _spelt_out(price: Decimal) -> Decimal:
+    exponent = price.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -_PLACES:
+        raise ValueError(f"more than {_PLACES} decimal places")
+    return price
+
+
+_Price = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False), AfterValidator(_spelt_out)]
 _Count = Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]
 
 
