@@ -7,8 +7,11 @@ from collections import Counter
 import msgspec
 
 from .costing import conditions, cost_of
-from .events import CallEvent, Unpriced
+from .events import CallEvent, Side, Unpriced
+from .manual.naming import model_of
+from .manual.pricing import OWN_RESOURCE
 from .pricing import Prices
+from .pricing.plan import REQUEST
 
 __all__ = ["repriced"]
 
@@ -16,15 +19,16 @@ __all__ = ["repriced"]
 def repriced(event: CallEvent, prices: Prices) -> CallEvent | None:
     """The event with the cost that it has by these rates; None if that is the one it has.
 
-    A cost that the provider stated stays, and so does a call of which nothing was counted.
+    A cost that the provider stated stays, and so does a call of which nothing was counted. So does what a server has from
+    elsewhere: by an application's own resource, or from a second telling of the call, which corrected its cost alone.
     """
-    if event.cost_source == "provider" or not event.units:
+    if event.cost_source == "provider" or not event.units or _is_from_elsewhere(event):
         return None
     seen = tuple(entry for entry in event.unpriced if not _is_of_rates(entry, prices))
     costed = cost_of(
         prices,
         event.provider,
-        event.resource or event.requested_resource,
+        model_of(event.category, event.resource or event.requested_resource),
         event.units,
         event.started_ns,
         tier=event.service_tier,
@@ -46,6 +50,24 @@ def repriced(event: CallEvent, prices: Prices) -> CallEvent | None:
         reason=costed.reason,
         price_version=prices.version,
     )
+
+
+def _is_from_elsewhere(event: CallEvent) -> bool:
+    """Whether a cost is not what any of our rates would make of the units."""
+    told: dict[tuple[str, Side], int] = {}
+    for line in () if event.cost is None else event.cost.lines:
+        if line.source == OWN_RESOURCE:
+            return True
+        told[line.unit, line.side] = told.get((line.unit, line.side), 0) + line.quantity
+    if event.parts:  # those without a rate have no line, though their units are in the sum
+        return False
+    return any(quantity != _counted(event, unit, side) for (unit, side), quantity in told.items())
+
+
+def _counted(event: CallEvent, unit: str, side: Side) -> int:
+    """How many of a unit an event has; one of a fee that each request has, unless it tells of them itself."""
+    into, out = event.units.get(unit, (1, 0) if unit == REQUEST else (0, 0))
+    return into if side == "input" else out
 
 
 def _is_of_rates(entry: Unpriced, prices: Prices) -> bool:

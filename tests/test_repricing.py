@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from made import START_NS, call
 from typer.testing import CliRunner
 
 from payi_middleware.cli import app
 from payi_middleware.events import CallEvent, Cost, Part, Unpriced
+from payi_middleware.manual.items import BulkItem, draft_of
+from payi_middleware.manual.pricing import Price, event_of
 from payi_middleware.pricing import Prices, owners
 from payi_middleware.repricing import repriced
 from payi_middleware.store import open_store
@@ -88,6 +91,57 @@ def test_each_of_several_models_is_priced_anew() -> None:
     assert event.cost is not None
     assert len(event.cost.lines) == 2
     assert ticks(repriced(event, DOUBLED)) == 2 * ticks(event)
+
+
+def test_one_of_several_models_is_priced_once_it_has_rates() -> None:
+    """Its units are in the sum of all, of which the cost has a part alone until then."""
+    parts = (Part(None, {"text": (1000, 0)}), Part("ours", {"text": (1000, 0)}))
+    event = priced(units={"text": (2000, 0)}, parts=parts)
+    known = prices_of({"rate": [{"models": ["ours"], "rates": {"text.input": "2.5/M"}}]})
+    assert ticks(repriced(event, known)) == 2 * ticks(event)
+
+
+def ingested(category: str, resource: str, *own: Price, **units: tuple[int, int]) -> CallEvent:
+    """An event as a server prices it."""
+    told = BulkItem(category=category, resource=resource, units={})
+    draft = draft_of(told, {}, "shop")
+    return event_of(msgspec.structs.replace(draft, units=units), LISTED, own)
+
+
+@pytest.mark.parametrize(
+    ("category", "resource"),
+    [
+        ("system.openai", "gpt-4o"),
+        ("system.google.vertex", "google.gemini-2.5-flash"),
+        ("system.google.vertex", "anthropic.claude-sonnet-4-5"),
+        ("system.perplexity", "sonar"),
+    ],
+)
+def test_what_was_ingested_is_priced_by_the_model_that_its_resource_is(category: str, resource: str) -> None:
+    """Whatever Pay-i writes before its name; with the fee of a request, of which the units tell nothing."""
+    event = ingested(category, resource, text=(1000, 100))
+    provider = event.provider
+    assert event.cost is not None
+    assert repriced(event, LISTED) is None
+    assert ticks(repriced(event, prices_of({"factor": [{"provider": provider, "times": "2", "units": "*"}]}))) == (
+        2 * ticks(event)
+    )
+
+
+def test_what_an_own_resource_has_priced_stays() -> None:
+    """Also where our rates know a model of that name, which is another one's."""
+    own = Price("id", 0, {"text": {"input_price": "0.001", "output_price": None}})
+    event = ingested("openai", "gpt-4o", own, text=(1000, 100))
+    assert ticks(event) == 10**10
+    assert repriced(event, DOUBLED) is None
+
+
+@pytest.mark.parametrize("units", [{"text": (1000, 99)}, {"text": (999, 100)}, {"audio": (1000, 100)}])
+def test_a_cost_of_other_units_than_were_told_first_stays(units: dict[str, tuple[int, int]]) -> None:
+    """An upsert corrects the cost alone, so what it told is not there to be priced anew."""
+    event = priced()
+    upserted = msgspec.structs.replace(event, cost=priced(units=units).cost)
+    assert repriced(upserted, DOUBLED) is None
 
 
 @pytest.fixture

@@ -12,7 +12,10 @@ from ..pricing import Prices, cost_of_lines
 from .items import Draft
 from .naming import model_of, plain, unmarked
 
-__all__ = ["Price", "event_of", "unknown_units"]
+__all__ = ["OWN_RESOURCE", "Price", "event_of", "unknown_units"]
+
+OWN_RESOURCE = "own resource"
+"""The source of a line that an application's own resource has priced."""
 
 _NO_INBOUND = Inbound()
 
@@ -115,7 +118,7 @@ def _own_cost(units: Units, price: Price, draft: Draft) -> Costed:
             if rate is None:
                 unpriced.append(Unpriced(unit, quantity, f"no {side} price for {unit} of {draft.resource}"))
             else:
-                lines.append(Line(unit, side, quantity, format(Decimal(rate), "f"), 1, "own resource", since))
+                lines.append(Line(unit, side, quantity, format(Decimal(rate), "f"), 1, OWN_RESOURCE, since))
     if not lines:
         reason = f"no price for any unit of {draft.resource}" if units else "no units were told"
         return Costed(None, "none", tuple(unpriced), None if draft.error_type else reason)

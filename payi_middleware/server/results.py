@@ -7,7 +7,7 @@ from typing import Any
 
 from ..events import CallEvent, format_id
 from ..limits.instances import told_id
-from ..manual.pricing import unknown_units
+from ..manual.pricing import OWN_RESOURCE, unknown_units
 from .rows import money
 
 __all__ = ["result_of"]
@@ -52,7 +52,7 @@ def _cost(event: CallEvent) -> dict[str, Any]:
 def _resource_id(event: CallEvent) -> str | None:
     """The version of the application's own resource that priced it, if one did."""
     lines = event.cost.lines if event.cost else ()
-    return event.price_version if lines and lines[0].source == "own resource" else None
+    return event.price_version if lines and lines[0].source == OWN_RESOURCE else None
 
 
 def _doubts(event: CallEvent) -> list[str]:
