@@ -1,7 +1,7 @@
 """Interned values that nothing refers to any more.
 
-What is used is looked up in one snapshot, without a lock; what was written since is looked at again in the transaction that
-removes, so nothing that is in use goes. Each such transaction lets all writers forget the numbers that they remember.
+What is used is looked up in one snapshot, without a lock; what was written or folded since is looked at again in the transaction
+that removes, so nothing that is in use goes. Each such transaction lets all writers forget the numbers that they remember.
 """
 
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
@@ -14,7 +14,7 @@ from .. import forks
 from .adding import OF_ROUTES, OF_TEXTS, OF_WIDE
 from .connection import Connection
 from .keeping import changed, last
-from .schema import OTHER_ROUTE
+from .schema import NARROW, OTHER_ROUTE
 
 if TYPE_CHECKING:
     from .store import Store
@@ -26,15 +26,23 @@ _REST = 0.02  # seconds between two transactions
 
 _COLUMNS = {
     "tags": ("tags",),
-    "texts": ("user", "account", "route", "tags", "failure"),
     "wide": ("wide",),
+    "texts": ("user", "account", "route", "tags", "failure"),
     "shapes": ("shape",),
 }
-"""Table -> the columns of `events` that refer to it. Sets of tags come first: their members are texts."""
+"""Table -> the columns of `events` that refer to it. Sets of tags and rows of `wide` come first: they name texts."""
+
+_NAMING = {
+    "texts": (
+        "SELECT tag FROM tags",
+        # Whatever folds or corrects an event makes keys of these: also of one that was there already.
+        f"SELECT id FROM texts WHERE packed IN ({' UNION '.join(f'SELECT {name} FROM wide' for name in NARROW.values())})",
+    ),
+}
+"""Table -> what other tables name of it, which is looked at again as events are."""
 
 _ELSEWHERE = {
     "texts": (
-        "SELECT tag FROM tags",
         f"SELECT key FROM rollup WHERE {OF_TEXTS}",
         f"SELECT DISTINCT key & {OTHER_ROUTE} FROM rollup WHERE {OF_ROUTES}",
     ),
@@ -66,7 +74,7 @@ def _unused(store: Store, table: str) -> tuple[int, list[int]]:
         connection.execute("CREATE TEMP TABLE IF NOT EXISTS used (id INTEGER PRIMARY KEY)")
         connection.execute("DELETE FROM temp.used")
         questions = [f"SELECT {column} FROM events" for column in _COLUMNS[table]]
-        for question in (*questions, *_ELSEWHERE.get(table, ())):
+        for question in (*questions, *_NAMING.get(table, ()), *_ELSEWHERE.get(table, ())):
             connection.execute(
                 f"INSERT INTO temp.used SELECT * FROM ({question}) AS found WHERE true ON CONFLICT DO NOTHING"
             )
@@ -84,8 +92,8 @@ def _removed(connection: Connection, table: str, numbers: list[int], seen: int) 
     since: set[Any] = set()
     for row in connection.execute(f"SELECT {columns} FROM events WHERE id > ?", (seen,)):
         since.update(row)
-    if table == "texts":  # members of sets of tags that came meanwhile
-        since.update(row[0] for row in connection.execute("SELECT tag FROM tags"))
+    for question in _NAMING.get(table, ()):
+        since.update(row[0] for row in connection.execute(question))
     gone = [(number,) for number in numbers if number not in since]
     connection.executemany(f"DELETE FROM {table} WHERE {_ID.get(table, 'id')} = ?", gone)
     changed(connection)

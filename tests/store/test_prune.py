@@ -173,12 +173,13 @@ def test_a_writer_forgets_numbers_that_were_given_to_others(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("anywhere")
 @pytest.mark.parametrize("table", ["tags", "texts", "wide", "shapes"])
+@pytest.mark.parametrize("fold_every", [1, 10_000])
 def test_a_name_that_comes_into_use_meanwhile_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, fold_every: int
 ) -> None:
-    """What another process writes between the look and the removal keeps its user, tags, model and shape."""
+    """What another process writes, or folds, between the look and the removal keeps its user, tags, model and shape."""
     gone = {"user_id": "jane", "request_tags": ("red", "blue"), "resource": "old", "endpoint": "/v1/old"}
-    with made(tmp_path, []) as store, open_store(url(tmp_path), create=True) as other:
+    with made(tmp_path, []) as store, open_store(url(tmp_path), create=True, fold_every=fold_every) as other:
         other.write([call(started_ns=START_NS - 40 * DAY, **gone)])
         looked, again = unused._unused, call(**gone)
 
@@ -194,6 +195,7 @@ def test_a_name_that_comes_into_use_meanwhile_stays(
 
         assert list(store.events()) == [again]
         assert {row.key[0] for row in store.report(("tag",)).rows} == {"red", "blue"}
+        assert [row.key[0] for row in store.report(("model",)).rows] == ["old"]
         assert problems(store) == []
 
 
