@@ -178,8 +178,11 @@ def _sent_on(req: Any) -> None:
 def _leads_to(answer: Any, url: URL) -> bool:
     if not 300 <= (answer.status or 0) < 400:
         return False
-    location = answer.headers.get("location") or answer.headers.get("uri")  # as aiohttp does
-    return location is not None and answer.url.join(URL(location)).origin() == url.origin()
+    location = answer.headers.get("location") or answer.headers.get("uri", "")  # as aiohttp does
+    try:
+        return bool(answer.url.join(URL(location)).origin() == url.origin())
+    except ValueError:  # broken: aiohttp itself goes nowhere
+        return False
 
 
 def _body(req: Any) -> bytes | None:

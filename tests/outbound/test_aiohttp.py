@@ -417,7 +417,10 @@ async def test_who_a_call_is_for_that_a_middleware_sends_again(first: Reply, loo
             answer = await handler(request)
         except aiohttp.ServerDisconnectedError:
             return await handler(request)
-        return await handler(request) if answer.status == 401 else answer
+        if answer.status == 401:
+            answer.release()
+            answer = await handler(request)
+        return answer
 
     loopback.replies = [first, Reply()]
     headers = {"xProxy-User-ID": "jane"}
@@ -446,6 +449,41 @@ async def test_a_redirect_to_who_is_no_provider(path: str, loopback: Loopback, s
         assert {host.asked[0].headers["x-other"] for host in (loopback, other, third)} == {"1"}
         assert [sent.headers["xproxy-user-id"] for sent in own.asked] == ["jane", "jane"]
     assert [e.user_id for e in seen.events] == (["jane", "jane"] if path == PATH else [])
+
+
+async def test_after_answers_that_tell_nothing(loopback: Loopback, seen: Watched) -> None:
+    """Neither one that is gone, nor one that cannot be referred to, nor a broken location changes what is sent elsewhere."""
+
+    class Slotted:
+        __slots__ = ("_history", "answer")
+
+        def __init__(self, *args: Any, **more: Any) -> None:
+            self.answer = aiohttp.ClientResponse(*args, **more)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.answer, name)
+
+    headers = {"xProxy-User-ID": "jane"}
+    loopback.replies = [Reply([], status=307, headers={"location": "http://[broken/"}, framing="length")]
+    with Loopback() as own:
+        async with aiohttp.ClientSession() as client:
+            async with client.post(loopback.url, headers=headers, allow_redirects=False):
+                async with client.post(own.url, headers=headers):
+                    pass
+            loopback.replies = [Reply()]
+            async with client.post(loopback.url, headers=headers) as answer:
+                await answer.read()
+            del answer
+            collect()
+            async with client.post(own.url, headers=headers):
+                pass
+        async with aiohttp.ClientSession(response_class=lambda *a, **k: Slotted(*a, **k)) as client:  # type: ignore[arg-type, return-value]
+            for url in (loopback.url, own.url):
+                async with client.post(url, headers=headers):
+                    pass
+        assert [sent.headers["xproxy-user-id"] for sent in own.asked] == ["jane"] * 3
+    assert [e.user_id for e in seen.events] == ["jane"] * 3
+    assert "hook" not in health.counters()
 
 
 async def test_a_class_of_answers_that_raises(loopback: Loopback, seen: Watched) -> None:

@@ -322,8 +322,13 @@ def test_faults_of_ours(
     with monkeypatch.context() as patching:
         patching.setattr(face._raw, "watch", fault)
         assert post(pool, loopback.url).read() == ANSWER
-    assert health.counters()["call_begin"] == 1
-    assert health.counters()["tap"] == 1
+    with monkeypatch.context() as patching, Loopback() as other:
+        patching.setattr(face, "take_own", fault)
+        loopback.replies = [Reply([], status=307, headers={"location": other.url}, framing="length")]
+        url = loopback.url.replace("chat/completions", "models")
+        assert post(pool, url, headers={"xProxy-User-ID": "jane"}, preload_content=True, retries=2).data == ANSWER
+    assert health.counters()["call_begin"] == 2
+    assert (health.counters()["hook"], health.counters()["tap"]) == (1, 1)
     assert seen.events[0].outcome == "unknown"
     assert "ours" in caplog.text
 
