@@ -90,9 +90,10 @@ class PostgresqlLedger(SqlKept):
         LedgerError: The driver is not installed.
     """
 
+    # One statement, which deletes what it moves and nothing else: others settle calls meanwhile.
     _move = (
-        "WITH some AS (SELECT event_id FROM holds WHERE state >= 2 FOR UPDATE SKIP LOCKED), "
-        "moved AS (DELETE FROM holds USING some WHERE holds.event_id = some.event_id "
+        "WITH ended AS (SELECT event_id FROM holds WHERE state >= 2 FOR UPDATE SKIP LOCKED), "
+        "moved AS (DELETE FROM holds USING ended WHERE holds.event_id = ended.event_id "
         "RETURNING holds.event_id, holds.due_ns, holds.record) "
         "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM moved",
     )

@@ -114,7 +114,7 @@ class SqlKept(Kept):
         "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2",
         "DELETE FROM holds WHERE state >= 2",
     )
-    """How what is settled comes from one table to the other."""
+    """How what is settled comes from one table to the other, where nobody else writes meanwhile."""
     _taking = ""
     """Put to a question so that nobody else is answered the same meanwhile."""
 
@@ -328,11 +328,8 @@ class SqlKept(Kept):
         """Move what is settled; then go on through all that is, and delete what has been known for long enough, round and round."""
         count, self._unlooked = 2 * max(self._unlooked, TOGETHER), 0
         self._forget_read()
-        sql = (
-            "INSERT INTO settled (event_id, due_ns, record) SELECT event_id, due_ns, record FROM holds WHERE state >= 2"
-        )
-        self._do(sql, [()])
-        self._do("DELETE FROM holds WHERE state >= 2", [()])
+        for sql in self._move:
+            self._do(sql, [()])
         sql = "SELECT event_id, due_ns FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
         looked = self._ask(sql, (self._looked_at, count))
         self._looked_at = looked[-1][0] if looked else b""

@@ -17,6 +17,7 @@ from forking import in_child
 from payi_middleware.exceptions import LedgerError
 from payi_middleware.limits.ledger import SETTLED_DAYS, Account, Release, Stale
 from payi_middleware.limits.postgresql import PostgresqlLedger
+from payi_middleware.limits.sql import TOGETHER
 
 
 @pytest.fixture(scope="module")
@@ -258,3 +259,29 @@ def test_events_that_are_settled_are_moved_and_in_time_deleted() -> None:
         team.do(Release(conformance.call()))
     assert kept() == [0, 0]
     ledger.close()
+
+
+def test_a_call_that_ends_while_what_is_settled_is_moved(
+    shared: PostgresqlLedger, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record is not deleted with those that were moved: told again it is not counted again."""
+    team = conformance.Team(shared)
+    limit = team.limit("L", 5000, per="user")
+    jane, bob = Account(limit, '["jane"]'), Account(limit, '["bob"]')
+    other, was, ended = beside(team, url), shared._do, list[Any]()
+    event = other.begin(bob)
+
+    def meanwhile(sql: str, rows: Any) -> None:
+        was(sql, rows)
+        if "state >= 2" in sql and not ended:
+            shared._ask("SELECT 1", ())  # sent and done
+            ended.append(other.settle(event, bob))
+
+    monkeypatch.setattr(shared, "_do", meanwhile)
+    events = [conformance.call() for _ in range(TOGETHER)]
+    shared.run([team.ask(jane, event=one) for one in events])
+    shared.run([team.told(one, jane) for one in events])
+    assert [one.fresh for one in ended] == [True]
+    assert other.settle(event, bob).fresh is False
+    assert team.stands(limit, bob.key) == (1, 0)
+    other.ledger.close()
