@@ -66,7 +66,8 @@ local function note_end(row, term)
   call('ZADD', accounts, 'GT', ends > 0 and ends + term.kept or '+inf', row.key)
   if ends > 0 then
     row.left = math.max(1, ends + term.kept - second)
-    call('EXPIRE', index, row.left)
+    local last = call('ZRANGE', index, -1, -1, 'WITHSCORES')[2]  -- the index is kept as long as the last of them
+    call('EXPIRE', index, math.max(row.left, last + term.kept - second))
   else
     call('PERSIST', index)
   end
@@ -163,7 +164,31 @@ local function slices(term, key, spent, held)
   end
 end
 
--- What the live slices come to is kept beside them, so that a call reads one sum and not sixty slices.
+-- What all live slices come to, added up anew.
+local function add_up(total, term, key)
+  total.spent, total.held, total.told, total.changed = '0', '0', '', true
+  for _, row in ipairs(slices(term, key)) do
+    total.spent, total.held = sum(total.spent, row.spent), sum(total.held, row.held)
+    for share in row.told:gmatch('%S+') do total.told = total.told .. ' ' .. share .. '@' .. row.ends end
+  end
+end
+
+-- Take out the slices that counted until some time, and no longer do; false if one of them went before it was taken out.
+local function take_out(total, term, key, cut)
+  local index = base .. ':x:' .. term.number .. ':' .. key
+  for _, starts in ipairs(call('ZRANGEBYSCORE', index, '(' .. cut, total.cut)) do
+    local row = row_at(term.number, tonumber(starts), key)
+    if not row then return false end
+    if row.ends - row.starts <= term.rolling then
+      total.spent, total.held = sum(total.spent, '-' .. row.spent), sum(total.held, '-' .. row.held)
+    end
+  end
+  total.changed = true
+  return true
+end
+
+-- What the live slices come to is kept beside them, so that a call reads one sum and not sixty slices. It is older than the slices
+-- are kept if the account rested for a window: then it is not known which of them it has.
 local function total_of(term, key)
   local name = base .. ':w:' .. term.number .. ':' .. key
   local total = totals[name]
@@ -175,22 +200,9 @@ local function total_of(term, key)
   }
   totals[name], totals[#totals + 1] = total, total
   local cut = tonumber(told[3] or 0)
-  if tonumber(told[4] or 0) ~= term.rolling or (told[6] or 0) + 0 < term.turn then  -- its window was another, it was reset, or it is new
-    total.spent, total.held, total.told, total.changed = '0', '0', '', true
-    for _, row in ipairs(slices(term, key)) do
-      total.spent, total.held = sum(total.spent, row.spent), sum(total.held, row.held)
-      for share in row.told:gmatch('%S+') do total.told = total.told .. ' ' .. share .. '@' .. row.ends end
-    end
-  elseif cut < total.cut then
-    total.changed = true
-    local index = base .. ':x:' .. term.number .. ':' .. key
-    for _, starts in ipairs(call('ZRANGEBYSCORE', index, '(' .. cut, total.cut)) do
-      local row = row_at(term.number, tonumber(starts), key)
-      if row and row.ends - row.starts <= term.rolling then
-        total.spent, total.held = sum(total.spent, '-' .. row.spent), sum(total.held, '-' .. row.held)
-      end
-    end
-  end
+  -- Or its window was another, it was reset, or it is new.
+  local is_old = cut + term.rolling <= total.cut or tonumber(told[4] or 0) ~= term.rolling or (told[6] or 0) + 0 < term.turn
+  if is_old or cut < total.cut and not take_out(total, term, key, cut) then add_up(total, term, key) end
   return total
 end
 
