@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,57 @@ def test_a_server_that_forgot_everything_is_noticed_and_gets_its_limits_back(cap
         assert len(other.definitions(team.name).limits) == 1
         assert health.counters()["ledger_lost"] == 2
         assert "payi limits audit" in caplog.text
+        ledger.close()
+        other.close()
+
+
+def test_limits_that_cannot_be_put_back_at_once_are_put_back_later() -> None:
+    with ValkeyServer(free_port()) as server, redis.Redis(port=server.port) as client:
+        ledger = ValkeyLedger(url(server))
+        team = Team(ledger)
+        limits = [team.limit(name, 5) for name in ("L", "M", "N")]
+        step, ask = team.ask(limits[0]), ledger._client.ask
+        for left in range(12):  # so many questions are answered, then none
+            client.flushall()
+
+            def flaky(script: Any, asked: Any, answers: Iterator[int] = iter(range(left))) -> Any:  # noqa: B008
+                if next(answers, None) is None:
+                    raise LedgerError("away")
+                return ask(script, asked)
+
+            ledger._client.ask = flaky  # type: ignore[method-assign]
+            with pytest.raises(LedgerError):
+                ledger.run([step])
+            ledger._client.ask = ask  # type: ignore[method-assign]
+            with suppress(LedgerError):  # or it is told only now
+                ledger.now_ns()
+            assert {one.limit_id for one in ledger.definitions(team.name).limits} == set(limits)
+        ledger.close()
+
+
+def test_data_that_is_lost_while_limits_are_read_anew() -> None:
+    """Those that were changed by another process were let go of just then. One that was deleted does not come back."""
+    with ValkeyServer(free_port()) as server, redis.Redis(port=server.port) as client:
+        named = url(server)
+        ledger, other = ValkeyLedger(named), ValkeyLedger(named)
+        team = Team(ledger)
+        limit, gone, erased = [team.limit(name, 5) for name in ("L", "gone", "erased")]
+        ledger.remove(team.name, gone)
+        ledger.erase(team.name, erased)
+        ledger.definitions(team.name)
+        step, ask = team.told(call(), limit), ledger._client.ask
+        other.define(Definition(limit_id="new", application=team.name, limit=Limit("new", 1)))
+
+        def losing(script: Any, asked: Any) -> Any:
+            answer = ask(script, asked)
+            if answer[0] == "changed":
+                client.flushall()
+            return answer
+
+        ledger._client.ask = losing  # type: ignore[method-assign]
+        with pytest.raises(LedgerError, match="lost its data"):
+            ledger.run([step])
+        assert [one.limit_id for one in ledger.definitions(team.name).limits] == [limit]
         ledger.close()
         other.close()
 

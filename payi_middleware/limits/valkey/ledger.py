@@ -112,6 +112,11 @@ class ValkeyLedger:
         self._limit_ids: dict[int, str] = {}
         self._told: dict[int, msgspec.Raw] = {}
         """What steps tell of a limit, packed, by number."""
+        self._last: dict[str, dict[str, Definition]] = {}
+        """The limits of applications as they were last read or written, by id: also where `_terms` was let go of."""
+        self._owed: dict[str, dict[str, Definition]] = {}
+        """Limits of data that was lost, which are still to be put into what is there now."""
+        self._is_putting_back = False
 
     @property
     def id(self) -> str:
@@ -171,7 +176,7 @@ class ValkeyLedger:
                     return kept
                 buried, number = (0, before.number) if goes_on(before.definition, kept) else (before.number, 0)
             is_turn = bool(number) and before is not None and windows_of(kept) != windows_of(before.definition)
-            if self._defined(terms.version, buried, number, kept, is_reset=False if is_turn else None):
+            if self._put(terms.version, buried, number, kept, is_turn=is_turn):
                 return kept
         raise self._unsteady()
 
@@ -192,6 +197,7 @@ class ValkeyLedger:
             erased, buried = nameless(known.definition), 0 if gone else known.number
             for _ in range(_TRIES):
                 if self._defined(self._fetched(application).version, buried, known.number, erased):
+                    self._let_go_of(application, limit_id)
                     break
             else:
                 raise self._unsteady()
@@ -458,6 +464,7 @@ class ValkeyLedger:
         terms = Terms(version, limits, unreadable)
         with self._lock:
             self._terms[application] = terms
+            self._last[application] = {known.limit_id: known.definition for known in terms.by_id.values()}
             self._limit_ids.update((known.number, known.limit_id) for known in terms.by_id.values())
             self._told.update((known.number, within(told_of(known))) for known in terms.by_id.values())
         return terms
@@ -494,10 +501,25 @@ class ValkeyLedger:
         kind, told = self._asked(_DEFINE, *asked, application=definition.application)
         return Known(told[0], definition, wire.turns_of(told[1])) if kind == "done" else None
 
+    def _put(self, version: int, buried: int, number: int, definition: Definition, *, is_turn: bool = False) -> bool:
+        """Keep a limit that is there from then on, and is put back if the data is lost; false if others were changed since."""
+        done = self._defined(version, buried, number, definition, is_reset=False if is_turn else None) is not None
+        if done:
+            with self._lock:
+                self._last.setdefault(definition.application, {})[definition.limit_id] = definition
+        return done
+
     def _removed(self, application: str, version: int, number: int) -> bool:
         done: bool = self._asked(_DEFINE, version, number, -1, [], [], False, application=application)[0] == "done"
         self._forget([application])
+        if done:
+            self._let_go_of(application, self._limit_ids.get(number, ""))
         return done
+
+    def _let_go_of(self, application: str, limit_id: str) -> None:
+        """It is deleted, and not put back."""
+        with self._lock:
+            self._last.get(application, {}).pop(limit_id, None)
 
     def _closed_at(self, known: Known, turn: Turn) -> list[Past]:
         """What accounts had come to at a reset of all: some have gone through it meanwhile, and some have not."""
@@ -582,6 +604,8 @@ class ValkeyLedger:
         Raises:
             LedgerError: It is out of reach, or its data is another's.
         """
+        if self._owed:
+            self._put_back()
         now = 0 if self._clock is None else self._clock() // 1_000
         seen = self._seen
         told = self._client.ask(
@@ -604,32 +628,55 @@ class ValkeyLedger:
     def _lost(self) -> LedgerError:
         """The data is gone, or another's: the limits that this process knows are put into it; what was spent is for an audit."""
         with self._lock:
-            was, terms = self._id, dict(self._terms)
-            self._id, self._seen = None, 0
+            was, self._id, self._seen = self._id, None, 0
+            for application, last in self._last.items():
+                self._owed.setdefault(application, {}).update(last)
+            self._last.clear()
             self._terms.clear()
             self._limit_ids.clear()
             self._told.clear()
-        for application, known in terms.items():
-            self._put_back(application, known.told())
         health.note(
             "ledger_lost",
-            "ledger %s is without its data, %s is now %s: nothing is counted as spent until `payi limits audit` did it",
+            "ledger %s is without its data, %s is gone: nothing is counted as spent until `payi limits audit` did it",
             self._client.address.shown,
             was,
-            self.id,
         )
+        self._put_back()
         return LedgerError(
             f"ledger {self._client.address.shown} lost its data ({was} is now {self.id}); nothing was counted. "
             "`payi limits audit` counts again what the store has; let the server persist (appendonly yes)"
         )
 
-    def _put_back(self, application: str, definitions: Definitions) -> None:
-        for definition in definitions.limits:
-            terms = self._fetched(application)
-            if definition.limit_id not in terms.by_id and all(
-                known.name != definition.limit.name for known in terms.by_id.values()
-            ):
-                self._defined(terms.version, 0, 0, definition)
+    def _put_back(self) -> None:
+        """Before anything else is asked; others wait for it, as without its limits an application's calls all go through.
+
+        Raises:
+            LedgerError: Not all could be put back. Whoever asks next goes on with what is left.
+        """
+        with self._lock:
+            if self._is_putting_back:  # what it asks itself
+                return
+            self._is_putting_back = True
+            try:
+                for application in list(self._owed):
+                    self._put_back_of(application)
+                    del self._owed[application]
+            finally:
+                self._is_putting_back = False
+
+    def _put_back_of(self, application: str) -> None:
+        owed = self._owed[application]
+        for limit_id, definition in list(owed.items()):
+            for _ in range(_TRIES):
+                terms = self._fetched(application)
+                is_there = limit_id in terms.by_id or any(
+                    known.name == definition.limit.name for known in terms.by_id.values()
+                )
+                if is_there or self._put(terms.version, 0, 0, definition):
+                    break
+            else:
+                raise self._unsteady()
+            del owed[limit_id]
 
 
 class _Asked(NamedTuple):
