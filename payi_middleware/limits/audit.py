@@ -86,10 +86,10 @@ def audit(
     counted = {one.limit_id: ledger.totals(application, one.limit_id) for one in wanted}
     after = ledger.held()
     since = _sinces(ledger, wanted, counted, now)
-    first = _first(wanted, since)
+    first, names = _first(wanted, since), ledger.names()
     checked: dict[tuple[str, str], Checked] = {}
     for source in events:
-        tallies = tallied(source(first), definitions, _all(since, definitions.limits), ledger.id, now, dearest)
+        tallies = tallied(source(first), definitions, _all(since, definitions.limits), names, now, dearest)
         for one in _checked(wanted, counted, since, tallies, (before, after), now, kept_since_ns):
             checked[one.place] = _better(checked.get(one.place, one), one)
         if not any(one.spent_differs for one in checked.values()):

@@ -55,6 +55,10 @@ class Kept(abc.ABC):
     def id(self) -> str:
         """Names the ledger in events."""
 
+    def names(self) -> frozenset[str]:
+        """Its id: data that is lost takes the knowledge of its own with it."""
+        return frozenset((self.id,))
+
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one transaction."""
         with self._transaction() as now:

@@ -304,6 +304,10 @@ class Ledger(Protocol):
         """Names the ledger in events (`sqlite:5f0c...`): made once, with its data, and read at first use, which may wait."""
         ...
 
+    def names(self) -> frozenset[str]:
+        """Its id, and those of the data that was lost before it: calls whose events name one of these are its to count."""
+        ...
+
     waits: bool
     """Whether a step may wait for a disk or a network: then `run` is called by a thread of ours alone."""
     lease_seconds: float

@@ -7,7 +7,7 @@ tally has the least and the most that can be right, and what the events' own tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from ..events import CallEvent
@@ -86,7 +86,7 @@ def tallied(
     events: Iterable[CallEvent],
     definitions: Definitions,
     since: dict[tuple[str, str], Since],
-    ledger: str,
+    ledger: Collection[str],
     now_ns: int,
     dearest: Dearest | None = None,
 ) -> dict[tuple[str, str], Tally]:
@@ -96,7 +96,7 @@ def tallied(
         events: Of any applications; those of others have other limits.
         definitions: The limits of one application.
         since: By limit and key, for all accounts that are running; another account's is found by its limit and no key.
-        ledger: The id of the one that counts.
+        ledger: The ids of the one that counts, see `Ledger.names`.
         now_ns: Its clock when it was asked.
         dearest: By which calls without a known price are charged.
     """
@@ -104,7 +104,7 @@ def tallied(
     application = definitions.limits[0].application if definitions.limits else None
     found: dict[tuple[str, str], Tally] = {}
     for event in events:
-        if event.application != application or event.ledger not in (None, ledger):
+        if event.application != application or not (event.ledger is None or event.ledger in ledger):
             continue
         if event.ledger is not None and not event.limits:
             continue  # it was counted to nothing: given up before it went out, or its limits were gone

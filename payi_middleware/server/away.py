@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from ..exceptions import LedgerError
@@ -25,7 +26,14 @@ class Patient:
         self._ledger = ledger
         self._until = 0.0
         self._error = LedgerError("the ledger was not asked yet")
-        self.id = ledger.id
+        self._id = ledger.id
+
+    @property
+    def id(self) -> str:
+        """As `Ledger.id`, which is another where its data was lost; as it was last known, if it cannot be asked."""
+        with suppress(LedgerError):
+            self._id = self._asked(lambda: self._ledger.id)
+        return self._id
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """As `Ledger.run`."""

@@ -32,6 +32,7 @@ _decode = msgspec.msgpack.Decoder(Settle).decode
 # Plain statements, as each event goes through both of them.
 _PUT = "INSERT INTO server_unsettled (event_id, step, put_ns) VALUES (?, ?, ?)"
 _DROP = "DELETE FROM server_unsettled WHERE event_id = ?"
+_OLD = "SELECT event_id FROM server_unsettled WHERE put_ns < ? ORDER BY put_ns LIMIT ?"
 
 
 def put(batch: Batch, steps: Sequence[Settle]) -> None:
@@ -53,6 +54,12 @@ def told(batch: Batch, steps: Sequence[Settle], answers: Sequence[Settled]) -> N
     batch.connection.executemany(_DROP, [(step.event_id,) for step in steps])
 
 
-def drop_old(sql: Connection) -> int:
-    """Give up steps so old that the ledger may not know any more whether it counted them; the audit counts them anew."""
-    return sql.execute(unsettled.delete().where(unsettled.c.put_ns < time.time_ns() - _KEPT_NS)).rowcount
+def drop_old(batch: Batch) -> int:
+    """Give up steps so old that the ledger may not know any more whether it counted them, some of them; how many.
+
+    Their events name no ledger from then on, as none has counted them: so the audit counts them anew.
+    """
+    old = batch.connection.execute(_OLD, (time.time_ns() - _KEPT_NS, _AT_ONCE)).fetchall()
+    batch.uncounted([event_id for (event_id,) in old])
+    batch.connection.executemany(_DROP, old)
+    return len(old)

@@ -219,7 +219,8 @@ class Writer:
         with self._transaction() as batch:
             self.known.begin()
             loads = [(n, one.work) for n, one in enumerate(some) if isinstance(one.work, Load)]
-            written = settle([load for _, load in loads], batch, self.known, self._ways)
+            ways = self._ways._replace(ledger=self._asked.id)
+            written = settle([load for _, load in loads], batch, self.known, ways)
             unsettled.put(batch, written.steps)
             for n, one in enumerate(some):
                 if not isinstance(one.work, Load):
@@ -261,14 +262,14 @@ class Writer:
         if self._alerts is not None:
             self._alerts.look()
         try:
-            with self._transaction():
-                given_up = unsettled.drop_old(self._sql)
+            with self._transaction() as batch:
+                given_up = unsettled.drop_old(batch)
                 steps = unsettled.some(self._sql)
         except StoreError:  # whoever writes next is told
             return
         if given_up:
             health.note("server_unsettled", "%d events were never counted to their limits: payi limits audit", given_up)
-        if steps and self._tell(steps):
+        if given_up or (steps and self._tell(steps)):
             self._look_at = 0.0  # there may be more
 
     @contextlib.contextmanager

@@ -18,7 +18,7 @@ from .kinds import NOBODY, PARTLY, kind_of
 from .periods import HOUR_NS
 from .rest import packed
 
-__all__ = ["COLUMNS", "Packer", "check", "request_key"]
+__all__ = ["COLUMNS", "Packer", "check", "request_key", "shapes_of"]
 
 COLUMNS = (
     "event_id, hour, started_ns, duration_ns, first_byte_ns, latency, first_byte, "
@@ -55,7 +55,7 @@ class Packer:
         self._connection = connection
         self._texts: Interned[str] = Interned(connection, "texts", (), lambda text: (text,))
         self._wide: Interned[Wide] = Interned(connection, "wide", Wide.__struct_fields__, _wide_row)
-        self._shapes: Interned[Shape] = Interned(connection, "shapes", (), _shape_row)
+        self._shapes = shapes_of(connection)
         self._tags: dict[tuple[str, ...], int] = {}
         self._common: dict[tuple[Any, ...], _Common] = {}
 
@@ -175,6 +175,11 @@ class Packer:
 
 def _tags_text(tags: tuple[str, ...]) -> str:
     return msgspec.json.encode(tags).decode()
+
+
+def shapes_of(connection: Connection) -> Interned[Shape]:
+    """The numbers of shapes."""
+    return Interned(connection, "shapes", (), _shape_row)
 
 
 def request_key(request_id: str) -> int:

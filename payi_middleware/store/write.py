@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from .. import health as faults
 from ..events import CallEvent
 from . import deliveries
@@ -13,7 +15,8 @@ from .connection import Connection
 from .corrections import correct
 from .database import Database, Known
 from .fold import EVERY, MOST_KEYS, fold
-from .pack import COLUMNS, Packer
+from .interned import Names
+from .pack import COLUMNS, Packer, shapes_of
 from .processes import put
 from .rest import with_states
 from .tending import tend
@@ -49,6 +52,21 @@ class Batch(NamedTuple):
             self.connection.executemany(
                 "UPDATE events SET rest = ? WHERE id = ?",
                 [(with_states(rest, states[event_id]), number) for number, event_id, rest in rows],
+            )
+
+    def uncounted(self, event_ids: Sequence[bytes]) -> None:
+        """Have events that are stored name no ledger; ids that are no event's are passed over."""
+        names, shapes = Names(self.connection), shapes_of(self.connection)
+        for start in range(0, len(event_ids), _ASKED_AT_ONCE):
+            part = event_ids[start : start + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            rows = self.connection.execute(
+                f"SELECT id, shape FROM events WHERE event_id IN ({marks})",  # noqa: S608 - marks alone
+                part,
+            ).fetchall()
+            without = {shape: shapes.id(msgspec.structs.replace(names.shape(shape), ledger=None)) for _, shape in rows}
+            self.connection.executemany(
+                "UPDATE events SET shape = ? WHERE id = ?", [(without[shape], number) for number, shape in rows]
             )
 
 

@@ -153,7 +153,7 @@ def test_a_call_that_is_given_up_before_it_went_out_counts_to_nothing(provider: 
     assert (account(ledger, "all").spent, ledger.held(), len(provider.asked)) == (1, [], 1)
     (definition,) = ledger.definitions("default").limits
     since = {(definition.limit_id, ""): Since(0, 0, 0, 0)}
-    tallies = tallied(events, ledger.definitions("default"), since, ledger.id, ledger.now_ns())
+    tallies = tallied(events, ledger.definitions("default"), since, ledger.names(), ledger.now_ns())
     assert tallies[definition.limit_id, ""].spent == 1
 
 

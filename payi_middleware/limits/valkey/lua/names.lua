@@ -1,0 +1,3 @@
+-- The ids of data that was lost before this.
+
+return answer(call('SMEMBERS', base .. ':was'))
