@@ -221,14 +221,23 @@ class Kept(abc.ABC):
             return sorted(found)
 
     def forget(self, application: str, account: Account) -> int:
-        """Delete an account with its history; how many rows it had."""
+        """Delete an account with its history and its alerts; how many rows it had. The calls that it holds know it no more."""
         with self._transaction(alone=True):
             count = 0
             for known, _ in self._called(application, account.limit_id):
                 places = [row.place for row in self._rows_of(known.number, account.key)]
                 self._drop_rows(places)
+                self._drop_account(known.number, account.key)
                 count += len(places) + self._drop_resets(known.number, account.key)
+            self._drop_alerts_of(application, account.limit_id, account.key)
             return count
+
+    def _drop_account(self, number: int, key: str) -> None:
+        """What is kept of an account besides rows: in the records of calls that it holds."""
+        for event_id, record in self._running_records():
+            left = tuple([one for one in record.places if one[0][:2] != (number, key)])
+            if left != record.places:
+                self._change_record(event_id, msgspec.structs.replace(record, places=left))
 
     def erase(self, application: str, limit_id: str) -> None:
         """Delete a limit, or what is kept of one, but for its history, which stays under an id and a name that tell nothing."""
@@ -236,6 +245,7 @@ class Kept(abc.ABC):
             for known, gone in self._called(application, limit_id):
                 erased = self._change_limit(Known(known.number, nameless(known.definition), known.turns))
                 self._bury_limit(erased.number, now if gone is None else gone)
+            self._drop_alerts_of(application, limit_id)
 
     def prune(self, before_ns: int) -> int:
         """Delete rows that were over by then, and old accounts of instances; how many. In pages, so that no call waits for all."""
@@ -450,6 +460,10 @@ class Kept(abc.ABC):
         """Calls that are held, lease or not."""
 
     @abc.abstractmethod
+    def _change_record(self, event_id: bytes, record: Record) -> None:
+        """Keep the record of a call that is held anew."""
+
+    @abc.abstractmethod
     def _limits(self, application: str | None = None) -> list[tuple[Known, int | None]]:
         """All limits there are and were, with when they were deleted."""
 
@@ -516,3 +530,7 @@ class Kept(abc.ABC):
     @abc.abstractmethod
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         """Delete them."""
+
+    @abc.abstractmethod
+    def _drop_alerts_of(self, application: str, limit_id: str, key: str | None = None) -> None:
+        """Delete those of a limit, or of one account, whoever is telling them."""

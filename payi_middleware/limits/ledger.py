@@ -342,7 +342,10 @@ class Ledger(Protocol):
         ...
 
     def erase(self, application: str, limit_id: str) -> None:
-        """Delete a limit, or what is kept of one, but for its history, which stays under an id and a name that tell nothing."""
+        """Delete a limit, or what is kept of one, but for its history, which stays under an id and a name that tell nothing.
+
+        Alerts of it are told to nobody any more.
+        """
         ...
 
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
@@ -373,7 +376,7 @@ class Ledger(Protocol):
         ...
 
     def forget(self, application: str, account: Account) -> int:
-        """Delete an account with its history; how many rows it had. What is held for its calls is settled to nothing."""
+        """Delete an account with its history and alerts; how many rows it had. What is held for its calls is settled to nothing."""
         ...
 
     def prune(self, before_ns: int) -> int:

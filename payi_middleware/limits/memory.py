@@ -140,6 +140,9 @@ class MemoryLedger(Kept):
     def _running_records(self) -> list[tuple[bytes, Record]]:
         return [one for one in self._kept.kept.items() if one[1].state in (HELD, LAPSED)]
 
+    def _change_record(self, event_id: bytes, record: Record) -> None:
+        self._kept.records[event_id] = record
+
     def _limits(self, application: str | None = None) -> list[tuple[Known, int | None]]:
         every = self._every.values()
         return [one for one in every if application is None or one[0].definition.application == application]
@@ -225,6 +228,12 @@ class MemoryLedger(Kept):
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         for alert_id in alert_ids:
             self._outbox.pop(alert_id, None)
+
+    def _drop_alerts_of(self, application: str, limit_id: str, key: str | None = None) -> None:
+        about = (application, limit_id)
+        for alert, _ in list(self._outbox.values()):
+            if (alert.application, alert.limit_id) == about and key in (None, alert.key):
+                del self._outbox[alert.alert_id]
 
 
 class _MemoryBook(Book):

@@ -54,6 +54,11 @@ _NEW_ACCOUNTS: Final = (
     "INSERT INTO accounts (number, key) SELECT * FROM unnest(?::bigint[], ?::text[]) AS asked (number, key) "
     "ORDER BY 1, 2 ON CONFLICT DO NOTHING"
 )
+_DROP_EMPTY: Final = (
+    "DELETE FROM accounts WHERE number = ? AND key = ? AND NOT EXISTS "
+    "(SELECT 1 FROM rows WHERE rows.number = accounts.number AND rows.key = accounts.key)"
+)
+"""By who has locked the account, or all."""
 _RECORDS: Final = (
     "SELECT event_id, record, 1 FROM holds WHERE event_id = ANY (?) "
     "UNION ALL SELECT event_id, record, 0 FROM settled WHERE event_id = ANY (?)"
@@ -120,6 +125,8 @@ class PostgresqlLedger(SqlKept):
         """The accounts that this transaction has locked; None for all there are."""
         self._more: frozenset[_Account] = frozenset()
         """Those that it was found to need beyond what its steps name."""
+        self._new: frozenset[_Account] = frozenset()
+        """Those among which some were not there before."""
         _ledgers.add(self)
 
     @property
@@ -246,14 +253,19 @@ class PostgresqlLedger(SqlKept):
         assert self._connection is not None
         self._sending.enter_context(self._connection.pipeline())
         super()._write(book)
+        # Named by the end of a call that was held elsewhere, or whose account was forgotten meanwhile.
+        if self._new and (empty := self._new - {place[:2] for place in book.changed}):
+            self._do(_DROP_EMPTY, list(empty))
 
     def _look_up(self, steps: Sequence[Step]) -> None:
         """Lock the accounts that the steps are about, and read what they will ask for."""
+        self._new = frozenset()
         accounts = self._locked = self._named(steps) | self._more
         if not accounts:
             super()._look_up(steps)
         elif self._read_locked(accounts, steps) < len(accounts):
             self._do(_NEW_ACCOUNTS, [_columns(accounts)])
+            self._new = accounts
             self._read_locked(accounts, steps)
         self._need(self._accounts_of(self._looked_up.values()))
 
@@ -277,6 +289,15 @@ class PostgresqlLedger(SqlKept):
             if found and found[0][0] != self._changes:
                 raise _Changed
             return len(found)
+
+    def _drop_rows(self, places: Iterable[Place]) -> None:
+        dropped = list(places)
+        super()._drop_rows(dropped)
+        self._do(_DROP_EMPTY, list({place[:2] for place in dropped}))
+
+    def _drop_account(self, number: int, key: str) -> None:
+        super()._drop_account(number, key)
+        self._do_one(_DROP_EMPTY, (number, key))
 
     def _named(self, steps: Sequence[Step]) -> frozenset[_Account]:
         """The accounts that steps name, of limits that are there."""

@@ -343,6 +343,10 @@ class SqlKept(Kept):
             for event_id, kept in self._ask("SELECT event_id, record FROM holds WHERE state < 2", ())
         ]
 
+    def _change_record(self, event_id: bytes, record: Record) -> None:
+        self._records_read.pop(event_id, None)
+        self._do_one(_CHANGE_HOLD, (record.state, record.due_ns, _encode(record), event_id))
+
     def _read_limits(self, changes: int) -> None:
         """Limits were changed since they were read; by all who use the database so often."""
         sql = (
@@ -471,8 +475,8 @@ class SqlKept(Kept):
         values: list[Any] = [now_ns, sought.before_ns]
         # Of others' there may be very many, which nobody tells: none of them is read.
         if sought.application is not None:
-            begins = _encode(("", sought.application))[1:]
-            sql, values = f"{sql} AND substr(alert, 2, {len(begins)}) = ?", [*values, begins]
+            which, begins = _beginning_with("", sought.application)
+            sql, values = f"{sql} AND {which}", [*values, begins]
         found = self._ask(f"{sql} ORDER BY id LIMIT ?{self._taking}", [*values, sought.most])
         return [_alert(alert)._replace(alert_id=str(number), stage=stage) for number, alert, stage in found]
 
@@ -485,6 +489,11 @@ class SqlKept(Kept):
 
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
+
+    def _drop_alerts_of(self, application: str, limit_id: str, key: str | None = None) -> None:
+        which, begins = _beginning_with("", application, limit_id)
+        found = self._ask(f"SELECT id, alert FROM alerts WHERE {which}", (begins,))  # noqa: S608 - a number of ours
+        self._drop_alerts([number for number, alert in found if key in (None, _alert(alert).key)])
 
     def _put(self, statement: tuple[str, str, str], rows: Sequence[Sequence[Any]]) -> None:
         """Many rows by few statements."""
@@ -516,6 +525,12 @@ def events_of(steps: Sequence[Step]) -> Iterable[bytes]:
         else:
             found[step.event_id] = None
     return found
+
+
+def _beginning_with(*members: str) -> tuple[str, bytes]:
+    """Which alerts begin with these members, as a condition and its value."""
+    begins = _encode(members)[1:]  # without the head, which tells how many there are
+    return f"substr(alert, 2, {len(begins)}) = ?", begins
 
 
 def _parts(rows: Sequence[T]) -> Sequence[Sequence[T]]:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 
 from payi_middleware.exceptions import LimitError
 from payi_middleware.limits.ledger import (
@@ -46,6 +47,9 @@ from payi_middleware.limits.ledger import (
     Totals,
 )
 from payi_middleware.limits.limit import Definition, Limit
+from payi_middleware.limits.memory import MemoryLedger
+from payi_middleware.limits.sql import SqlKept
+from payi_middleware.limits.sqlite import SqliteLedger
 
 USD = 10**10
 """Ticks of one."""
@@ -146,6 +150,30 @@ class Team:
     def alerts(self, lease_seconds: float = 0) -> list[Alert]:
         """What waits to be told, of this application."""
         return [one for one in self.ledger.outbox_take(lease_seconds) if one.application == self.name]
+
+
+def kept(ledger: Any) -> str:
+    """All that a ledger keeps, as text."""
+    if isinstance(ledger, SqlKept):
+        named = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        if not isinstance(ledger, SqliteLedger):
+            named = "SELECT tablename FROM pg_tables WHERE schemaname = 'payi_ledger'"
+        with ledger._transaction():
+            return repr([ledger._ask(f"SELECT * FROM {name}", ()) for (name,) in ledger._ask(named, ())])
+    if isinstance(ledger, MemoryLedger):
+        book = ledger._kept
+        return repr([vars(ledger), book.changed, book.by_account, book.records, book._rows])
+    address = ledger._client.address
+    with redis.Redis.from_url(address.url) as client:
+        names = [name for name in client.scan_iter() if name.startswith(address.key.encode())]
+        read: dict[bytes, Callable[[bytes], Any]] = {
+            b"string": client.get,
+            b"hash": client.hgetall,
+            b"set": client.smembers,
+            b"zset": lambda name: client.zrange(name, 0, -1),
+            b"list": lambda name: client.lrange(name, 0, -1),
+        }
+        return repr([(name, read[client.type(name)](name)) for name in names])
 
 
 def call() -> bytes:
@@ -726,6 +754,44 @@ def an_account_can_be_forgotten(ledger: Ledger) -> None:
     assert ledger.forget(team.name, jane) == 0
 
 
+def nothing_is_kept_of_who_is_forgotten(ledger: Ledger) -> None:
+    team = Team(ledger)
+    plain = team.limit("L", 5, per="user", alerts=(0.1,))
+    rolling = team.limit("M", 5, per="user", window="1h", alerts=(0.1,))
+    name = uuid.uuid4().hex
+    of = {who: (Account(plain, f'["{who}"]'), Account(rolling, f'["{who}"]')) for who in (name, "bob")}
+    for them in of.values():
+        team.spend(*them)
+        team.spend(Account(rolling, them[0].key), Account(plain, them[0].key))
+    ledger.reset(team.name, plain)
+    calls = [team.begin(*them) for them in of.values()]
+    assert name in kept(ledger)
+    assert len(team.alerts(60)) == 4
+    for account in of[name]:
+        ledger.forget(team.name, account)
+    assert name not in kept(ledger)
+    assert sorted(one.accounts for one in team.held()) == [(), of["bob"]]
+    for event, them in zip(calls, of.values(), strict=True):
+        team.settle(event, *them)
+    assert name not in kept(ledger)
+    assert [team.stands(one.limit_id, one.key) for one in of["bob"]] == [(1, 0), (3, 0)]
+
+
+def alerts_of_who_is_forgotten_or_of_an_erased_limit_are_told_to_nobody(ledger: Ledger) -> None:
+    team = Team(ledger)
+    limits = [team.limit(name, 5, per="user", alerts=(0.1,)) for name in ("L", "M")]
+    for limit in limits:
+        team.settle(call(), Account(limit, '["jane"]'), Account(limit, '["bob"]'))
+    ledger.forget(team.name, Account(limits[0], '["jane"]'))
+    assert sorted((one.name, one.key) for one in team.alerts()) == [
+        ("L", '["bob"]'),
+        ("M", '["bob"]'),
+        ("M", '["jane"]'),
+    ]
+    ledger.erase(team.name, limits[1])
+    assert [(one.name, one.key) for one in team.alerts()] == [("L", '["bob"]')]
+
+
 # ---- alerts
 
 
@@ -995,6 +1061,8 @@ CASES: list[Callable[[Ledger], None]] = [
     an_account_that_was_reset_with_all_can_be_forgotten_and_corrected,
     a_row_can_be_corrected,
     an_account_can_be_forgotten,
+    nothing_is_kept_of_who_is_forgotten,
+    alerts_of_who_is_forgotten_or_of_an_erased_limit_are_told_to_nobody,
     accounts_are_named_after_their_limit_is_gone,
     an_alert_is_told_once,
     each_account_is_told_by_itself,

@@ -285,3 +285,18 @@ def test_a_call_that_ends_while_what_is_settled_is_moved(
     assert other.settle(event, bob).fresh is False
     assert team.stands(limit, bob.key) == (1, 0)
     other.ledger.close()
+
+
+def test_accounts_whose_rows_are_pruned_go_too() -> None:
+    clock, url = conformance.Clock(), postgres.database(empty=True)
+    ledger = PostgresqlLedger(url, clock=clock)
+    team = conformance.Team(ledger)
+    hourly, ever = team.limit("hourly", 5, per="user", window="hour"), team.limit("ever", 5)
+    team.spend(Account(hourly, '["jane"]'), Account(ever))
+    clock.advance(conformance.DAY)
+    assert ledger.prune(clock.ns) == 1
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT key FROM payi_ledger.accounts").fetchall() == [("",)]
+    team.spend(Account(hourly, '["jane"]'), Account(ever))
+    assert team.stands(hourly, '["jane"]') == (1, 0)
+    ledger.close()

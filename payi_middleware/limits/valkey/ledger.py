@@ -72,6 +72,8 @@ _DROP = script("begin", "enter", "drop")
 _RESETS = script("begin", "enter", "resets")
 _TAKE = script("begin", "enter", "take")
 _TOLD = script("begin", "enter", "told")
+_FORGET = script(*_ROWS, "enter", "forget")
+_DROP_ALERTS = script("begin", "enter", "drop_alerts")
 _DROP_RESETS = script("begin", "enter", "drop_resets")
 _THROUGH = script(*_ROWS, "enter", "through")
 _CALLED = script("begin", "enter", "called")
@@ -209,6 +211,7 @@ class ValkeyLedger:
                     break
             else:
                 raise self._unsteady()
+        self._drop_alerts_of(application, limit_id)
 
     def reset(self, application: str, limit_id: str, key: str | None = None) -> list[Past]:
         """Begin counting anew, in all accounts or in one.
@@ -288,13 +291,24 @@ class ValkeyLedger:
         return sorted(found)
 
     def forget(self, application: str, account: Account) -> int:
-        """Delete an account with its history; how many rows it had."""
+        """Delete an account with its history and its alerts; how many rows it had. The calls that it holds know it no more."""
         count = 0
+        holding = [wire.event_text(one.event_id) for one in self.held() if account in one.accounts]
         for known, _ in self._every(application):
             if known.limit_id == account.limit_id:
                 count += self._dropped(self._rows(known.number, [account.key]))
                 count += self._dropped_resets(known.number, key=account.key)
+                for page in _pages(holding, _PAGE) if holding else ((),):
+                    self._asked(_FORGET, known.number, account.key, events=page)
+        self._drop_alerts_of(application, account.limit_id, account.key)
         return count
+
+    def _drop_alerts_of(self, application: str, limit_id: str, key: str | None = None) -> None:
+        cursor = "0"
+        while True:
+            cursor = self._asked(_DROP_ALERTS, application, limit_id, False if key is None else key, cursor, _MANY)[1]
+            if cursor == "0":
+                return
 
     def prune(self, before_ns: int) -> int:
         """Delete rows that were over by then; how many."""
