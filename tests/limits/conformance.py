@@ -1186,6 +1186,22 @@ def a_renewed_lease_lives_on(ledger: Ledger, clock: Clock) -> None:
     assert team.held() == []
 
 
+def a_lease_that_is_renewed_is_not_over(ledger: Ledger, clock: Clock) -> None:
+    """Of many, all of which were over, and though a call that is refused beside it looks for those that are."""
+    team = Team(ledger)
+    limit, full = team.limit("L", 200, unit="calls"), team.limit("full", 1)
+    steps = [team.ask(limit) for _ in range(150)]
+    ledger.run(steps)
+    team.settle(call(), full)
+    clock.advance(61)
+    *_, refused = ledger.run([Renew(tuple(step.event_id for step in steps)), team.ask(full)])
+    assert blocked(refused) == {"full": "blocked"}
+    clock.advance(59)
+    assert team.totals(limit).held == 150
+    clock.advance(2)
+    assert team.totals(limit).held == 0
+
+
 def settled_events_are_known_for_days(ledger: Ledger, clock: Clock) -> None:
     team = Team(ledger)
     limit = team.limit("L", 5)
@@ -1555,6 +1571,7 @@ TIMED: list[Callable[[Ledger, Clock], None]] = [
     a_lease_that_ended_is_seen_by_whoever_looks,
     a_call_whose_lease_ended_is_settled_where_it_was_reserved,
     a_renewed_lease_lives_on,
+    a_lease_that_is_renewed_is_not_over,
     settled_events_are_known_for_days,
     the_clock_never_goes_back,
     a_rolling_window_is_never_passed,

@@ -26,6 +26,7 @@ from payi_middleware.limits.audit import audit, mend
 from payi_middleware.limits.ledger import Account, Admitted, Amount, Blocked, Renew, Reserve, Settle, Settled
 from payi_middleware.limits.limit import Definition, Limit
 from payi_middleware.limits.valkey import ValkeyLedger
+from payi_middleware.limits.valkey.wire import event_text
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -373,6 +374,21 @@ def test_many_steps_and_many_leases_at_once(valkey: Any) -> None:
     told = [team.told(step.event_id, limit, rolling) for step in steps[:150]]
     assert all(isinstance(answer, Settled) and answer.fresh for answer in ledger.run(told))
     assert team.stands(limit) == (150, 200)
+    ledger.close()
+
+
+def test_leases_of_calls_that_the_server_dropped_hide_no_others(valkey: Any) -> None:
+    """Each look for leases that are over goes on where the last one ended, though it took some out."""
+    clock = Clock()
+    ledger = ValkeyLedger(url(valkey), clock=clock)
+    team = Team(ledger)
+    limit, dropped = team.limit("L", 150, strict=True), team.limit("D", 150)
+    ledger.run([team.ask(dropped, event=bytes([255, n]) * 8) for n in range(60)])  # the first in the order of their texts
+    ledger.run([team.ask(limit, event=bytes([0, n]) * 8) for n in range(150)])
+    clock.advance(61)
+    for n in range(60):
+        valkey.redis.delete(f"{ledger._client.address.key}:h:{event_text(bytes([255, n]) * 8)}")
+    assert admitted(team.reserve(limit, usd=150))[0].held == 150 * USD
     ledger.close()
 
 

@@ -49,22 +49,26 @@ local function take_back(record)
   if record.state == 'held' then hold(record, -1, record.hold) end
 end
 
--- Its lease ended: it holds nothing, and is known still, so that its end finds its rows.
+-- Its lease ended: it holds nothing, and is known still, so that its end finds its rows. One that was renewed meanwhile goes on.
+-- Whether it is among the leases until records are written.
 local function lapse(event, due)
   local record = record_of(event)
-  if record.state == 'held' then
+  if record.state == 'held' and not record.renewed then
     take_back(record)
     record.state, record.due, record.changed = due + asked[KEPT] > now and 'lapsed' or nil, due, true
-  else
+  elseif record.was ~= 'held' then
     call('ZREM', base .. ':leases', event)  -- its hold was dropped by the server
+    return false
   end
+  return true
 end
 
 -- Let leases end that are over, so many at most; whether there may be more.
 local function sweep(most)
   local over = call('ZRANGEBYSCORE', base .. ':leases', '-inf', now, 'WITHSCORES', 'LIMIT', swept, most)
-  for i = 1, #over, 2 do lapse(over[i], tonumber(over[i + 1])) end
-  swept = swept + #over / 2
+  for i = 1, #over, 2 do
+    if lapse(over[i], tonumber(over[i + 1])) then swept = swept + 1 end
+  end
   return #over / 2 == most
 end
 
