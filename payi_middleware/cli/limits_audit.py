@@ -154,7 +154,7 @@ def _print(checked: list[Checked], mended: list[Checked], *, mend: bool) -> None
     if not mend:
         say(on, "Cure: payi limits audit --mend")
     elif len(mended) < len(wrong):
-        say(on, "What calls are running on is not mended: do it again when they have ended.")
+        say(on, "What calls run on, or whose window ended just now, is not mended: do it again when they have ended.")
 
 
 def _accounts(n: int) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..events import CallEvent
 from .dearest import Dearest
 from .ledger import Account, Held, Ledger, Past, Totals
-from .limit import Definition
+from .limit import CALENDAR, Definition
 from .tally import MARGIN_NS, Since, Tally, since_of, tallied
 
 __all__ = ["Checked", "Events", "audit", "mend"]
@@ -98,14 +98,16 @@ def audit(
 
 
 def mend(ledger: Ledger, checked: Checked) -> bool:
-    """Set an account right; False if calls run that this would lose, so that it has to wait."""
-    definition, counted = checked.definition, checked.counted
+    """Set an account right; False if calls run that this would lose, or its window is over: then it has to be looked at again."""
+    definition, counted, since = checked.definition, checked.counted, checked.since
     now = ledger.totals(definition.application, definition.limit_id, counted.key)
-    if not checked.is_quiet or any(one.spent != counted.spent for one in now):
+    is_over = definition.limit.window in CALENDAR and since.ends_ns <= ledger.now_ns()
+    if is_over or not checked.is_quiet or any(one.spent != counted.spent for one in now):
         return False
-    totals = checked.tally.totals(counted.key, checked.since) if checked.spent_differs else counted
+    totals = checked.tally.totals(counted.key, since) if checked.spent_differs else counted
     account = Account(definition.limit_id, counted.key)
-    ledger.set_spent(definition.application, account, counted.starts_ns, totals)
+    # In the window of which its calls were added up, though the next may have begun since this was looked at.
+    ledger.set_spent(definition.application, account, counted.starts_ns or since.starts_ns or None, totals)
     return True
 
 

@@ -383,7 +383,9 @@ def test_leases_of_calls_that_the_server_dropped_hide_no_others(valkey: Any) -> 
     ledger = ValkeyLedger(url(valkey), clock=clock)
     team = Team(ledger)
     limit, dropped = team.limit("L", 150, strict=True), team.limit("D", 150)
-    ledger.run([team.ask(dropped, event=bytes([255, n]) * 8) for n in range(60)])  # the first in the order of their texts
+    ledger.run(
+        [team.ask(dropped, event=bytes([255, n]) * 8) for n in range(60)]
+    )  # the first in the order of their texts
     ledger.run([team.ask(limit, event=bytes([0, n]) * 8) for n in range(150)])
     clock.advance(61)
     for n in range(60):
