@@ -15,7 +15,7 @@ from .book import Book
 from .ledger import STAGES, TOLD, Account, Alert, Answer, Definitions, Deleted, Held, Past, Step, Totals
 from .limit import Definition
 from .redefined import changed, check_name, goes_on, last_deleted, nameless, windows_of
-from .rows import HELD, Known, Place, Record, Row, Terms, Turn, held_of, merged, past_of, totals_of
+from .rows import HELD, OUTBOX_NS, Known, Place, Record, Row, Terms, Turn, held_of, merged, past_of, totals_of
 
 __all__ = ["EVERY", "Follow", "Kept", "Sought"]
 
@@ -301,6 +301,7 @@ class Kept(abc.ABC):
     ) -> list[Alert]:
         """Alerts that nobody is telling, the oldest first."""
         with self._transaction() as now:
+            self._drop_old_alerts(now - OUTBOX_NS)
             sought = Sought(application, now if before_ns is None else before_ns, stages, most)
             found = self._free_alerts(now, sought)
             self._lease_alerts([alert.alert_id for alert in found], now + int(lease_seconds * 10**9))
@@ -534,3 +535,7 @@ class Kept(abc.ABC):
     @abc.abstractmethod
     def _drop_alerts_of(self, application: str, limit_id: str, key: str | None = None) -> None:
         """Delete those of a limit, or of one account, whoever is telling them."""
+
+    @abc.abstractmethod
+    def _drop_old_alerts(self, until_ns: int) -> None:
+        """Delete those that were due by then."""

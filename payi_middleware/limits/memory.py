@@ -229,6 +229,13 @@ class MemoryLedger(Kept):
         for alert_id in alert_ids:
             self._outbox.pop(alert_id, None)
 
+    def _drop_old_alerts(self, until_ns: int) -> None:
+        while self._outbox:
+            first = next(iter(self._outbox))  # the oldest
+            if self._outbox[first][0].at_ns > until_ns:
+                return
+            del self._outbox[first]
+
     def _drop_alerts_of(self, application: str, limit_id: str, key: str | None = None) -> None:
         about = (application, limit_id)
         for alert, _ in list(self._outbox.values()):

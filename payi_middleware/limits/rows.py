@@ -19,6 +19,7 @@ __all__ = [
     "DAY_NS",
     "HELD",
     "LAPSED",
+    "OUTBOX_NS",
     "SETTLED",
     "SETTLED_NS",
     "SLICES",
@@ -43,6 +44,8 @@ HELD, LAPSED, SETTLED, BLOCKED = range(4)
 DAY_NS: Final = 86_400 * 10**9
 SETTLED_NS: Final = SETTLED_DAYS * DAY_NS
 """How long a record is kept after its call."""
+OUTBOX_NS: Final = 14 * DAY_NS
+"""How long an alert waits that nobody tells: after that it is of no use."""
 SLICES: Final = 60
 """Of a rolling window: so finely room returns."""
 _EVER: Final = 2**63 - 1

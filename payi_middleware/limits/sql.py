@@ -19,7 +19,7 @@ from .kept import EVERY, Follow, Kept, Sought
 from .ledger import Alert, Answer, Past, Renew, Step, Unreadable
 from .limit import Definition
 from .readable import note_unreadable, read_definition
-from .rows import SETTLED, SETTLED_NS, Known, Place, Record, Row, Terms, Turn
+from .rows import OUTBOX_NS, SETTLED, Known, Place, Record, Row, Terms, Turn
 
 __all__ = ["COLUMNS", "LATER", "TABLES", "TOGETHER", "SqlKept", "events_of"]
 
@@ -30,7 +30,6 @@ _SWEEP_NS: Final = _NS  # between two looks for leases that ended, while no call
 _MOST_LAPSING: Final = 5_000  # that are taken back in one transaction
 TOGETHER: Final = 256
 """Events that are moved from what is held to what is settled."""
-_OUTBOX_NS: Final = SETTLED_NS  # an alert that nobody told in that time is of no use
 
 TABLES: Final = (
     "CREATE TABLE ledger (id TEXT NOT NULL, clock_ns INTEGER NOT NULL, changes INTEGER NOT NULL)",
@@ -262,7 +261,7 @@ class SqlKept(Kept):
         if book.alerts:
             told = [(alert.at_ns, _encode(alert)) for alert in book.alerts]
             self._do("INSERT INTO alerts (free_ns, at_ns, alert) VALUES (0, ?, ?)", told)
-            self._do("DELETE FROM alerts WHERE at_ns <= ?", [(told[0][0] - _OUTBOX_NS,)])
+            self._drop_old_alerts(book.now_ns - OUTBOX_NS)
 
     def _write_rows(self, changed: dict[Place, Row]) -> None:
         self._put(_PUT_ROWS, [_columns(row) for row in changed.values()])
@@ -489,6 +488,9 @@ class SqlKept(Kept):
 
     def _drop_alerts(self, alert_ids: Iterable[str]) -> None:
         self._do("DELETE FROM alerts WHERE id = ?", [(int(alert_id),) for alert_id in alert_ids])
+
+    def _drop_old_alerts(self, until_ns: int) -> None:
+        self._do_one("DELETE FROM alerts WHERE at_ns <= ?", (until_ns,))
 
     def _drop_alerts_of(self, application: str, limit_id: str, key: str | None = None) -> None:
         which, begins = _beginning_with("", application, limit_id)

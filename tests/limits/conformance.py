@@ -1342,6 +1342,20 @@ def a_forecast_is_told_before_the_limit_is_reached(ledger: Ledger, clock: Clock)
     assert team.spend(whole, usd=23).crossed == ()
 
 
+def an_alert_that_nobody_tells_goes_after_two_weeks(ledger: Ledger, clock: Clock) -> None:
+    """Though no other is written, and whoever looks."""
+    team = Team(ledger)
+    first, second = [team.limit(name, 5, alerts=(0.1,)) for name in ("L", "M")]
+    team.spend(first)
+    clock.advance(5)
+    team.spend(second)
+    clock.advance(14 * DAY - 6)
+    assert [one.name for one in team.alerts()] == ["L", "M"]
+    clock.advance(1)
+    assert ledger.outbox_take(0, "another") == []
+    assert [one.name for one in team.alerts()] == ["M"]
+
+
 def rows_that_are_over_can_be_pruned(ledger: Ledger, clock: Clock) -> None:
     team = Team(ledger)
     hourly, whole = team.limit("H", 9, window="hour"), team.limit("W", 9)
@@ -1586,6 +1600,7 @@ TIMED: list[Callable[[Ledger, Clock], None]] = [
     accounts_go_on_in_a_longer_window_without_being_looked_at,
     what_was_reset_with_all_can_be_pruned,
     a_forecast_is_told_before_the_limit_is_reached,
+    an_alert_that_nobody_tells_goes_after_two_weeks,
     rows_that_are_over_can_be_pruned,
     accounts_of_instances_tell_when_they_were_begun,
     accounts_of_instances_that_are_reset_tell_it_still,
