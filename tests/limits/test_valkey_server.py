@@ -195,6 +195,32 @@ def test_data_that_is_lost_while_limits_are_read_anew() -> None:
         other.close()
 
 
+def test_data_that_is_lost_is_noticed_once_by_a_process() -> None:
+    """Though several of its threads are told: the second does not take what is there now for lost, too."""
+    with ValkeyServer(free_port()) as server, redis.Redis(port=server.port) as client:
+        ledger = ValkeyLedger(url(server))
+        team = Team(ledger)
+        limit = team.limit("L", 5)
+        ask = ledger._client.ask
+        client.flushall()
+
+        def beside(script: Any, asked: Any) -> Any:
+            answer = ask(script, asked)
+            if answer[0] == "lost":
+                ledger._client.ask = ask  # type: ignore[method-assign]
+                with pytest.raises(LedgerError, match="lost its data"):
+                    ledger.now_ns()  # as another thread
+            return answer
+
+        ledger._client.ask = beside  # type: ignore[method-assign]
+        with pytest.raises(LedgerError, match="lost its data"):
+            ledger.now_ns()
+        assert health.counters()["ledger_lost"] == 1
+        assert [one.limit_id for one in ledger.definitions(team.name).limits] == [limit]
+        assert len(ledger.names()) == 2
+        ledger.close()
+
+
 def test_what_was_spent_before_data_was_lost_is_counted_again() -> None:
     """Also by a process that never knew it, and when it was lost twice."""
     with ValkeyServer(free_port()) as server, redis.Redis(port=server.port) as client:
