@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
+import uvloop
 
 from payi_middleware.limits.waiting import shared, within
 
@@ -39,6 +44,25 @@ async def test_what_takes_too_long_may_still_come() -> None:
     waiting.set_result(7)
     await asyncio.sleep(0)
     assert isinstance(found.exception(), TimeoutError)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_what_came_while_the_loop_was_held_up_came_in_time(run: Callable[..., Any]) -> None:
+    """A handler that computes for longer than the patience, and an answer that is there before that: it is no timeout."""
+    waiting: Future[int] = Future()
+
+    def compute() -> None:
+        other = threading.Thread(target=waiting.set_result, args=(7,))
+        other.start()
+        other.join()
+        time.sleep(0.05)
+
+    async def ask() -> Any:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(compute)
+        return await within(shared(waiting, loop), 0.02, loop)
+
+    assert run(ask()) == 7
 
 
 def test_what_comes_when_the_loop_is_closed() -> None:
