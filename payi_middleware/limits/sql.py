@@ -331,7 +331,7 @@ class SqlKept(Kept):
             self._do(sql, [()])
         sql = "SELECT event_id, due_ns FROM settled WHERE event_id > ? ORDER BY event_id LIMIT ?"
         looked = self._ask(sql, (self._looked_at, count))
-        self._looked_at = looked[-1][0] if looked else b""
+        self._looked_at = looked[-1][0] if len(looked) == count else b""
         over = [(event_id,) for event_id, due_ns in looked if due_ns <= now_ns]
         if over:
             self._do("DELETE FROM settled WHERE event_id = ?", over)

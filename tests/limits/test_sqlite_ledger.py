@@ -273,6 +273,28 @@ def test_events_that_are_settled_do_not_pile_up(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_what_is_settled_is_forgotten_also_where_more_is_always_settled(tmp_path: Path) -> None:
+    """As under steady traffic: the look goes round even if it always finds what came since."""
+    clock = conformance.Clock()
+    ledger = SqliteLedger(tmp_path / "a.ledger", clock=clock)
+    team = conformance.Team(ledger)
+    team.limit("L", 5000, limit_id="L")
+    ids = iter(sorted(conformance.call() for _ in range(400)))  # as the clock gives them
+
+    def settle(count: int) -> int:
+        """And how many are remembered."""
+        for _ in range(count):
+            ledger.run([team.told(next(ids), "L") for _ in range(10)])
+            clock.advance(2)
+        with contextlib.closing(sqlite3.connect(tmp_path / "a.ledger")) as reading:
+            return int(reading.execute("SELECT count(*) FROM settled").fetchone()[0])
+
+    assert settle(20) == 200
+    clock.advance(SETTLED_DAYS * conformance.DAY)
+    assert settle(20) == 200
+    ledger.close()
+
+
 def test_more_leases_end_than_one_transaction_takes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql, "_MOST_LAPSING", 10)
     clock = conformance.Clock()
