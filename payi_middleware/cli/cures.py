@@ -116,6 +116,10 @@ CURES: dict[str, tuple[str, str]] = {
         "{n} calls could not be kept until the ledger was back",
         "run `payi limits audit`, which counts by the events",
     ),
+    "limit_forgotten": (
+        "{n} calls were found so late that the ledger may not know any more whether it counted them, and were not counted",
+        "run `payi limits audit`, which counts by the events",
+    ),
     "limit_owed": (
         "calls that were stored while the ledger was away could not be written down or not be counted yet, {n} times",
         "see the log for the reason; `payi limits audit` counts them",

@@ -24,7 +24,7 @@ from ..settings import Settings
 from ..store_url import SQLITE, identity, is_postgresql
 from .ledger import SETTLED_DAYS
 
-__all__ = ["Owed", "stored_events"]
+__all__ = ["Owed", "is_remembered", "stored_events"]
 
 _ID: Final = 16
 _AT_ONCE: Final = 500
@@ -33,6 +33,11 @@ _MOST_BYTES: Final = 64 << 20
 _KEPT_MS: Final = (SETTLED_DAYS - 1) * 86_400_000
 """After that a ledger may not know any more whether it counted a call: `payi limits audit` does."""
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def is_remembered(event_id: bytes) -> bool:
+    """Whether a ledger still knows of a call if it counted it: the call began lately, as its id tells, which is a UUIDv7."""
+    return int.from_bytes(event_id[:6], "big") >= int(time.time() * 1000) - _KEPT_MS
 
 
 class Owed:
@@ -134,7 +139,6 @@ def _named(ledger: object) -> str:
 
 def _read(path: Path) -> Iterator[list[bytes]]:
     """The ids of a file that are not too old, some at a time; a torn one at its end is left out."""
-    oldest = int(time.time() * 1000) - _KEPT_MS
     try:
         file = path.open("rb")
     except FileNotFoundError:  # another process was faster
@@ -142,8 +146,7 @@ def _read(path: Path) -> Iterator[list[bytes]]:
     with file:
         while data := file.read(_ID * _AT_ONCE):
             ids = [data[at : at + _ID] for at in range(0, len(data) - _ID + 1, _ID)]
-            young = [one for one in ids if int.from_bytes(one[:6], "big") >= oldest]
-            if young:
+            if young := [one for one in ids if is_remembered(one)]:
                 yield young
 
 

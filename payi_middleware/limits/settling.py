@@ -16,7 +16,7 @@ from .defined import Defined
 from .known import NOTHING, Known
 from .ledger import LEASE_SECONDS, Account, Settle, Settled
 from .matching import accounts_of, facts_of
-from .owed import Owed, stored_events
+from .owed import Owed, is_remembered, stored_events
 from .unmet import note_nobodys, note_unknown
 
 __all__ = ["Settling", "late_steps"]
@@ -70,7 +70,7 @@ class Settling:
         known = defined.now_known()
         if defined.was_read and not defined.is_away:
             self._look_at(events, known)
-        counted = [event for event in events if _is_to_be_counted(event)]
+        counted = _remembered([event for event in events if _is_to_be_counted(event)])
         own = [event for event in counted if event.application == defined.application]
         if self._owed is not None:
             self._others |= {event.event_id for event in counted if event.application != defined.application}
@@ -197,6 +197,19 @@ def _accounts(event: CallEvent, known: Known) -> tuple[Account, ...]:
 def _is_to_be_counted(event: CallEvent) -> bool:
     """Neither counted by another ledger nor refused."""
     return event.ledger is None and not event.limits
+
+
+def _remembered(events: list[CallEvent]) -> list[CallEvent]:
+    """Those that the ledger does not count twice: older ones, of a spool that was found late, it may have counted and forgotten."""
+    found = [event for event in events if is_remembered(event.event_id)]
+    old = len(events) - len(found)
+    if old:
+        health.note(
+            "limit_forgotten",
+            "calls were found so late that the ledger may not know any more whether it counted them: see `payi limits audit`",
+            n=old,
+        )
+    return found
 
 
 def _with_states(event: CallEvent, answer: Settled | None, ledger: str | None) -> CallEvent:

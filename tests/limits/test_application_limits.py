@@ -909,6 +909,23 @@ def test_calls_of_a_dead_process_are_settled(limited: Limited, provider: Loopbac
     assert account(ledger, "calls").spent == 2
 
 
+def test_calls_that_a_ledger_may_have_counted_and_forgotten_are_left_to_the_audit(
+    limited: Limited, provider: Loopback
+) -> None:
+    """A spool that is found after two weeks: its process may have told the ledger, which knows of that no more."""
+    ledger, day = MemoryLedger(), 86_400 * 10**9
+    watched = limited("openai", Limit("calls", 5, unit="calls"), ledger=ledger)
+    ask(provider.url)
+    late, old = (
+        msgspec.structs.replace(watched.one, event_id=new_id(time.time_ns() - days * day), limits={}, ledger=None)
+        for days in (12, 14)
+    )
+    counted, left = watched.meter.limits.settled([late, old])
+    assert (counted.ledger, left) == (ledger.id, old)
+    assert account(ledger, "calls").spent == 2
+    assert health.counters()["limit_forgotten"] == 1
+
+
 def test_users_under_pseudonyms_have_their_limits(provider: Loopback, limited: Limited) -> None:
     """Their accounts are under the pseudonym as their events are."""
     ledger = MemoryLedger()
