@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
 
 from .. import health
 from ..events import format_id
-from ..exceptions import LimitError
+from ..exceptions import LedgerError, LimitError
 from ..record import new_id
 from ..settings import Settings
 from .errands import Errands
@@ -137,34 +138,48 @@ class Defined(Reach):
         """Seconds that a call waits for definitions: the first ones of a process also for rates and connections."""
         return self.patience if self.was_read or not self._is_wanted else max(self.patience, _OPENING)
 
-    # Reading, in our own threads:
+    # For threads of ours that may wait, though not for a ledger that hangs: none of them reads itself.
 
     def prepare(self) -> None:
         """Open and read what there is, so that the first call need not wait. Never raises."""
         if self.wakes == 0 and self._ledger is None and self._is_there():
-            try:
-                self._read()
-            except Exception as error:
-                self.went_away(error)
+            self._read_soon()
 
     def now_known(self) -> Known:
-        """The definitions as they are now, for a thread of ours that may wait; while the ledger is away, as they were last."""
+        """The definitions as they are now; while the ledger is away, as they were last. Never raises."""
         if time.perf_counter_ns() - self._read_at < FRESH:
             return self._last
-        if not self.is_away:
-            try:
-                return self._read()
-            except Exception as error:
-                self.went_away(error)
-        return self.last()
+        return self.last() if self.is_away else self._read_soon()
+
+    def _read_soon(self) -> Known:
+        """The definitions, read anew; as they were last, if the ledger does not answer in time."""
+        try:
+            loading = self.changed()
+            return loading.result(self._waits_at_most) if isinstance(loading, Future) else loading
+        except Exception as error:
+            self.went_away(error)
+            return self.last()
+
+    @property
+    def _waits_at_most(self) -> float:
+        """Seconds: the first time, when it is also opened, some more."""
+        is_first = not self.was_read and self._away_since is None
+        return max(self.patience, _OPENING) if is_first else self.patience
 
     def known_to(self, application: str) -> Known:
-        """The limits of another application in the same ledger, for a thread of ours.
+        """The limits of another application in the same ledger.
 
         Raises:
             LedgerError: They cannot be read.
         """
-        return known_of(self._opened().definitions(application))
+        reading = self._errands.do(lambda: known_of(self._opened().definitions(application)))
+        seconds = self._waits_at_most
+        try:
+            return reading.result(seconds)
+        except TimeoutError:
+            raise LedgerError(f"the ledger has not answered in {seconds} seconds") from None
+
+    # Reading, in our own thread:
 
     def _read(self) -> Known:
         """Open the ledger, keep the limits of the code in it, and read all.
@@ -172,7 +187,7 @@ class Defined(Reach):
         Raises:
             LedgerError: It cannot be opened or read.
         """
-        with self._reading:
+        with self._reading_alone(self.opening):
             ledger = self._opened()
             self._errands.every = ledger.lease_seconds / 3
             if not self._is_synchronised:
@@ -192,6 +207,20 @@ class Defined(Reach):
             self.wakes = 0 if definitions.limits else now + FRESH
             self._came_back()
             return self._last
+
+    @contextmanager
+    def _reading_alone(self, seconds: float) -> Iterator[None]:
+        """Nobody else opens, reads or closes the ledger meanwhile.
+
+        Raises:
+            LedgerError: Somebody does for longer than so many seconds.
+        """
+        if not self._reading.acquire(timeout=seconds):
+            raise LedgerError("the ledger does not answer whoever reads it")
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     def _forget_read(self) -> None:
         """The ledger is closed: the next call reads anew."""

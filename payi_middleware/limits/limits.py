@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -190,15 +191,38 @@ class Limits(Held):
         }
 
     def close(self, timeout: float) -> None:
-        """Have done what was told, and let go of all; the next call opens it anew."""
+        """Have done what was told, and let go of all; the next call opens it anew.
+
+        Of a ledger that hangs nothing is pulled from under its feet: it is left as it is, and the process's end closes it.
+        """
+        ends = time.monotonic() + timeout
+
+        def left() -> float:
+            return max(0.0, ends - time.monotonic())
+
         self._errands.close(timeout)
         if self._alerts is not None:
-            self._alerts.close(timeout)
-        with self._reading:
-            way, ledger = self._taken_off()
-            if self._ledger is None:
-                self._forget_read()
+            self._alerts.close(left())
+        try:
+            with self._reading_alone(left()):
+                way, ledger = self._taken_off()
+                if self._ledger is None:
+                    self._forget_read()
+        except LedgerError:
+            health.log.warning("the ledger of limits hangs: it is not closed")
+            return
         if way is not None:
-            way.close(timeout)
+            way.close(left())
         if ledger is not None:
-            ledger.close()
+            _close(ledger, left())
+
+
+def _close(ledger: Ledger, seconds: float) -> None:
+    """In a thread of its own, as whoever asks a ledger that hangs may hold its lock."""
+    closing = threading.Thread(target=ledger.close, name="payi-closing", daemon=True)
+    try:
+        closing.start()
+    except RuntimeError:  # the process ends, or has too many
+        ledger.close()
+    else:
+        closing.join(seconds)

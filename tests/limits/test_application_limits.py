@@ -289,6 +289,47 @@ def test_a_ledger_that_does_not_answer(
     assert ledger.held() == []
 
 
+class Hanging(Gated):
+    """One whose connection stays, and whose answers do not come."""
+
+    def close(self) -> None:
+        self.gate.wait(10)
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["while it is read", "while it is asked"])
+def test_a_ledger_that_hangs_holds_up_neither_events_nor_the_end(
+    reads: bool, provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are stored, and counted later; and a close takes no longer than it may."""
+    ledger = Hanging()
+    monkeypatch.setattr("payi_middleware.limits.opening.open_ledger", lambda _: ledger)
+    limit = Limit("all", 10, on_error="open")
+    settings: dict[str, Any] = {"ledger": "valkey://there", "ledger_timeout": 0.1, "flush_timeout": 0.5}
+    watched = limited("openai", limit, **settings)
+    assert ask(provider.url) == 200
+    assert watched.meter.flush(5)
+    ledger.gate.clear()
+    if reads:
+        monkeypatch.setattr("payi_middleware.limits.defined.FRESH", 0)
+        monkeypatch.setattr("payi_middleware.limits.defined.STALE", 0)
+    assert ask(provider.url) == 200
+    assert watched.meter.flush(5)
+    assert len(watched.sink.events) == 2
+    while watched.meter.limits.is_away:
+        time.sleep(0.02)
+    begun = time.monotonic()
+    if reads:
+        event = msgspec.structs.replace(watched.sink.events[1], event_id=new_id(time.time_ns()))
+        assert watched.meter.limits.settled([event]) == [event]
+    assert time.monotonic() - begun < 5
+
+    closed = threading.Thread(target=watched.meter.close, args=(0.5,), daemon=True)
+    closed.start()
+    closed.join(5)
+    assert not closed.is_alive()
+    ledger.gate.set()
+
+
 class Halfway(Gated):
     """One that is away once it has taken the limits of the code."""
 
