@@ -37,7 +37,7 @@ def sizes_of(limits: Held, call: Call, group: Group, seen: bytes | None, *, by_d
         call.exchange.body,
         asked,
         makes_text="embed" not in endpoint,
-        makes_images="image" in endpoint,
+        makes_images="image" in endpoint or "image" in (model or "").lower(),  # Gemini's draw without being asked to
         usual=None if is_told else limits.recent.percentile(call.attributed.attribution.use_case_name, model),
         window=None if is_told and not strict else prices.window(provider, model),
         ceiling=limits.ceiling,

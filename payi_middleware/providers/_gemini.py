@@ -277,7 +277,7 @@ def refine(reading: Reading, facts: Facts) -> Reading:
 
 def _with_pictures(reading: Reading, units: Units, facts: Facts) -> Reading:
     """Output that is not told apart, of a model that drew: a picture's tokens cost many times those of a text."""
-    text_in, made = units["text"]
+    text_in, made = units.get("text", (0, 0))
     if not made or _PICTURE not in facts.answer:
         return reading
     reason = f"{reading.reason}; {_AS_PICTURES}" if reading.reason else _AS_PICTURES
