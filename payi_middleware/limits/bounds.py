@@ -108,7 +108,8 @@ def most_ticks(
     makes_images: bool,
     may_write: bool,
 ) -> int | None:
-    """What that costs: with the prompt written to a cache and the answer made of sound or pictures, if they may be.
+    """What that costs: with the prompt written to a cache, or sound where it is named and not sent, and the answer made of sound or
+    pictures, if they may be.
 
     Args:
         seen: The request's body, or its outline; None if it is not known.
@@ -122,8 +123,9 @@ def most_ticks(
     if made and (makes_images or seen is None or any(mark in seen for mark in _OTHER_OUTPUT)):
         outputs += ["audio", "image"]
     written = _WRITTEN if seen is None or any(mark in seen for mark in _CACHE_WRITES) else _WRITTEN[: int(may_write)]
+    heard = ("audio",) if _names_more(seen) else ()  # what is sent has far more bytes than tokens
     into = sum(sides[0] for sides in taken.values())
-    inputs = [taken, *({unit: (into, 0)} for unit in written)]
+    inputs = [taken, *({unit: (into, 0)} for unit in (*written, *heard))]
     priced = [price(_with(units, unit, made)) for units in inputs for unit in outputs]
     return max((ticks for ticks in priced if ticks is not None), default=None)
 

@@ -69,6 +69,21 @@ def drawn(model: str, pictures: int) -> bytes:
     return json.dumps({"candidates": candidates, "modelVersion": model, "usageMetadata": counts}).encode()
 
 
+def heard(model: str, sound: int) -> bytes:
+    """So many tokens of a prompt are sound: https://ai.google.dev/gemini-api/docs/audio"""
+    counts = {
+        "promptTokenCount": sound + 5,
+        "candidatesTokenCount": 10,
+        "totalTokenCount": sound + 15,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": sound}, {"modality": "TEXT", "tokenCount": 5}],
+    }
+    candidates = [{"content": {"parts": [{"text": "A fox."}]}, "finishReason": "STOP"}]
+    return json.dumps({"candidates": candidates, "modelVersion": model, "usageMetadata": counts}).encode()
+
+
+HEARS = "gpt-4o-audio-preview"
+EARLIER = [{"role": "assistant", "audio": {"id": "audio_1"}}, {"role": "user", "content": "Go on."}]
+HEAR = {"contents": [{"parts": [{"fileData": {"fileUri": "https://example.com/files/1", "mimeType": "audio/mp3"}}]}]}
 DRAW = {"contents": [{"parts": [{"text": "A fox."}]}], "generationConfig": {"maxOutputTokens": 1_400}}
 DRAWS, DRAWS_DEARLY = "gemini-2.5-flash-image", "gemini-3-pro-image-preview"
 CLAUDE, FAST = "claude-opus-4-6", "claude-opus-4-8"
@@ -113,6 +128,21 @@ CASES: dict[str, tuple[str, str, dict[str, Any], bytes]] = {
     ),
     "pictures unasked": ("google", f"/v1beta/models/{DRAWS}:generateContent", DRAW, drawn(DRAWS, 1_290)),
     "dear pictures": ("google", f"/v1beta/models/{DRAWS_DEARLY}:generateContent", DRAW, drawn(DRAWS_DEARLY, 1_120)),
+    "a sound that is named": (
+        "google",
+        "/v1beta/models/gemini-2.5-flash:generateContent",
+        {**HEAR, "generationConfig": {"maxOutputTokens": MADE}},
+        heard("gemini-2.5-flash", 900_000),
+    ),
+    "an earlier answer's sound": (
+        "openai",
+        "",
+        chat(HEARS, messages=EARLIER),
+        told(HEARS, usage={
+            "prompt_tokens": 100_000, "completion_tokens": MADE, "total_tokens": 100_000 + MADE,
+            "prompt_tokens_details": {"audio_tokens": 99_900},
+        }),
+    ),
 }  # fmt: skip
 
 
