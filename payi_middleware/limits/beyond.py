@@ -1,7 +1,8 @@
 """What a request may take besides one answer of its own model, for strict limits: other models, tools that the provider runs. Pure.
 
 Sources, read 2026-11: OpenAI's API reference (`tools`, `max_tool_calls`, `web_search_options`), Anthropic's pages on server tools
-(`max_uses`), advisors and fallbacks, Gemini's on tools, OpenRouter's on `models` and plugins, xAI's on `search_parameters`.
+(`max_uses`), advisors and fallbacks, Gemini's on tools and Deep Research, OpenRouter's on `models` and plugins, xAI's on
+`search_parameters`, Perplexity's on Sonar Deep Research and Pro Search, Groq's on compound systems.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ _MEMBERS: Final = frozenset({
     "google_maps", "google_search", "google_search_retrieval", "systemTool", "urlContext", "url_context",
 })  # fmt: skip
 """The same in Gemini's and Bedrock's words, where a tool is named by its member."""
+_BY_ITSELF: Final = re.compile(r"deep-research|sonar-pro-search|(?:^|/)compound")
+"""Names of models that search and go on without a tool in the request: Perplexity's and Gemini's research, Groq's systems."""
 _CODE: Final = ("code_execution", "code_interpreter", "shell")
 
 
@@ -72,8 +75,20 @@ class _Request(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Request).decode
 
 
-def beyond(seen: bytes | None) -> Beyond:
-    """What a request's body, or its outline, may take besides. Never raises."""
+def beyond(seen: bytes | None, model: str | None = None) -> Beyond:
+    """What a request may take besides. Never raises.
+
+    Args:
+        seen: Its body, or its outline.
+        model: That it asks for, which may run tools by itself: as often as it likes, so that once stands for it.
+    """
+    found = _asked_besides(seen)
+    if found.uses or model is None or _BY_ITSELF.search(model) is None:
+        return found
+    return found._replace(uses=_UNTOLD)
+
+
+def _asked_besides(seen: bytes | None) -> Beyond:
     if not seen or len(seen) > MAX_READ or _MAY.search(seen) is None:
         return NOTHING
     try:

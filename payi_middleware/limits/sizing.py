@@ -31,7 +31,7 @@ def sizes_of(limits: Held, call: Call, group: Group, seen: bytes | None, *, by_d
     strict, prices, provider = group.is_strict, limits.prices, call.provider.id
     model = call.asked.model or call.route.model
     asked, endpoint = asked_of(seen), call.route.endpoint.template.lower()
-    besides = beyond(seen) if strict else NOTHING
+    besides = beyond(seen, model) if strict else NOTHING
     is_told = asked.limit is not None
     sizes = sized(
         call.exchange.body,

@@ -128,6 +128,15 @@ CASES: dict[str, tuple[str, str, dict[str, Any], bytes]] = {
     ),
     "pictures unasked": ("google", f"/v1beta/models/{DRAWS}:generateContent", DRAW, drawn(DRAWS, 1_290)),
     "dear pictures": ("google", f"/v1beta/models/{DRAWS_DEARLY}:generateContent", DRAW, drawn(DRAWS_DEARLY, 1_120)),
+    "a model that searches by itself": (
+        "perplexity",
+        "/chat/completions",
+        chat("sonar-deep-research"),
+        told("sonar-deep-research", usage={
+            "prompt_tokens": 33, "completion_tokens": MADE, "total_tokens": 33 + MADE,
+            "citation_tokens": 20_016, "reasoning_tokens": 73_997, "num_search_queries": 18,
+        }),
+    ),
     "a sound that is named": (
         "google",
         "/v1beta/models/gemini-2.5-flash:generateContent",
@@ -373,6 +382,17 @@ def test_strict_speech_is_held_for_as_long_as_its_text_takes(provider: Loopback,
 def test_what_a_request_may_take_besides(fields: dict[str, Any], found: Beyond) -> None:
     """Other models, and tools that the provider runs, as often as the request lets it."""
     assert beyond(json.dumps({"model": "m", **fields}).encode()) == found
+
+
+@pytest.mark.parametrize(
+    ("model", "uses"),
+    [("sonar-deep-research", 1), ("groq/compound-mini", 1), ("compound-beta", 1), ("sonar", 0), ("a-compound", 0)],
+)
+def test_models_that_run_tools_by_themselves_are_held_for_as_if_asked(model: str, uses: int) -> None:
+    """For once, as nobody says how often; where the request says so, for that."""
+    assert beyond(b"{}", model) == Beyond(uses=uses)
+    assert beyond(None, model) == Beyond(uses=uses)
+    assert beyond(b'{"tools": [{"type": "web_search", "max_uses": 3}]}', model) == Beyond(uses=3)
 
 
 @pytest.mark.parametrize("body", [None, b"", b'{"tools": ', b'["tools": 1]', b'{"tools": 1}' + b" " * MAX_READ])
