@@ -24,8 +24,8 @@ class Beyond(NamedTuple):
     """Models that may answer in place of the one that is asked."""
     also: tuple[str, ...] = ()
     """Models that may answer as well, and are paid for besides."""
-    advisors: tuple[str, ...] = ()
-    """Models that may be asked for advice, once for each time that they are here."""
+    advisors: tuple[tuple[str, int], ...] = ()
+    """Models that may be asked for advice, and how often."""
     draws: str | None = None
     """The model of a tool that makes pictures."""
     uses: int = 0
@@ -102,7 +102,7 @@ def _asked_besides(seen: bytes | None) -> Beyond:
     return Beyond(
         instead=_names(asked.models),
         also=_names(asked.fallbacks),
-        advisors=tuple(name for tool in advisors for name in _names([tool]) * _told(tool)),
+        advisors=tuple((name, _told(tool)) for tool in advisors for name in _names([tool])),
         draws=next((name for tool in drawing for name in _names([tool])), _DRAWING) if drawing else None,
         uses=_uses(asked, run),
         runs_code=any(_type(tool).startswith(_CODE) for tool in run),

@@ -95,7 +95,7 @@ def most_output(asked: Asking, into: int, window: int | None, ceiling: int) -> t
 def most_tokens(into: int, made: int, ceiling: int, beyond: Beyond) -> int:
     """Of all models that may answer, advise or draw."""
     drawn = into + PICTURE * max(beyond.uses, 1) if beyond.draws else 0
-    advised = len(beyond.advisors) * (into + max(made, ceiling))
+    advised = sum(times for _, times in beyond.advisors) * (into + max(made, ceiling))
     return (into + made) * (1 + len(beyond.also)) + advised + drawn
 
 

@@ -4,6 +4,7 @@ be charged, as the answer alone tells at which tier, where and by which model a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -50,7 +51,8 @@ _FEES: Final = (
 )  # fmt: skip
 """By which tools are billed that the provider runs."""
 
-
+_MOST_NAMES: Final = 20
+"""Models that one request may name: a few there are in earnest, and to price each of thousands would hold up the event loop."""
 _USUAL_BYTES: Final = 4_000
 """Of a second of sound: speech at 32 kbit/s. Most files have more, so that less is charged in the end."""
 _FEWEST_BYTES: Final = 750
@@ -92,6 +94,8 @@ def most(
 ) -> Price:
     """By the dearest tier, place and model that may serve it, with what the provider may do besides.
 
+    Each model is priced once, however often the request names it; one that names too many is held as one without a price.
+
     Args:
         prices: The rates, loaded.
         call: That is to be made.
@@ -105,6 +109,9 @@ def most(
     rates = _Rates(prices, provider, call.started_ns, who.price_as)
     known = _known_before(call, Reading(model, units={}), seen)
     ways = list(_ways(provider, tier, conditions(prices, who, known.terms)))
+    may_answer, also, advisors = {model, *beyond.instead}, Counter(beyond.also), _each(beyond.advisors)
+    if len(may_answer) + len(also) + len(advisors) > _MOST_NAMES:
+        return _unknown
 
     def dearest(name: str | None, units: Units) -> int | None:
         """None if the model has no rates; a tier or a place without one of its own is charged the model's."""
@@ -116,13 +123,16 @@ def most(
     def price(units: Units) -> int | None:
         if known.units:  # what is billed by the piece is in the request
             units = {**units, **known.units}
-        answers = [dearest(name, units) for name in (model, *beyond.instead)]
+        answers = [dearest(name, units) for name in may_answer]
         taken, made = (sum(sides[side] for sides in units.values()) for side in (0, 1))
         advice: Units = {"text": (taken, max(made, ceiling))}
-        besides = [dearest(name, units) for name in beyond.also] + [dearest(name, advice) for name in beyond.advisors]
-        if None in answers or None in besides:
+        besides = [(dearest(name, units), times) for name, times in also.items()]
+        besides += [(dearest(name, advice), times) for name, times in advisors.items()]
+        if None in answers or any(ticks is None for ticks, _ in besides):
             return None
-        return max(filter(None, answers), default=0) + sum(filter(None, besides)) + tools(taken)
+        return (
+            max(filter(None, answers), default=0) + sum((ticks or 0) * times for ticks, times in besides) + tools(taken)
+        )
 
     def tools(taken: int) -> int:
         fees = max(rates.ticks(model, {fee: (0, beyond.uses)}, *ways[0]) or 0 for fee in _FEES) if beyond.uses else 0
@@ -131,6 +141,18 @@ def most(
         return fees + (_container(rates) if beyond.runs_code else 0)
 
     return price
+
+
+def _each(advisors: tuple[tuple[str, int], ...]) -> Counter[str]:
+    """How often each may be asked, in all."""
+    asked: Counter[str] = Counter()
+    for name, times in advisors:
+        asked[name] += times
+    return asked
+
+
+def _unknown(units: Units) -> None:
+    """Nobody knows."""
 
 
 def by_piece(prices: Prices, call: Call, model: str | None, tier: str | None, seen: bytes | None) -> Amount | None:

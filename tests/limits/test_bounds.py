@@ -18,6 +18,7 @@ from exchanges import Watched, answer, encoded
 from loopback import Loopback, Reply
 
 from payi_middleware import Limit, health
+from payi_middleware.costing import cost_of
 from payi_middleware.limits.asking import Asking, asked_of
 from payi_middleware.limits.beyond import NOTHING, Beyond, beyond
 from payi_middleware.limits.bounds import most_input, most_tokens
@@ -223,6 +224,36 @@ def test_the_dearest_of_models_that_may_answer_is_held_for(provider: Loopback, l
     assert added >= dear
 
 
+def test_models_that_are_named_often_are_priced_once(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small body can name them thousands of times, and the event loop must not stand still for it."""
+    priced: list[str | None] = []
+
+    def counted(prices: Any, provider: str, model: str | None, *rest: Any, **more: Any) -> Any:
+        priced.append(model)
+        return cost_of(prices, provider, model, *rest, **more)
+
+    monkeypatch.setattr("payi_middleware.limits.quoting.cost_of", counted)
+
+    def asked(**fields: Any) -> tuple[int, int]:
+        """How often rates were asked, and what is held."""
+        priced.clear()
+        (held,) = held_for(provider, limited, chat("gpt-4o-mini", **fields))
+        return len(priced), held
+
+    def advisors(tools: int, uses: int) -> list[dict[str, Any]]:
+        return [{"type": "advisor_1", "model": "gpt-4o", "max_uses": uses}] * tools
+
+    once, _ = asked(models=["gpt-4o"])
+    assert asked(models=["gpt-4o"] * 5_000)[0] == once
+    once, single = asked(fallbacks=[{"model": "gpt-4o"}])
+    often, many = asked(fallbacks=[{"model": "gpt-4o"}] * 5_000)
+    assert (often, many > 4_000 * single) == (once, True)
+    assert asked(tools=advisors(20, 10)) == asked(tools=advisors(1, 200))
+    assert asked(models=[f"model-{n}" for n in range(5_000)])[0] < once
+
+
 def test_code_and_pictures_that_the_provider_makes_are_held_for(provider: Loopback, limited: Limited) -> None:
     """A container of the largest memory; a picture of the image tool's own model."""
     plain, code, drawn = held_for(
@@ -372,7 +403,7 @@ def test_strict_speech_is_held_for_as_long_as_its_text_takes(provider: Loopback,
         ({"search_parameters": {"mode": "off"}}, NOTHING),
         ({"models": ["a", {"model": "b"}, 7]}, Beyond(instead=("a", "b"))),
         ({"fallbacks": [{"model": "a"}]}, Beyond(also=("a",))),
-        ({"tools": [{"type": "advisor_1", "model": "a", "max_uses": 2}]}, Beyond(advisors=("a", "a"), uses=2)),
+        ({"tools": [{"type": "advisor_1", "model": "a", "max_uses": 2}]}, Beyond(advisors=(("a", 2),), uses=2)),
         ({"tools": [{"type": "image_generation", "model": "gpt-image-2"}]}, Beyond(draws="gpt-image-2", uses=1)),
         ({"tools": [{"type": "code_interpreter"}]}, Beyond(uses=1, runs_code=True)),
         ({"tools": [{"type": "web_search", "max_uses": True}]}, Beyond(uses=1)),
@@ -457,7 +488,7 @@ def test_a_form_says_how_many_in_words() -> None:
 def test_tokens_of_all_models_are_held_for() -> None:
     """Two that answer, two pieces of advice as long as the ceiling, a picture."""
     assert most_tokens(10, 5, 50, NOTHING) == 15
-    assert most_tokens(10, 5, 50, Beyond(also=("a",), advisors=("b", "b"))) == 2 * 15 + 2 * 60
+    assert most_tokens(10, 5, 50, Beyond(also=("a",), advisors=(("b", 2),))) == 2 * 15 + 2 * 60
     assert most_tokens(10, 5, 50, Beyond(draws="c", uses=2)) == 15 + 10 + 2 * 6_540
 
 
