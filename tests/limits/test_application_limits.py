@@ -330,6 +330,39 @@ def test_a_ledger_that_hangs_holds_up_neither_events_nor_the_end(
     ledger.gate.set()
 
 
+def test_the_limits_of_another_application_are_not_waited_for_where_the_ledger_hangs(
+    provider: Loopback, limited: Limited
+) -> None:
+    """Who counts its calls tries again later."""
+    ledger = Gated()
+    watched = limited("openai", Limit("all", 10), ledger=ledger, ledger_timeout=0.1)
+    assert ask(provider.url) == 200
+    ledger.gate.clear()
+    with pytest.raises(LedgerError, match=r"not answered in 0\.1 seconds"):
+        watched.meter.limits.known_to("other")
+    ledger.gate.set()
+    assert watched.meter.limits.known_to("other").definitions.limits == ()
+
+
+def test_a_ledger_is_closed_also_where_there_are_no_more_threads(
+    provider: Loopback, limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the end of the process."""
+    ledger, closed = Gated(), threading.Event()
+    monkeypatch.setattr(ledger, "close", closed.set)
+    monkeypatch.setattr("payi_middleware.limits.opening.open_ledger", lambda _: ledger)
+    watched = limited("openai", Limit("all", 10), ledger="valkey://there")
+    assert ask(provider.url) == 200
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert watched.meter.flush(10)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    watched.meter.limits.close(5)
+    assert closed.is_set()
+
+
 class Halfway(Gated):
     """One that is away once it has taken the limits of the code."""
 
