@@ -16,6 +16,8 @@ MOST_ASKED = 3600.0
 """Seconds that a server may ask us to stay away, at most: a date far off is a mistake."""
 SUSPECTS_AT = 5
 """Failures in a row after which an event may be what the server breaks at."""
+MOST_LOOKED = 32
+"""Events in a row that are looked through for one that gets through, at most."""
 OPENS_AT = 2
 """Failures in a row after which nobody waits for the server any more."""
 
@@ -43,9 +45,13 @@ class Circuit:
         return self._failures >= OPENS_AT
 
     @property
-    def suspects(self) -> bool:
-        """Whether it has failed so often that another event than the first may get through."""
-        return self._failures >= SUSPECTS_AT
+    def looked(self) -> int:
+        """How many events to look through for one that gets through, the first included; 0 as long as none is suspected.
+
+        Twice as many each time: a server that is broken itself is to be asked little.
+        """
+        over = self._failures - SUSPECTS_AT
+        return 0 if over < 0 else min(MOST_LOOKED, 2 << min(over, MOST_LOOKED))
 
     @property
     def size(self) -> int:

@@ -21,6 +21,7 @@ from ..settings import Settings
 from ..store.deliveries import Batch, Rejected
 from .api import Api
 from .circuit import Circuit
+from .past import BREAKS, past
 from .remote import Remote
 from .remote_errors import KeyRefused, Unreachable
 from .sources import Source, source_of
@@ -114,17 +115,15 @@ class Delivery:
         self._remote.deadline = None if threading.current_thread().name == NAME else self._deadline
         while (batch := self._source.next(upto, self._circuit.size)) is not None:
             try:
-                rejected = self._send(batch.events)
+                handed = [(batch, self._send(batch.events))]
             except Unreachable as error:
-                two = self._source.next(upto, 2)
-                if two is None or not self._may_be_to_blame(two, error):
+                # It may break at the first event, rather than be broken: it answers at once, again and again.
+                if error.status != BREAKS or not self._circuit.looked:
                     raise
-                batch, rejected = two, self._without_first(two, error)
-            if rejected:
-                self._tell(len(rejected), rejected[0].message)
-            self._source.done(batch, rejected)
+                handed = past(self._suspected(upto), self._send, error)
+            for batch, rejected in handed:
+                self._done(batch, rejected)
             self._circuit.succeeded()
-            self._sent += len(batch.events) - len(rejected)
             self._error = None
             forks.rest(0)
 
@@ -133,18 +132,20 @@ class Delivery:
         with forks.away():
             return self._remote.send(events)
 
-    def _may_be_to_blame(self, two: Batch, error: Unreachable) -> bool:
-        """Whether the server may break at the first event, rather than be broken: it answers at once, again and again."""
-        return error.status == 500 and self._circuit.suspects and len(two.events) == 2
+    def _suspected(self, upto: int) -> list[Batch]:
+        """What is next, to be looked through; behind what is offered again, new events too."""
+        found = self._source.next(upto, self._circuit.looked)
+        if found is None:  # forgotten meanwhile
+            return []
+        more = max(1, self._circuit.looked - len(found.events))
+        new = self._source.next(upto, more, again=False) if found.again else None
+        return [found] if new is None else [found, new]
 
-    def _without_first(self, two: Batch, error: Unreachable) -> list[Rejected]:
-        """Send the second event alone: if that goes, the first is set aside.
-
-        Raises:
-            Unreachable: It does not go either.
-        """
-        rejected = self._send(two.events[1:])
-        return [Rejected(0, error.status, None, str(error)), *(one._replace(at=1) for one in rejected)]
+    def _done(self, batch: Batch, rejected: list[Rejected]) -> None:
+        if rejected:
+            self._tell(len(rejected), rejected[0].message)
+        self._source.done(batch, rejected)
+        self._sent += len(batch.events) - len(rejected)
 
     def _failed(self, error: Unreachable) -> float:
         seconds = self._circuit.failed(error.asked, error.pause)

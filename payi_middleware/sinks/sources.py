@@ -36,8 +36,11 @@ class Source(Protocol):
         """The number of the newest event; 0 for none."""
         ...
 
-    def next(self, upto: int, size: int) -> Batch | None:
-        """What comes next, of the events up to a number; None if there is nothing."""
+    def next(self, upto: int, size: int, *, again: bool = True) -> Batch | None:
+        """What comes next, of the events up to a number; None if there is nothing.
+
+        With `again` what was refused, and is offered anew, is before new events; else it is passed over.
+        """
 
     def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
         """The batch is handed over, but for what was refused, which is set aside."""
@@ -79,9 +82,9 @@ class StoreSource:
         self._looked = min(self._looked, number)
         return number
 
-    def next(self, upto: int, size: int) -> Batch | None:
+    def next(self, upto: int, size: int, *, again: bool = True) -> Batch | None:
         """As the protocol says."""
-        found = self._opened().undelivered(self._place, upto, size, self._looked)
+        found = self._opened().undelivered(self._place, upto, size, self._looked, again=again)
         if found is None:  # many events of other applications need not be looked through each time
             self._looked = max(self._looked, upto)
         return found
@@ -137,8 +140,8 @@ class MemorySource:
         """As the protocol says."""
         return self._handed + len(self._events)
 
-    def next(self, upto: int, size: int) -> Batch | None:
-        """As the protocol says."""
+    def next(self, upto: int, size: int, *, again: bool = True) -> Batch | None:
+        """As the protocol says; nothing is offered again."""
         with self._lock:
             n = min(size, upto - self._handed, len(self._events))
             events = [self._events[at] for at in range(n)]

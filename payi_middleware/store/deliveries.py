@@ -56,6 +56,11 @@ class Batch(NamedTuple):
     again: bool = False
     """Whether they were refused once, and are offered again."""
 
+    def first(self, n: int) -> Batch:
+        """The first of them alone."""
+        mark = self.mark if self.again else self.numbers[n - 1]
+        return Batch(self.numbers[:n], self.events[:n], mark, self.again)
+
 
 class Rejected(NamedTuple):
     """An event that the other side refuses, whatever else it takes."""
@@ -125,17 +130,19 @@ SELECT code, message, n FROM (
 """
 
 
-def undelivered(connection: Connection, place: Place, upto: int, size: int, looked: int = 0) -> Batch | None:
+def undelivered(
+    connection: Connection, place: Place, upto: int, size: int, looked: int = 0, *, again: bool = True
+) -> Batch | None:
     """What to hand over next, of the events up to a number; None if there is nothing.
 
     Up to the number `looked` there was nothing when the caller looked last.
 
-    Events that are offered again come first, since they are the older ones.
+    Events that are offered again come first, since they are the older ones; without `again` they are passed over.
     """
     number, mark = _found(connection, place)
     names = Names(connection)
-    if again := connection.execute(_AGAIN, (number, size)).fetchall():
-        return Batch([row[0] for row in again], [_event(row, names) for row in again], mark, again=True)
+    if again and (rows := connection.execute(_AGAIN, (number, size)).fetchall()):
+        return Batch([row[0] for row in rows], [_event(row, names) for row in rows], mark, again=True)
     rows = connection.execute(_NEXT, (max(mark, looked), upto, place.application, size)).fetchall()
     if not rows:
         return None

@@ -197,9 +197,11 @@ class Store:
         """The number of the newest event."""
         return self._ask(lambda: deliveries.last(self._connection))
 
-    def undelivered(self, place: deliveries.Place, upto: int, size: int, looked: int = 0) -> deliveries.Batch | None:
+    def undelivered(
+        self, place: deliveries.Place, upto: int, size: int, looked: int = 0, *, again: bool = True
+    ) -> deliveries.Batch | None:
         """What another place is to get next, of the events up to a number; see `deliveries.undelivered`."""
-        return self._ask(lambda: deliveries.undelivered(self._connection, place, upto, size, looked))
+        return self._ask(lambda: deliveries.undelivered(self._connection, place, upto, size, looked, again=again))
 
     def delivered(
         self, place: deliveries.Place, batch: deliveries.Batch, rejected: Sequence[deliveries.Rejected]

@@ -44,6 +44,18 @@ def test_after_a_failure_one_event_probes() -> None:
     assert (circuit.size, circuit.is_open, circuit.seconds) == (FULL, False, 0.0)
 
 
+def test_how_far_it_is_looked_for_an_event_that_gets_through() -> None:
+    """Not at all at first, then twice as far each time up to a bound; a success begins anew."""
+    circuit = Circuit(Clock(), lambda: 1.0)
+    looked = []
+    for _ in range(12):
+        looked.append(circuit.looked)
+        circuit.failed()
+    assert looked == [0, 0, 0, 0, 0, 2, 4, 8, 16, 32, 32, 32]
+    circuit.succeeded()
+    assert circuit.looked == 0
+
+
 @pytest.mark.parametrize(
     ("asked", "pause", "seconds"), [(7.0, 0.0, 7.0), (0.1, 0.0, 0.5), (10.0**9, 0.0, 3600.0), (0.0, 60.0, 60.0)]
 )

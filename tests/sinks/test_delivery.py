@@ -166,25 +166,63 @@ def test_errors_of_the_server_pass(tmp_path: Path) -> None:
     assert sizes[1:4] == [1, 1, 1]
 
 
-def test_an_event_at_which_the_server_breaks(tmp_path: Path) -> None:
-    """An event that is answered by 500 again and again, while others get through, is set aside; if none does, all wait."""
+class Breaking:
+    """Makes a server answer 500 to whatever brings an event of the user `poison`, and first to everything."""
+
+    def __init__(self, server: PayiServer) -> None:
+        self.server = server
+        self.is_broken = False
+        server.script.append(self)
+
+    def __call__(self, request: Any) -> Any:
+        self.server.script.append(self)
+        return status(500)(request) if self.is_broken or b"poison" in self.server.asked[-1].body else None
+
+
+def set_aside(folder: Path) -> list[tuple[str, int]]:
+    return [(why.message, why.events) for why in place(folder).rejections]
+
+
+def test_events_at_which_the_server_breaks(tmp_path: Path) -> None:
+    """Events that are answered by 500 again and again, while others get through, are set aside, also several in a row; if none gets through, all wait."""
     with PayiServer(ours=True) as server:
-        broken = True
-
-        def breaks(request: Any) -> Any:
-            server.script.append(breaks)
-            return status(500)(request) if broken or b"poison" in server.asked[-1].body else None
-
-        server.script.append(breaks)
+        breaking = Breaking(server)
+        breaking.is_broken = True
         with meter_for(server, tmp_path) as meter:
-            asked("poison", *names(3), "poison", "last")
+            asked("poison", *names(3), *["poison"] * 5, "last")
             until(lambda: health.counters().get("delivery", 0) > 2 * circuit.SUSPECTS_AT)
             assert health.counters().get("delivery_rejected") is None
-            broken = False
+            breaking.is_broken = False
             until(lambda: len(server.taken) == 4)
             assert meter.flush(PATIENCE)
-    assert server.users() == [*names(3), "last"]
-    assert [(why.message, why.events) for why in place(tmp_path).rejections] == [("it answers 500", 2)]
+    assert sorted(server.users()) == sorted([*names(3), "last"])
+    assert set_aside(tmp_path) == [("it answers 500", 6)]
+
+
+def test_events_at_which_the_server_still_breaks(tmp_path: Path) -> None:
+    """Those that were set aside and are offered again stand in nobody's way: new calls get through, and they are set aside anew."""
+    url = f"sqlite:///{tmp_path}/payi.db"
+    with PayiServer(ours=True) as server:
+        breaking = Breaking(server)
+        with meter_for(server, tmp_path) as meter:
+            asked("poison", "poison", "jane")
+            until(lambda: server.users() == ["jane"] and meter.flush(PATIENCE))
+            with open_store(url, create=True) as store:
+                assert store.offer_again() == 2
+            asked("poison", "joe", "jim")
+            until(lambda: server.users() == ["jane", "joe", "jim"] and meter.flush(PATIENCE))
+            assert set_aside(tmp_path) == [("it answers 500", 3)]
+
+            breaking.is_broken = True
+            with open_store(url, create=True) as store:
+                store.offer_again()
+            asked("poison", "jack")
+            before = health.counters()["delivery"]
+            until(lambda: health.counters()["delivery"] > before + 2 * circuit.SUSPECTS_AT)
+            assert set_aside(tmp_path) == [("it answers 500", 3)]
+            server.script.clear()
+            until(lambda: len(server.taken) == 8 and meter.flush(PATIENCE))
+    assert place(tmp_path).rejected == 0
 
 
 def test_a_server_that_asks_for_time_has_it(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def add(store: Store, *users: str, **given: Any) -> list[CallEvent]:
     return events
 
 
-def batch(store: Store, size: int = 100, place: Place = PLACE, **more: int) -> Batch | None:
+def batch(store: Store, size: int = 100, place: Place = PLACE, **more: Any) -> Batch | None:
     return store.undelivered(place, more.pop("upto", EVERYTHING), size, **more)
 
 
@@ -127,6 +127,24 @@ def test_what_is_offered_again(store: Store) -> None:
     assert store.deliveries()[0].rejections == [Rejection("no", "second", 1)]
     assert take(store) == ["d"]
     assert batch(store) is None
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_what_is_offered_again_can_be_passed_over(store: Store) -> None:
+    """New events are found beside it; of either batch a part can be handed over, and the rest is next."""
+    add(store, *"abc")
+    take(store, rejected=tuple(Rejected(at, 500, None, "no") for at in range(3)))
+    store.offer_again()
+    add(store, *"de")
+
+    old, new = batch(store), batch(store, again=False)
+    assert old is not None
+    assert new is not None
+    assert (users(old), users(new)) == ([*"abc"], [*"de"])
+    store.delivered(PLACE, old.first(2), [Rejected(1, 500, None, "no")])
+    store.delivered(PLACE, new.first(1), [])
+    assert (users(batch(store)), users(batch(store, again=False))) == (["c"], ["e"])
+    assert store.deliveries()[0].rejected == 2
 
 
 @pytest.mark.usefixtures("anywhere")
