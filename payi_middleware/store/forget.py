@@ -1,7 +1,8 @@
 """A person out of the store: their calls stay, as nobody's, or go too.
 
 First the events, some at a time, then in one transaction the sums and the name itself; from then on nothing tells of the
-person. A process that is killed between leaves the name, and the next one goes on.
+person. A process that is killed between leaves the name, and the next one goes on. Only events that are in the rollups are
+taken: the number of one that is not must not be free again, see `keeping.py`.
 """
 
 # ruff: noqa: S608 - statements are put together from names of ours alone; values are always parameters
@@ -44,6 +45,8 @@ TELLING = 8
 """Characters from which an id within a longer text is no chance; of a shorter one only a text that is the id is cleared."""
 
 _AT_ONCE = 500  # events of one transaction
+_EVERY = "true"
+_FOLDED = "e.id <= (SELECT event FROM folded)"
 
 
 class Person(NamedTuple):
@@ -95,7 +98,7 @@ def would_forget(store: Store, person: Person) -> Forgotten:
     with store.snapshot() as connection:
         name = _number(connection, person.id)
         after = 0
-        while batch := _found(connection, person, name, after):
+        while batch := _found(connection, person, name, after, _EVERY):
             after = batch[-1].number
             for row in batch:
                 is_theirs = name in (row.user, row.account)
@@ -118,7 +121,7 @@ def forget(store: Store, person: Person) -> Iterator[Forgotten]:
     while True:
         began = time.monotonic()
         with store.snapshot() as connection:
-            batch = _found(connection, person, name, after)
+            batch = _found(connection, person, name, after, _FOLDED)
         if not batch:
             break
         after = batch[-1].number
@@ -127,7 +130,7 @@ def forget(store: Store, person: Person) -> Iterator[Forgotten]:
         rest(began)
     with store.transaction() as connection:
         store.fold()
-        while late := _found(connection, person, name, after):  # what was written since
+        while late := _found(connection, person, name, after, _FOLDED):  # what was written since
             after = late[-1].number
             yield _cleared(connection, person, name, late, days)
         if name is not None and person.application is None:
@@ -156,8 +159,8 @@ def _number(connection: Connection, text: str) -> int | None:
     return None if row is None else row[0]
 
 
-def _found(connection: Connection, person: Person, name: int | None, after: int) -> list[_Found]:
-    """The next events with the person's name, or with the id in what they have packed."""
+def _found(connection: Connection, person: Person, name: int | None, after: int, which: str) -> list[_Found]:
+    """The next events with the person's name, or with the id in what they have packed; of those of which `which` is true."""
     needles = sorted(packings(person.id, whole=len(person.id) < TELLING))
     packed = " OR ".join(["instr(e.rest, ?) > 0"] * len(needles))
     source, only, more = "events AS e", "", []
@@ -171,7 +174,7 @@ def _found(connection: Connection, person: Person, name: int | None, after: int)
     while not found:
         rows = connection.execute(
             f"SELECT e.id, e.hour, e.user, e.account, e.rest FROM {source} "
-            f"WHERE e.id > ? AND (e.user = ? OR e.account = ? OR {packed}) {only}ORDER BY e.id LIMIT ?",
+            f"WHERE e.id > ? AND {which} AND (e.user = ? OR e.account = ? OR {packed}) {only}ORDER BY e.id LIMIT ?",
             (after, name or -1, name or -1, *needles, *more, _AT_ONCE),
         ).fetchall()
         if not rows:

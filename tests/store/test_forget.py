@@ -20,6 +20,7 @@ from writing import write_overlapping
 from payi_middleware.events import Attribution, CallEvent, Cost
 from payi_middleware.store import Store, open_store
 from payi_middleware.store.compact import vacuum
+from payi_middleware.store.deliveries import Place
 from payi_middleware.store.forget import Forgotten, Person, forget, would_forget
 from payi_middleware.store.prune import day_before, prune
 
@@ -210,6 +211,37 @@ def test_applications_write_meanwhile(tmp_path: Path) -> None:
         assert by_user(store).keys() == {None, *(f"user-{n}" for n in range(9) if n != 3)}
         assert problems(store) == []
     assert files_with(tmp_path, JANE) == []
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_numbers_are_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of the person that comes while their calls are removed goes too, and the next one is another event to who hands them over."""
+    place = Place("https://a.test", "default")
+    monkeypatch.setattr("payi_middleware.store.forget._AT_ONCE", 2)
+
+    def numbers(application: Store) -> list[int]:
+        found: list[int] = []
+        while batch := application.undelivered(place, application.last(), 10):
+            application.delivered(place, batch, [])
+            found += batch.numbers
+        return found
+
+    with made(tmp_path, [call(user_id=JANE) for _ in range(3)]) as store, open_store(url(tmp_path), create=True) as app:
+        assert numbers(app) == [1, 2, 3]
+        meanwhile: list[int] = []
+
+        def rest(began: float) -> None:
+            if not meanwhile:
+                app.write([call(user_id=JANE)])
+                meanwhile.extend(numbers(app))
+
+        monkeypatch.setattr("payi_middleware.store.forget.rest", rest)
+        assert forgotten(store, Person(JANE, events=True)).events == 4
+        assert meanwhile == [4]
+        assert store.last() == 4
+        app.write([call(user_id="bob")])
+        assert numbers(app) == [5]
+        assert (store.count(), problems(store)) == (1, [])
 
 
 def test_killed_in_the_middle(tmp_path: Path) -> None:
