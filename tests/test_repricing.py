@@ -17,7 +17,7 @@ from payi_middleware.manual.items import BulkItem, draft_of
 from payi_middleware.manual.pricing import Price, event_of
 from payi_middleware.pricing import Prices, owners
 from payi_middleware.repricing import repriced
-from payi_middleware.store import open_store
+from payi_middleware.store import Store, open_store
 
 DOUBLE = {"factor": [{"provider": "openai", "times": "2"}]}
 
@@ -197,6 +197,26 @@ def test_corrections_are_shown_and_the_recorded_costs_are_still_there(
     )
     assert (corrected[0], recorded[0]) == ("0.007", "0.0035")
     assert "Nothing changes: 41 calls cost what they are recorded with." in run(store, "reprice")
+
+
+def test_two_commands_at_once(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another one corrects after this one has read it is corrected once, and told once."""
+    rates = tmp_path / "rates.toml"
+    rates.write_text('[[factor]]\nprovider = "openai"\ntimes = "2"')
+    monkeypatch.setenv("PAYI_PRICES", str(rates))
+    before = json.loads(run(store, "report", "--json"))
+    correct, other = Store.correct, list[str]()
+
+    def correct_after_another(self: Store, changed: Any) -> set[int]:
+        monkeypatch.setattr(Store, "correct", correct)
+        other.append(run(store, "reprice"))
+        return self.correct(changed)
+
+    monkeypatch.setattr(Store, "correct", correct_after_another)
+    assert "Nothing changes" in run(store, "reprice")
+    assert "40 calls of 41 were corrected" in other[0]
+    after = json.loads(run(store, "report", "--json"))
+    assert float(after["total"]["cost"]) - float(before["total"]["cost"]) == pytest.approx(0.14)
 
 
 def test_calls_that_would_lose_their_cost_are_told(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,9 +67,10 @@ def _reprice(
         for batch in counted(source.walk(since_ns, until_ns), "Pricing anew", len):
             looked += len(batch)
             changed = [(number, event, new) for number, event in batch if (new := repriced(event, prices)) is not None]
-            _add(changes, ((event, new) for _, event, new in changed))
             if target is not None and changed:
-                target.correct(changed)
+                written = target.correct(changed)  # not what somebody else corrects at the same time
+                changed = [one for one in changed if one[0] in written]
+            _add(changes, ((event, new) for _, event, new in changed))
     finally:
         if target is not None:
             target.close()

@@ -40,6 +40,12 @@ class Correction(msgspec.Struct, frozen=True, array_like=True):
     price_version: str | None
 
 
+_HELD = """
+SELECT e.kind, coalesce(c.kind, e.kind), coalesce(c.ticks, e.cost_ticks) FROM events AS e
+LEFT JOIN corrections AS c ON c.id = (SELECT max(l.id) FROM corrections AS l WHERE l.event = e.id) WHERE e.id = ?
+"""
+"""The kind of an event as it was recorded, and its kind and ticks as they are in the sums: what a difference is to be from."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Correction).decode
 
@@ -72,12 +78,19 @@ def walk(
         yield [(row[0], corrected(unpacked(row[2:], names), row[1])) for row in rows]
 
 
-def correct(connection: Connection, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
-    """Write corrections: (number in the store, the event as it holds, as it shall be). Within a transaction that writes."""
+def correct(connection: Connection, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> set[int]:
+    """Write corrections: (number in the store, the event as it was read, as it shall be). Within a transaction that writes.
+
+    An event that has another cost by now, or is gone, is left as it is.
+
+    Returns:
+        The numbers of those that were corrected.
+    """
     first: int = connection.execute("SELECT coalesce(max(id), 0) FROM corrections").fetchone()[0]
+    rows = list(_rows(connection, changed, time.time_ns()))
     connection.executemany(
         "INSERT INTO corrections (event, at_ns, old_kind, old_ticks, kind, ticks, told) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        list(_rows(connection, changed, time.time_ns())),
+        rows,
     )
     prepare(connection)
     for statement in _GATHER:
@@ -87,6 +100,7 @@ def correct(connection: Connection, changed: Sequence[tuple[int, CallEvent, Call
     leave_out(connection)
     to_other(connection)
     add_up(connection)
+    return {row[0] for row in rows}
 
 
 def to_other(connection: Connection) -> None:
@@ -97,14 +111,18 @@ def to_other(connection: Connection) -> None:
 
 def _rows(
     connection: Connection, changed: Iterable[tuple[int, CallEvent, CallEvent]], now: int
-) -> Iterator[tuple[object, ...]]:
+) -> Iterator[tuple[int, int, int, int, int, int, bytes]]:
+    seen = set[int]()
     for number, before, after in changed:
-        recorded = connection.execute("SELECT kind FROM events WHERE id = ?", (number,)).fetchone()
-        if recorded is None:  # it was pruned meanwhile
+        held = connection.execute(_HELD, (number,)).fetchone()
+        if held is None or number in seen:  # it was pruned meanwhile
             continue
-        kinds = [as_attributed(kind_of(event), recorded[0]) for event in (before, after)]
+        recorded, kind, ticks = held
+        if ticks != _ticks(before):  # somebody else corrected it meanwhile
+            continue
+        seen.add(number)
         rest = Correction(after.cost, after.cost_source, after.unpriced, after.reason, after.price_version)
-        yield number, now, kinds[0], _ticks(before), kinds[1], _ticks(after), _encode(rest)
+        yield number, now, kind, ticks, as_attributed(kind_of(after), recorded), _ticks(after), _encode(rest)
 
 
 def _ticks(event: CallEvent) -> int:

@@ -184,14 +184,16 @@ class Store:
         with self.database.translated():
             yield from walk(self._connection, since_ns, until_ns, size)
 
-    def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
-        """Write corrections of costs: (number here, the event as it holds, as it shall be), all or none.
+    def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> set[int]:
+        """Write corrections of costs: (number here, the event as it was read, as it shall be), all or none.
+
+        The numbers of those that were corrected: not of events whose cost somebody else corrected since, or that are gone.
 
         Raises:
             StoreError: Nothing was written; the message names the cure.
         """
         with self._lock, self.database.translated():
-            self._writer.correct(changed)
+            return self._writer.correct(changed)
 
     def last(self) -> int:
         """The number of the newest event."""

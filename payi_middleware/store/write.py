@@ -105,14 +105,14 @@ class Writer:
             faults.note("event_unstorable", "an event cannot be stored and is left out", exc_info=True, n=len(events))
             return self.write((), health, uncounted=uncounted) if events and health else 0
 
-    def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> None:
+    def correct(self, changed: Sequence[tuple[int, CallEvent, CallEvent]]) -> set[int]:
         """Write corrections, all or none; see `corrections.correct`.
 
         Raises:
             The database's error: Nothing was written.
         """
         with self._transaction():
-            correct(self._connection, changed)
+            return correct(self._connection, changed)
 
     def delivered(
         self, place: deliveries.Place, batch: deliveries.Batch, rejected: Sequence[deliveries.Rejected]

@@ -15,6 +15,7 @@ from stores import place, url
 from payi_middleware.events import CallEvent, Cost, Unpriced
 from payi_middleware.exceptions import StoreError
 from payi_middleware.store import Store, open_store
+from payi_middleware.store.check import check
 from payi_middleware.store.query import BY
 from payi_middleware.store.schema import MIGRATIONS
 
@@ -127,15 +128,38 @@ def test_what_a_rollup_counts_as_other_is_corrected_there(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("anywhere")
 def test_corrections_are_written_all_or_none(tmp_path: Path) -> None:
-    event = call()
+    events = [call(), call()]
     with open_store(url(tmp_path), create=True) as store:
-        store.write([event])
-        new = changed(event, random.Random(1))
-        wrong = msgspec.structs.replace(new, cost=Cost(1 << 70, 0, 1 << 70))
+        store.write(events)
+        new = [changed(event, random.Random(1)) for event in events]
+        wrong = msgspec.structs.replace(new[1], cost=Cost(1 << 70, 0, 1 << 70))
         with pytest.raises(OverflowError):
-            store.correct([(1, event, new), (1, event, wrong)])
-        assert list(store.events()) == [event]
+            store.correct([(1, events[0], new[0]), (2, events[1], wrong)])
+        assert list(store.events()) == events
         assert store.report(["user"]).to_dict() == store.report(["user"], as_recorded=True).to_dict()
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_two_who_correct_at_once(tmp_path: Path) -> None:
+    """The cost of an event that somebody else corrected since it was read stays, and reports have each difference once."""
+    event, gone = call(ticks=10), call(started_ns=START_NS - 9 * DAY, ticks=1)
+    with open_store(url(tmp_path), create=True) as one, open_store(url(tmp_path), create=True) as other:
+        one.write([event, gone])
+        dear, dearer = (msgspec.structs.replace(event, cost=Cost(ticks, 0, ticks)) for ticks in (20, 35))
+        assert one.correct([(1, event, dear), (1, event, dearer)]) == {1}
+        assert other.correct([(1, event, dearer), (3, gone, dearer)]) == set()
+        assert one.find(event.event_id) == dear
+        assert one.report(["user"]).total.cost_ticks == 21
+
+        assert other.correct([(1, dear, dearer)]) == {1}
+        unpriced = msgspec.structs.replace(dearer, cost=None, cost_source="none")
+        free = msgspec.structs.replace(dearer, cost=Cost(0, 0, 0))
+        assert one.correct([(1, dearer, unpriced)]) == {1}
+        for who in one, other:
+            who.correct([(1, unpriced, free)])
+        total = one.report(["user"]).total
+        assert (total.calls, total.cost_ticks, total.unpriced_calls) == (2, 1, 0)
+        assert list(filter(None, check(one))) == []
 
 
 def test_a_store_from_before_there_were_corrections_is_brought_up_to_date(tmp_path: Path) -> None:
