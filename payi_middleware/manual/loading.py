@@ -46,7 +46,7 @@ class Loading:
         try:
             check(event)
         except OverflowError:
-            raise EventError("the counts come to more than could be true") from None
+            raise EventError("its counts, times or cost are more than could be true") from None
         return event
 
     def _draft(self, item: BulkItem) -> Draft:

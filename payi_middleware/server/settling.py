@@ -117,7 +117,7 @@ def _made(one: Draft | CallEvent | ApiError, caller: Caller, known: Known, price
     except ApiError as error:
         return error
     except OverflowError:
-        return ApiError(400, "the counts come to more than could be true")
+        return ApiError(400, "its counts, times or cost are more than could be true")
     return event
 
 

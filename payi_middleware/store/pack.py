@@ -193,18 +193,13 @@ def check(event: CallEvent) -> None:
     Raises:
         OverflowError: A number of the event cannot be true.
     """
-    # All units are at least those that are tokens, so most events need no look at which are.
-    try:
-        _ticks_if_true(event, sum(map(sum, event.units.values())))
-    except OverflowError:
-        _ticks_if_true(event, sum(_tokens(event)))
-
-
-def _ticks_if_true(event: CallEvent, tokens: int) -> int:
-    ticks = event.cost.total_ticks if event.cost else 0
-    if tokens + abs(ticks) > _LARGEST or event.duration_ns > _LONGEST:
+    first, cost = event.first_byte_ns, event.cost
+    if event.duration_ns > _LONGEST or (first is not None and first > _LONGEST):
         raise OverflowError(_UNTRUE)
-    return ticks
+    dearest = 0 if cost is None else max(abs(cost.total_ticks), abs(cost.input_ticks), abs(cost.output_ticks))
+    # All units are at least those that are tokens, so most events need no look at which are.
+    if dearest + sum(map(sum, event.units.values())) > _LARGEST and dearest + sum(_tokens(event)) > _LARGEST:
+        raise OverflowError(_UNTRUE)
 
 
 def _tokens(event: CallEvent) -> tuple[int, int]:

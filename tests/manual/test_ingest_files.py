@@ -18,7 +18,7 @@ from made import call
 from typer.testing import CliRunner
 
 from payi_middleware.cli import app
-from payi_middleware.events import CallEvent
+from payi_middleware.events import CallEvent, Cost
 from payi_middleware.exceptions import StoreError
 from payi_middleware.limits import Limit
 from payi_middleware.limits.limit import Definition
@@ -224,14 +224,24 @@ def test_what_is_wrong_is_told_by_line(folder: Folder) -> None:
     assert "use_case_name" in messages[13]
 
 
-def test_counts_that_cannot_be(folder: Folder) -> None:
-    """An event of ours whose numbers no store takes is refused, not left out without a word."""
-    event = call(units={"text": (2**61, 0)}, ticks=1)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"units": {"text": (2**61, 0)}, "ticks": 1},
+        {"first_byte_ns": 10**19},
+        {"duration_ns": 5 * 10**18},
+        {"cost": Cost(10**19, -(10**19), 0)},
+    ],
+    ids=["tokens", "first byte", "duration", "sides of a cost"],
+)
+def test_numbers_that_cannot_be(folder: Folder, given: dict[str, Any]) -> None:
+    """An event of ours whose numbers no store takes is refused by its line, not left out without a word, and the others are stored."""
+    event = call(**given)
 
-    told = folder.run(lines([event.to_dict(), ITEM]), code=1)
+    told = folder.run(lines([call().to_dict(), event.to_dict(), ITEM]), code=1)
 
-    assert (told["stored"], told["refused"]) == (1, 1)
-    assert told["errors"] == [{"line": 1, "message": "the counts come to more than could be true"}]
+    assert (told["stored"], told["refused"]) == (2, 1)
+    assert told["errors"] == [{"line": 2, "message": "its counts, times or cost are more than could be true"}]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ def test_bad_lines_are_told_by_number_and_the_others_stored(server: Server) -> N
         good | {"cost": None},
         good | {"units": {"text": {"input": -1, "output": 0}}},
         good | {"units": {"text": {"input": 2**60, "output": 0}}},
+        good | {"time_to_first_token_ms": 10**13},
+        good | {"cost": good["cost"] | {"input": "1000000000", "output": "-1000000000", "total": "0"}},
         good | {"more": 1},
         good | {"user_id": "a" * 5000},
     ]
