@@ -150,7 +150,7 @@ def _delivery(place: Delivered) -> dict[str, Any]:
         "reasons": [
             {"code": why.code, "message": why.message, "calls": why.events} for why in place.rejections[:_SHOWN]
         ],
-        "last": format_time(place.at_ns),
+        "last": format_time(place.at_ns) if place.at_ns else None,
     }
 
 

@@ -110,9 +110,10 @@ def _limits_in(n: int) -> str:
 def _delivery(place: dict[str, Any]) -> str:
     from .amounts import count
 
+    taken = "none was taken yet" if place["last"] is None else f"last taken {place['last']}"
     return (
         f"{place['url']} ({place['application']}): {count(place['waiting'])} calls wait, {count(place['set_aside'])} are set "
-        f"aside, last taken {place['last']}"
+        f"aside, {taken}"
     )
 
 

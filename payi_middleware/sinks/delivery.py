@@ -114,6 +114,7 @@ class Delivery:
     def _hand_over(self, upto: int) -> None:
         self._remote.deadline = None if threading.current_thread().name == NAME else self._deadline
         while (batch := self._source.next(upto, self._circuit.size)) is not None:
+            self._source.expect()
             try:
                 handed = [(batch, self._send(batch.events))]
             except Unreachable as error:

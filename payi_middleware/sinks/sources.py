@@ -42,6 +42,9 @@ class Source(Protocol):
         With `again` what was refused, and is offered anew, is before new events; else it is passed over.
         """
 
+    def expect(self) -> None:
+        """Something is about to be handed over: what keeps house leaves it until then."""
+
     def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
         """The batch is handed over, but for what was refused, which is set aside."""
 
@@ -58,6 +61,8 @@ class StoreSource:
         self._store: Store | None = None
         self._looked = 0
         """Up to here there was nothing to hand over."""
+        self._is_expected = False
+        """Whether the store knows that the place is to get its events."""
 
     def offer(self, events: Sequence[CallEvent]) -> None:
         """Nothing to do: the store has them."""
@@ -89,6 +94,13 @@ class StoreSource:
             self._looked = max(self._looked, upto)
         return found
 
+    def expect(self) -> None:
+        """As the protocol says, once a store."""
+        store = self._opened()
+        if not self._is_expected:
+            store.expect(self._place)
+            self._is_expected = True
+
     def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
         """As the protocol says: mark and refusals in one transaction."""
         self._opened().delivered(self._place, batch, rejected)
@@ -107,7 +119,7 @@ class StoreSource:
             self._store = None
         if self._store is None:
             self._store = open_store(self._settings, create=True)
-            self._looked = 0
+            self._looked, self._is_expected = 0, False
         return self._store
 
 
@@ -147,6 +159,9 @@ class MemorySource:
             events = [self._events[at] for at in range(n)]
         first = self._handed + 1
         return Batch(list(range(first, first + n)), events, self._handed + n) if n > 0 else None
+
+    def expect(self) -> None:
+        """Nothing to do: nobody keeps house in memory."""
 
     def done(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
         """As the protocol says; what was refused is lost, and said."""

@@ -28,7 +28,9 @@ __all__ = [
     "Rejection",
     "deliveries",
     "done",
+    "expect",
     "forget_events",
+    "is_expected",
     "last",
     "offer_again",
     "undelivered",
@@ -89,7 +91,7 @@ class Delivered(NamedTuple):
 
     place: Place
     at_ns: int
-    """When it took a batch last, nanoseconds since the epoch."""
+    """When it took a batch last, nanoseconds since the epoch; 0 for never."""
     waiting: int
     """Events it does not have yet; counted up to 100,000."""
     rejections: list[Rejection]
@@ -149,6 +151,19 @@ def undelivered(
     return Batch([row[0] for row in rows], [_event(row, names) for row in rows], rows[-1][0])
 
 
+def expect(connection: Connection, place: Place) -> None:
+    """A place is to get events, though it may never have taken one: they are kept for it. Within a transaction that writes."""
+    connection.execute(
+        "INSERT INTO deliveries (url, application, mark, at_ns) VALUES (?, ?, 0, 0) ON CONFLICT (url, application) DO NOTHING",
+        place,
+    )
+
+
+def is_expected(connection: Connection, place: Place) -> bool:
+    """Whether that is known already."""
+    return _found(connection, place)[0] != 0
+
+
 def done(connection: Connection, place: Place, batch: Batch, rejected: Sequence[Rejected]) -> None:
     """A batch is handed over but for what was refused, which is set aside. Within a transaction that writes."""
     now = time.time_ns()
@@ -175,7 +190,7 @@ def forget_events(connection: Connection, numbers: Sequence[tuple[int]]) -> None
 
 
 def deliveries(connection: Connection) -> list[Delivered]:
-    """Every place that ever took a batch."""
+    """Every place that ever took a batch, or is to."""
     rows = connection.execute("SELECT id, url, application, mark, at_ns FROM deliveries ORDER BY url, application")
     return [_delivered(connection, *row) for row in rows.fetchall()]
 

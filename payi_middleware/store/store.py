@@ -216,6 +216,17 @@ class Store:
         with self._lock, self.database.translated():
             self._writer.delivered(place, batch, rejected)
 
+    def expect(self, place: deliveries.Place) -> None:
+        """Another place is to get events: none is pruned before it has them, although it has taken none yet.
+
+        Raises:
+            StoreError: It cannot be written; the message names the cure.
+        """
+        if self._ask(lambda: deliveries.is_expected(self._connection, place)):
+            return
+        with self._lock, self.database.translated():
+            self._writer.expect(place)
+
     def deliveries(self) -> list[deliveries.Delivered]:
         """How far other places are."""
         return self._ask(lambda: deliveries.deliveries(self._connection))

@@ -125,6 +125,15 @@ class Writer:
         with self._transaction():
             deliveries.done(self._connection, place, batch, rejected)
 
+    def expect(self, place: deliveries.Place) -> None:
+        """See `deliveries.expect`.
+
+        Raises:
+            The database's error: Nothing was written.
+        """
+        with self._transaction():
+            deliveries.expect(self._connection, place)
+
     def offer_again(self) -> int:
         """See `deliveries.offer_again`.
 

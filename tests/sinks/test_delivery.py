@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from children import environment, run, start
 from forking import in_child
-from made import call
+from made import DAY, START_NS, call
 from mocked import ask, client, instrumented, stored
 from payiserver import KEY, PayiServer, hang, status
 from typer.testing import CliRunner
@@ -33,6 +33,7 @@ from payi_middleware.sinks.delivery import Delivery
 from payi_middleware.sinks.memory import MemorySink
 from payi_middleware.store import open_store
 from payi_middleware.store.deliveries import Delivered
+from payi_middleware.store.prune import Pruned, day_before, prune
 
 PATIENCE = 60.0
 """Seconds until a test gives up; nothing waits so long unless it fails."""
@@ -236,12 +237,26 @@ def test_a_server_that_asks_for_time_has_it(tmp_path: Path) -> None:
             assert not meter.flush(PATIENCE)
             assert not meter.close(PATIENCE)
     assert len(server.asked) == before
-    assert place_or_none(tmp_path) == []
+    assert place(tmp_path)[1:3] == (0, 1)
 
 
-def place_or_none(folder: Path) -> list[Delivered]:
-    with open_store(f"sqlite:///{folder}/payi.db", create=False) as store:
-        return store.deliveries()
+def test_what_was_never_sent_is_kept(tmp_path: Path, down: PayiServer) -> None:
+    """Old calls stay in the store as long as the server takes none, and the doctor says so; once it has them they can go."""
+    url = f"sqlite:///{tmp_path}/payi.db"
+    down.ours = True
+    with open_store(url, create=True) as store, meter_for(down, tmp_path) as meter:
+        store.write([call(user_id=name) for name in names(3)])
+        meter.warm()
+        until(lambda: health.counters().get("delivery"))
+        tomorrow = day_before(START_NS + 2 * DAY)
+        assert [step for step in prune(store, tomorrow) if step.events or step.waiting] == [Pruned(waiting=3)]
+        told = CliRunner().invoke(app, ["doctor", "--store", url]).output
+        assert f"Delivery {down.url} (default): 3 calls wait, 0 are set aside, none was taken yet" in told
+
+        down.start()
+        until(lambda: meter.flush(PATIENCE))
+        assert sum(step.events for step in prune(store, tomorrow)) == 3
+    assert down.users() == names(3)
 
 
 def test_a_key_that_is_refused_is_said_loudly_and_once(

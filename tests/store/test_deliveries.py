@@ -75,6 +75,20 @@ def test_each_place_has_a_mark(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("anywhere")
+def test_a_place_that_is_to_get_events(store: Store) -> None:
+    """It is known before it has taken one, and what it has taken stays taken."""
+    add(store, "a", "b")
+    for _ in range(2):
+        store.expect(PLACE)
+    (found,) = store.deliveries()
+    assert (found.place, found.at_ns, found.waiting) == (PLACE, 0, 2)
+
+    assert take(store, 1) == ["a"]
+    store.expect(PLACE)
+    assert store.deliveries()[0].waiting == 1
+
+
+@pytest.mark.usefixtures("anywhere")
 def test_who_looked_before_need_not_look_through_all_again(store: Store) -> None:
     """Up to a number that was looked through nothing is looked for, but what is offered again."""
     add(store, "a")
