@@ -9,7 +9,7 @@ whoever takes it drops what it has by the event's id.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..events import CallEvent
@@ -21,6 +21,7 @@ from .pack import COLUMNS
 from .unpack import unpacked
 
 __all__ = [
+    "FORGOTTEN",
     "Batch",
     "Delivered",
     "Place",
@@ -30,6 +31,7 @@ __all__ = [
     "done",
     "expect",
     "forget_events",
+    "forget_messages",
     "is_expected",
     "last",
     "offer_again",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 _LONGEST = 500  # characters of a server's message that are kept
+FORGOTTEN = "(forgotten)"
+"""In place of a message that told of a person."""
 _COUNTED = 100_000  # waiting events that are counted, at most
 
 
@@ -176,10 +180,14 @@ def done(connection: Connection, place: Place, batch: Batch, rejected: Sequence[
     if batch.again:
         taken = [(number, event) for event in batch.numbers]
         connection.executemany("DELETE FROM rejected WHERE delivery = ? AND event = ?", taken)
-    connection.executemany(
-        _REJECT,
-        [(number, batch.numbers[one.at], now, one.status, one.code, one.message[:_LONGEST]) for one in rejected],
-    )
+    rows = [(number, batch.numbers[one.at], now, one.status, one.code, one.message[:_LONGEST]) for one in rejected]
+    connection.executemany(_REJECT, [row for row in rows if _is_there(connection, row[1])])
+
+
+def _is_there(connection: Connection, event: int) -> bool:
+    """Whether an event was not pruned or forgotten while it was on its way."""
+    found: int = connection.execute("SELECT EXISTS (SELECT 1 FROM events WHERE id = ?)", (event,)).fetchone()[0]
+    return found == 1
 
 
 def forget_events(connection: Connection, numbers: Sequence[tuple[int]]) -> None:
@@ -187,6 +195,26 @@ def forget_events(connection: Connection, numbers: Sequence[tuple[int]]) -> None
     for (place,) in connection.execute("SELECT id FROM deliveries").fetchall():
         rows = [(place, *number) for number in numbers]
         connection.executemany("DELETE FROM rejected WHERE delivery = ? AND event = ?", rows)
+
+
+def forget_messages(
+    connection: Connection, text: str, tells: Callable[[int, str], bool], application: str | None
+) -> None:
+    """What is told of a refusal goes where it tells of a person. Within a transaction that writes.
+
+    Args:
+        connection: Whose transaction.
+        text: The person's id.
+        tells: Whether a message that holds it tells of them, by the number of its event.
+        application: Of whose refusals; None for all.
+    """
+    rows = connection.execute(
+        "SELECT r.delivery, r.event, r.message FROM rejected AS r JOIN deliveries AS d ON d.id = r.delivery "
+        "WHERE instr(r.message, ?) > 0 AND d.application = coalesce(?, d.application)",
+        (text, application),
+    ).fetchall()
+    told = [(FORGOTTEN, delivery, event) for delivery, event, message in rows if tells(event, message)]
+    connection.executemany("UPDATE rejected SET message = ? WHERE delivery = ? AND event = ?", told)
 
 
 def deliveries(connection: Connection) -> list[Delivered]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from .adding import DIMS, OF_ROUTES
 from .connection import Connection
+from .deliveries import forget_events, forget_messages
 from .keeping import changed, kept, last, removed
 from .periods import month_of_hour
 from .prune import rest
@@ -59,10 +60,12 @@ class Person(NamedTuple):
     """Whether their events go, instead of losing the name."""
 
     def is_told_by(self, text: str) -> bool:
-        """Whether a text holds the id."""
-        if text == self.id:
-            return True
-        return len(self.id) >= TELLING and re.search(_apart(self.id), text) is not None
+        """Whether a text holds the id, and not by chance."""
+        return text == self.id or (len(self.id) >= TELLING and self.is_named_in(text))
+
+    def is_named_in(self, text: str) -> bool:
+        """Whether a text holds the id as a word, however short that is."""
+        return re.search(_apart(self.id), text) is not None
 
 
 def _apart(text: str) -> str:
@@ -117,6 +120,7 @@ def forget(store: Store, person: Person) -> Iterator[Forgotten]:
         store.fold()
         name = _number(connection, person.id)
     days: set[int] = set()
+    theirs: set[int] = set()
     after = 0
     while True:
         began = time.monotonic()
@@ -126,13 +130,19 @@ def forget(store: Store, person: Person) -> Iterator[Forgotten]:
             break
         after = batch[-1].number
         with store.transaction() as connection:
-            yield _cleared(connection, person, name, batch, days)
+            yield _cleared(connection, person, name, batch, days, theirs)
         rest(began)
     with store.transaction() as connection:
         store.fold()
         while late := _found(connection, person, name, after, _FOLDED):  # what was written since
             after = late[-1].number
-            yield _cleared(connection, person, name, late, days)
+            yield _cleared(connection, person, name, late, days, theirs)
+        forget_messages(
+            connection,
+            person.id,
+            lambda number, message: person.is_told_by(message) or (number in theirs and person.is_named_in(message)),
+            person.application,
+        )
         if name is not None and person.application is None:
             yield Forgotten(sums=sum(_moved(connection, dim, name) for dim in _DIMS))
         again = [day for day in sorted(days) if _is_to_be_made_anew(connection, person, day)]
@@ -188,17 +198,19 @@ def _found(connection: Connection, person: Person, name: int | None, after: int,
 
 
 def _cleared(
-    connection: Connection, person: Person, name: int | None, batch: list[_Found], days: set[int]
+    connection: Connection, person: Person, name: int | None, batch: list[_Found], days: set[int], numbers: set[int]
 ) -> Forgotten:
+    """Clear a batch; the days and the numbers of the person's own events are added to those of the batches before."""
     theirs = [row for row in batch if name in (row.user, row.account)]
-    gone = [row for row in theirs if person.events and row.user == name]
-    numbers = {row.number for row in gone}
+    numbers.update(row.number for row in theirs)
     days.update(row.hour // 24 for row in theirs)
-    connection.executemany("DELETE FROM corrections WHERE event = ?", [(row.number,) for row in gone])
-    connection.executemany("DELETE FROM events WHERE id = ?", [(row.number,) for row in gone])
-    removed(connection, len(gone))
+    ids = {(row.number,) for row in theirs if person.events and row.user == name}
+    connection.executemany("DELETE FROM corrections WHERE event = ?", list(ids))
+    connection.executemany("DELETE FROM events WHERE id = ?", list(ids))
+    forget_events(connection, list(ids))
+    removed(connection, len(ids))
     for row in batch:
-        if row.number in numbers:
+        if (row.number,) in ids:
             continue
         packed = without(row.rest, person.is_told_by)
         connection.execute(
@@ -309,19 +321,33 @@ def _left(connection: Connection, person: Person) -> Iterator[str]:
         return
     if name is not None:
         yield "calls, tags or routes that have the very name: if calls came meanwhile, do it again"
-    for where, question in _TEXTS:
-        needle: str | bytes = person.id if "FROM texts" in question else person.id.encode()
+    for where, question, as_stored in _TEXTS:
+        needle = as_stored(person.id)
         rows = connection.execute(question, (needle, needle))
         if any(person.is_told_by(_text(row[0])) for row in rows):
             yield where
 
 
-_TEXTS = [
-    ("tags, accounts or routes", "SELECT packed FROM texts WHERE instr(packed, ?) > 0 AND packed != ?"),
-    ("use cases, their steps, or models", "SELECT packed FROM wide WHERE instr(packed, ?) > 0 AND packed != ?"),
-    ("endpoints or models", "SELECT packed FROM shapes WHERE instr(packed, ?) > 0 AND packed != ?"),
-    ("what processes told of themselves", "SELECT health FROM processes WHERE instr(health, ?) > 0 AND health != ?"),
+_TEXTS: list[tuple[str, str, Callable[[str], str | bytes]]] = [
+    ("tags, accounts or routes", "SELECT packed FROM texts WHERE instr(packed, ?) > 0 AND packed != ?", str),
+    (
+        "use cases, their steps, or models",
+        "SELECT packed FROM wide WHERE instr(packed, ?) > 0 AND packed != ?",
+        str.encode,
+    ),
+    ("endpoints or models", "SELECT packed FROM shapes WHERE instr(packed, ?) > 0 AND packed != ?", str.encode),
+    (
+        "what servers told of calls that they refused",
+        "SELECT message FROM rejected WHERE instr(message, ?) > 0 AND message != ?",
+        str,
+    ),
+    (
+        "what processes told of themselves",
+        "SELECT health FROM processes WHERE instr(health, ?) > 0 AND health != ?",
+        str.encode,
+    ),
 ]
+"""Where else an id may stand, the question for it, and as what the column has it."""
 
 
 def _text(packed: str | bytes) -> str:

@@ -20,7 +20,7 @@ from writing import write_overlapping
 from payi_middleware.events import Attribution, CallEvent, Cost
 from payi_middleware.store import Store, open_store
 from payi_middleware.store.compact import vacuum
-from payi_middleware.store.deliveries import Place
+from payi_middleware.store.deliveries import FORGOTTEN, Place, Rejected
 from payi_middleware.store.forget import Forgotten, Person, forget, would_forget
 from payi_middleware.store.prune import day_before, prune
 
@@ -242,6 +242,55 @@ def test_numbers_are_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         app.write([call(user_id="bob")])
         assert numbers(app) == [5]
         assert (store.count(), problems(store)) == (1, [])
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("user", [JANE, "jane"])
+@pytest.mark.parametrize("events", [False, True])
+def test_what_was_told_of_refusals(tmp_path: Path, user: str, events: bool) -> None:
+    """No server's words tell of the person, and no refusal is left of a call that is gone; others' are as they were."""
+    others = f"not {user}: janes is not known"
+    told = [f"user_id: '{user}' is not known", "no such limit", others]
+    calls = [call(user_id=user), call(user_id=user), call(user_id="bob"), call(user_id=user, application="shop")]
+    with made(tmp_path, calls) as store:
+        for place, n in ((Place("https://a.test", "default"), 3), (Place("https://a.test", "shop"), 1)):
+            batch = store.undelivered(place, store.last(), 10)
+            assert batch is not None
+            store.delivered(place, batch, [Rejected(at, 400, str(at), told[at]) for at in range(n)])
+
+        def left() -> list[list[tuple[str | None, str]]]:
+            return [sorted((why.code, why.message) for why in found.rejections) for found in store.deliveries()]
+
+        assert forgotten(store, Person(user, "default", events)).events == 2
+        of_bob = ("2", FORGOTTEN if user == JANE else others)
+        assert left() == [[of_bob] if events else [("0", FORGOTTEN), ("1", told[1]), of_bob], [("0", told[0])]]
+        assert forgotten(store, Person(user, events=events)).left == ()
+        assert left()[1] == ([] if events else [("0", FORGOTTEN)])
+        assert store.offer_again() == len([why for found in left() for why in found])
+        vacuum(store, 5)
+    if user == JANE:
+        assert files_with(tmp_path, JANE) == []
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_what_is_told_of_a_refusal_too_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words of a server that come when refusals were cleared already are told of as left, and go the next time."""
+    place, calls = Place("https://a.test", "default"), [call(user_id=JANE), call(user_id="bob")]
+    with made(tmp_path, calls) as store, open_store(url(tmp_path), create=True) as app:
+        batch = app.undelivered(place, app.last(), 10)
+        assert batch is not None
+        rests: list[float] = []
+
+        def rest(began: float) -> None:
+            rests.append(began)
+            if len(rests) == 2:  # sums are made anew
+                app.delivered(place, batch, [Rejected(at, 400, None, f"this is not {JANE}") for at in range(2)])
+
+        monkeypatch.setattr("payi_middleware.store.forget.rest", rest)
+        found = forgotten(store, Person(JANE, events=True))
+        assert found.left == ("what servers told of calls that they refused",)
+        assert store.deliveries()[0].rejected == 1
+        assert forgotten(store, Person(JANE, events=True)).left == ()
 
 
 def test_killed_in_the_middle(tmp_path: Path) -> None:
