@@ -29,6 +29,7 @@ LONGEST: Final = 1 << 20
 _BLOCK = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _JSON_SPACE = " \t\r\n"
+_NO_UTF8 = "not UTF-8"
 
 
 class Read(NamedTuple):
@@ -182,14 +183,17 @@ def _encoded(item: str) -> CallEvent | BulkItem | EventError:
     try:
         return _object(item.encode())
     except UnicodeEncodeError:
-        return EventError("not UTF-8")
+        return EventError(_NO_UTF8)
 
 
 def _of_table(first: bytes, file: BinaryIO, blank: int) -> Iterator[Read]:
     lines = (line.decode("utf-8", "surrogateescape") for line in _lines(first, file))
     delimiter = max(b",;\t", key=first.count)
     rows = csv.reader(lines, delimiter=chr(delimiter), strict=True)
-    columns = Columns(next(rows))
+    header = next(rows)
+    if not _is_utf8(header):
+        raise EventError(f"the first line is {_NO_UTF8}")
+    columns = Columns(header)
     while True:
         try:
             cells = next(rows)
@@ -202,7 +206,18 @@ def _of_table(first: bytes, file: BinaryIO, blank: int) -> Iterator[Read]:
             yield Read("line", blank + rows.line_num, _row(columns, cells))
 
 
+def _is_utf8(cells: list[str]) -> bool:
+    """Whether all bytes of a row were text; what was none has marks, which cannot be encoded again."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _row(columns: Columns, cells: list[str]) -> BulkItem | EventError:
+    if not _is_utf8(cells):
+        return EventError(_NO_UTF8)
     try:
         return columns.item(cells)
     except EventError as error:

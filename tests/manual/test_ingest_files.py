@@ -244,6 +244,18 @@ def test_numbers_that_cannot_be(folder: Folder, given: dict[str, Any]) -> None:
     assert told["errors"] == [{"line": 2, "message": "its counts, times or cost are more than could be true"}]
 
 
+def test_a_table_in_another_encoding(folder: Folder) -> None:
+    """A row that is no UTF-8 is refused and the others are stored; a first line that is none names no columns."""
+    rows = "category,resource,units.text.input,properties.team\n" + "".join(
+        f"system.openai,gpt-4o,10,{team}\n" for team in ("blue", "café", "red")
+    )
+
+    told = folder.run(rows.encode("latin-1"), code=1)
+    assert (told["stored"], told["errors"]) == (2, [{"line": 3, "message": "not UTF-8"}])
+    assert folder.run(rows.encode())["stored"] == 1
+    assert "the first line is not UTF-8" in folder.failed(rows.replace("team", "équipe").encode("latin-1"))
+
+
 @pytest.mark.parametrize(
     ("content", "stored", "item", "message"),
     [
