@@ -17,6 +17,7 @@ from .interned import Interned, Shape, Wide
 from .kinds import NOBODY, PARTLY, kind_of
 from .periods import HOUR_NS
 from .rest import packed
+from .schema import MONTH, WIDE
 
 __all__ = ["COLUMNS", "Packer", "check", "request_key", "shapes_of"]
 
@@ -25,11 +26,19 @@ COLUMNS = (
     "wide, user, account, route, tags, failure, kind, input_tokens, output_tokens, cost_ticks, shape, request_key, rest"
 )
 
-_LARGEST = 1 << 50
-"""The most tokens or ticks of one call (112,000 USD); a larger number is nonsense and would spoil every sum."""
-_LONGEST = _LARGEST << 8
+_LARGEST = 1 << 36
+"""The most tokens of one event (69 thousand millions); a larger number is nonsense, and would spoil every sum.
+
+So many ticks (6.90 USD) are looked at, too: fewer come to no sum's bound, however many events have them.
+"""
+_DEAREST = 1 << 50
+"""The most ticks of one event (112,000 USD)."""
+_FULL = 1 << 61
+"""The most ticks of a store, whose sums have 63 bits: 230 million USD, behind which events that are looked at are refused."""
+_LONGEST = 1 << 58
 """Nanoseconds of one call, at most."""
 _UNTRUE = "a number of this event cannot be true"
+_NO_ROOM = "all events of the store together cost more than could be true"
 _MOST = 4096  # remembered combinations of what calls have in common
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -57,6 +66,8 @@ class Packer:
         self._wide: Interned[Wide] = Interned(connection, "wide", Wide.__struct_fields__, _wide_row)
         self._shapes = shapes_of(connection)
         self._tags: dict[tuple[str, ...], int] = {}
+        self._spent: int | None = None
+        """Ticks of the store, as far as somebody had to know within this transaction."""
         self._common: dict[tuple[Any, ...], _Common] = {}
 
     def forget(self) -> None:
@@ -119,7 +130,7 @@ class Packer:
             into, out = _tokens(event)
         duration, first, request = event.duration_ns, event.first_byte_ns, where.http_request_id
         if into + out + abs(ticks) > _LARGEST or duration > _LONGEST:
-            raise OverflowError(_UNTRUE)
+            self._look(into + out, ticks, duration)
         if event.unpriced:
             kind |= PARTLY
         user, account, tags = who.user_id, who.account_name, who.request_tags
@@ -148,6 +159,24 @@ class Packer:
             None if request is None else request_key(request),
             packed(event, counts, paid),
         )
+
+    def begin(self) -> None:
+        """Another transaction: others may have written since."""
+        self._spent = None
+
+    def _look(self, tokens: int, ticks: int, duration: int) -> None:
+        """Look at what is large: no sum may overflow, since then nothing could be written any more.
+
+        Raises:
+            OverflowError: It cannot be true, or the sums cannot take it.
+        """
+        if tokens > _LARGEST or abs(ticks) > _DEAREST or duration > _LONGEST:
+            raise OverflowError(_UNTRUE)
+        if self._spent is None:
+            self._spent = spent(self._connection)
+        if self._spent + abs(ticks) > _FULL:
+            raise OverflowError(_NO_ROOM)
+        self._spent += abs(ticks)
 
     def _found(self, key: tuple[Any, ...], event: CallEvent) -> _Common:
         route, failed = event.inbound.http_route, event.outcome != "ok" or event.attempt > 1
@@ -187,6 +216,19 @@ def request_key(request_id: str) -> int:
     return zlib.crc32(request_id.encode())
 
 
+def spent(connection: Connection) -> int:
+    """Ticks of all events, removed ones included: what is in the sums, and what waits to be."""
+    folded, waiting = connection.execute(_SPENT).fetchone()
+    return int(folded + waiting) * 1024
+
+
+_SPENT = f"""
+SELECT (SELECT coalesce(sum(abs(cost_ticks) / 1024), 0) FROM rollup WHERE dim = {WIDE} AND grain = {MONTH}),
+    (SELECT coalesce(sum(abs(cost_ticks) / 1024), 0) FROM events WHERE id > (SELECT event FROM folded))
+"""  # noqa: S608 - names of ours alone
+"""In units of 1,024 ticks, so that it cannot overflow itself."""
+
+
 def check(event: CallEvent) -> None:
     """Whether a row can be made of the event, before it is in a batch with others.
 
@@ -196,9 +238,13 @@ def check(event: CallEvent) -> None:
     first, cost = event.first_byte_ns, event.cost
     if event.duration_ns > _LONGEST or (first is not None and first > _LONGEST):
         raise OverflowError(_UNTRUE)
-    dearest = 0 if cost is None else max(abs(cost.total_ticks), abs(cost.input_ticks), abs(cost.output_ticks))
+    if cost is not None:
+        # What is less than nothing would hide in a sum what is too much.
+        dearest = max(abs(cost.total_ticks), abs(cost.input_ticks), abs(cost.output_ticks))
+        if dearest > _DEAREST or cost.total_ticks < 0:
+            raise OverflowError(_UNTRUE)
     # All units are at least those that are tokens, so most events need no look at which are.
-    if dearest + sum(map(sum, event.units.values())) > _LARGEST and dearest + sum(_tokens(event)) > _LARGEST:
+    if sum(map(sum, event.units.values())) > _LARGEST and sum(_tokens(event)) > _LARGEST:
         raise OverflowError(_UNTRUE)
 
 

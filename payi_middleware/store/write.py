@@ -169,6 +169,7 @@ class Writer:
         """Store new events; whether rollups were brought up to date with that."""
         if not events:
             return False
+        self._packer.begin()
         numbers = self._database.numbers(lambda: self._packer.unknown(events))
         if numbers:
             self._packer.learn(numbers)

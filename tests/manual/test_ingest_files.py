@@ -228,11 +228,22 @@ def test_what_is_wrong_is_told_by_line(folder: Folder) -> None:
     "given",
     [
         {"units": {"text": (2**61, 0)}, "ticks": 1},
+        {"units": {"text": (2**36, 1)}, "ticks": 0},
+        {"ticks": 2**50 + 1},
+        {"ticks": -1},
         {"first_byte_ns": 10**19},
         {"duration_ns": 5 * 10**18},
         {"cost": Cost(10**19, -(10**19), 0)},
     ],
-    ids=["tokens", "first byte", "duration", "sides of a cost"],
+    ids=[
+        "tokens",
+        "more tokens than sums take",
+        "cost",
+        "less than nothing",
+        "first byte",
+        "duration",
+        "sides of a cost",
+    ],
 )
 def test_numbers_that_cannot_be(folder: Folder, given: dict[str, Any]) -> None:
     """An event of ours whose numbers no store takes is refused by its line, not left out without a word, and the others are stored."""

@@ -18,7 +18,7 @@ from payi_middleware.store import open_store, pack
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
 maybe = st.none() | text
-count = st.integers(0, 2**40)
+count = st.integers(0, 2**33)
 tags = st.lists(text, max_size=4).map(tuple)
 properties = st.dictionaries(text, text, max_size=3)
 unit_names = st.sampled_from(["text", "text_cache_read", "reasoning", "audio", "web_search_request", "guardrail_topic"])

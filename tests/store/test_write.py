@@ -12,7 +12,9 @@ from made import START_NS, call
 from stores import by_another_hand, url
 from writing import write_overlapping
 
+from payi_middleware import health
 from payi_middleware.store import open_store
+from payi_middleware.store.check import check
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -147,6 +149,26 @@ def test_numbers_of_texts_survive_a_failed_batch(tmp_path: Path) -> None:
 
     assert set(sums(url(tmp_path))) == {"jane", "paul"}
     assert by_another_hand(tmp_path, "SELECT count(*) FROM tags") == [(1,)]
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_sums_never_overflow(tmp_path: Path) -> None:
+    """Events of the most tokens, and of the highest cost, are taken as long as the sums of the store can; then all others still are."""
+    dear = 1 << 50
+    with (
+        open_store(url(tmp_path), create=True, fold_every=900) as store,
+        open_store(url(tmp_path), create=True, fold_every=900) as other,
+    ):
+        taken = [who.write([call(ticks=dear) for _ in range(300)]) for _ in range(4) for who in (store, other)]
+        assert taken == [300] * 6 + [248, 0]
+        tokens = call(units={"text": ((1 << 36) - 1, 1)}, ticks=0)
+        assert store.write([tokens, call(units={"text": (1 << 36, 1)}, ticks=0), call(ticks=7)]) == 2
+        assert other.write([call(ticks=1) for _ in range(1000)]) == 1000
+
+        total = store.report(("model",)).total
+        assert (total.calls, total.cost_ticks) == (2048 + 2 + 1000, 2048 * dear + 7 + 1000)
+        assert [problem for problem in check(store) if problem is not None] == []
+    assert health.counters()["event_unstorable"] == 52 + 300 + 1
 
 
 @pytest.mark.usefixtures("anywhere")
