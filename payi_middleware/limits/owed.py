@@ -32,11 +32,18 @@ _MOST_BYTES: Final = 64 << 20
 """Of a file: four million calls."""
 _KEPT_MS: Final = (SETTLED_DAYS - 1) * 86_400_000
 """After that a ledger may not know any more whether it counted a call: `payi limits audit` does."""
+_TELLS_TIME: Final = 7
+"""The version of a UUID that begins with its milliseconds; see `record.new_id` and `once.event_id`."""
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def is_remembered(event_id: bytes) -> bool:
-    """Whether a ledger still knows of a call if it counted it: the call began lately, as its id tells, which is a UUIDv7."""
+    """Whether a ledger still knows of a call if it counted it: the call began lately, as its id tells.
+
+    One that is made of a provider's id, which is no UUIDv7, tells no time: such a call counts, whenever it was.
+    """
+    if event_id[6] >> 4 != _TELLS_TIME:
+        return True
     return int.from_bytes(event_id[:6], "big") >= int(time.time() * 1000) - _KEPT_MS
 
 

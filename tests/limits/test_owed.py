@@ -31,6 +31,7 @@ from payi_middleware.limits.memory import MemoryLedger
 from payi_middleware.limits.owed import Owed
 from payi_middleware.limits.settling import late_steps
 from payi_middleware.limits.sqlite import SqliteLedger
+from payi_middleware.once import event_id
 from payi_middleware.pricing import Prices
 from payi_middleware.record import new_id
 from payi_middleware.settings import Settings
@@ -342,6 +343,14 @@ def test_what_is_all_too_old_is_left_out(tmp_path: Path) -> None:
     owed = Owed(tmp_path, "", "")
     owed.add(ids(600, time.time_ns() - 20 * 86_400 * 10**9))
     assert (settled(owed), owed.is_empty()) == ([], True)
+
+
+def test_an_id_that_tells_no_time_is_never_too_old(tmp_path: Path) -> None:
+    """One that is made of a provider's id begins with any bits, which are no milliseconds."""
+    owed, of_others = Owed(tmp_path, "", ""), [event_id("maps", f"answer-{n}") for n in range(1000)]
+    owed.add(of_others)
+    assert min(of_others) < new_id(time.time_ns() - 20 * 86_400 * 10**9)
+    assert settled(owed) == of_others
 
 
 def test_a_file_that_was_taken_in_this_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
