@@ -204,7 +204,7 @@ def test_what_is_wrong_is_told_by_line(folder: Folder) -> None:
             b'{"category": "a", "units": {}, "provider_uri": "' + b"x" * LONGEST + b'"}',
             b"[" * 100_000,
             b'{"category": "\xff", "units": {}}',
-            json.dumps(ITEM | {"units": {f"u{n}": 2**31 - 1 for n in range(1, 64)}}).encode(),
+            json.dumps(ITEM | {"units": {f"u{n}": 2**31 - 1 for n in range(1, 32)}}).encode(),
             json.dumps(ITEM | {"use_case_name": "not one"}).encode(),
             json.dumps(ITEM | {"user_id": "last"}).encode(),
         )
