@@ -41,14 +41,7 @@ class Batch(NamedTuple):
 
     def states(self, states: Mapping[bytes, dict[str, str]]) -> None:
         """Write the states of their limits to events that are stored, by their ids; ids that are no event's are passed over."""
-        ids = list(states)
-        for start in range(0, len(ids), _ASKED_AT_ONCE):
-            part = ids[start : start + _ASKED_AT_ONCE]
-            marks = ", ".join("?" * len(part))
-            rows = self.connection.execute(
-                f"SELECT id, event_id, rest FROM events WHERE event_id IN ({marks})",  # noqa: S608 - marks alone
-                part,
-            ).fetchall()
+        for rows in self._stored(list(states), "id, event_id, rest"):
             self.connection.executemany(
                 "UPDATE events SET rest = ? WHERE id = ?",
                 [(with_states(rest, states[event_id]), number) for number, event_id, rest in rows],
@@ -57,17 +50,21 @@ class Batch(NamedTuple):
     def uncounted(self, event_ids: Sequence[bytes]) -> None:
         """Have events that are stored name no ledger; ids that are no event's are passed over."""
         names, shapes = Names(self.connection), shapes_of(self.connection)
-        for start in range(0, len(event_ids), _ASKED_AT_ONCE):
-            part = event_ids[start : start + _ASKED_AT_ONCE]
-            marks = ", ".join("?" * len(part))
-            rows = self.connection.execute(
-                f"SELECT id, shape FROM events WHERE event_id IN ({marks})",  # noqa: S608 - marks alone
-                part,
-            ).fetchall()
+        for rows in self._stored(event_ids, "id, shape"):
             without = {shape: shapes.id(msgspec.structs.replace(names.shape(shape), ledger=None)) for _, shape in rows}
             self.connection.executemany(
                 "UPDATE events SET shape = ? WHERE id = ?", [(without[shape], number) for number, shape in rows]
             )
+
+    def _stored(self, event_ids: Sequence[bytes], columns: str) -> Iterator[list[Any]]:
+        """The rows of events by their ids, some at a time."""
+        for start in range(0, len(event_ids), _ASKED_AT_ONCE):
+            part = event_ids[start : start + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            yield self.connection.execute(
+                f"SELECT {columns} FROM events WHERE event_id IN ({marks})",  # noqa: S608 - names of ours and marks alone
+                part,
+            ).fetchall()
 
 
 class Writer:
